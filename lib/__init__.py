@@ -1,0 +1,1 @@
+"""VGGT with and without token merging, its attention spectra and the dynamics behind them."""

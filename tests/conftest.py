@@ -1,0 +1,33 @@
+"""Fixtures shared by all tests: where reference numbers and real photographs lie, when they are there."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Folder of reference numbers computed with the original VGGT and FastVGGT (``VGGT_GOLDEN`` moves it)."""
+    folder = Path(os.environ.get("VGGT_GOLDEN", ROOT.parent / "shared" / "golden"))
+    if not (folder / "config.json").is_file():
+        pytest.skip(f"no reference numbers at {folder}; set VGGT_GOLDEN to their folder to run parity tests")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_config(golden: Path) -> dict:
+    """Sizes, keys, cases and tolerances of everything in the golden folder."""
+    return json.loads((golden / "config.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def redkitchen() -> Path:
+    """A real 7-Scenes excerpt (non-commercial, never part of this repository)."""
+    folder = ROOT.parent / "shared" / "scenes" / "redkitchen"
+    if not folder.is_dir():
+        pytest.skip(f"no 7-Scenes excerpt at {folder}")
+    return folder
