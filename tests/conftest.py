@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import parity
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,3 +32,8 @@ def redkitchen() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no 7-Scenes excerpt at {folder}")
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the table of parity deviations when ``VGGT_PARITY_REPORT`` names a file."""
+    parity.write_report()
