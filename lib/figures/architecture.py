@@ -1,4 +1,7 @@
-"""The paper's Fig. 1 as our own picture, drawn from a model's real dimensions: what VGGT is and where merging sits."""
+"""The paper's Fig. 1 as our own picture, drawn from a model's real dimensions.
+
+It shows what VGGT is and where merging sits.
+"""
 
 from dataclasses import dataclass
 
@@ -164,8 +167,7 @@ def architecture(d: Dimensions) -> Figure:
         d: the dimensions to draw.
 
     Returns:
-        The figure. Source of the layout: the public description of VGGT; merging after RoPE, unmerging after the
-        output projection, inside the same block.
+        The figure. Merging comes after RoPE, unmerging after the output projection, in the same block.
     """
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(11.5, 5.6), height_ratios=(1, 1.15))
     for ax in (top, bottom):

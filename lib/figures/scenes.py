@@ -76,7 +76,7 @@ def cameras(paths: dict[str, np.ndarray]) -> Figure:
     """Camera paths in space, each pose a dot with an arrow where the camera looks.
 
     Args:
-        paths: label -> (S, 3, 4) camera-from-world extrinsics in one common frame and unit (align them first).
+        paths: label -> (S, 3, 4) camera-from-world extrinsics in one frame and unit (align first).
 
     Returns:
         The figure; all axes have the same scale.
@@ -110,7 +110,7 @@ def attention_maps(
         indices: frames to show.
 
     Returns:
-        The figure. Each row has its own colour scale, printed at its right as a multiple of uniform attention.
+        The figure. Each row has its own colour scale, at its right, in multiples of uniform attention.
     """
     grid_h, grid_w = maps.shape[2:]
     height, width = images.shape[2:]

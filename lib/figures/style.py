@@ -1,4 +1,4 @@
-"""The look that all figures share: fonts, colours that colour-blind readers can tell apart, a provenance line."""
+"""The look that all figures share: fonts, a palette for colour-blind readers, a provenance line."""
 
 from collections.abc import Mapping
 
