@@ -1,0 +1,181 @@
+"""What one attention call does with its tokens: layout, groups, plan, and the rule that makes a plan.
+
+A plan is data (index tensors) with pure functions on it; it knows nothing of features or models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """How N tokens lie in the flattened sequence: frame by frame, specials first, then patches row by row.
+
+    Args:
+        frames: number of frames S.
+        patches_high, patches_wide: patch grid of one frame.
+        special: camera and register tokens at the head of each frame.
+
+    Raises:
+        ValueError: if a count is out of range.
+    """
+
+    frames: int
+    patches_high: int
+    patches_wide: int
+    special: int = 5
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 1), ("patches_high", 1), ("patches_wide", 1), ("special", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+    @property
+    def patches(self) -> int:
+        """Patches of one frame, h*w."""
+        return self.patches_high * self.patches_wide
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """P = special + h*w."""
+        return self.special + self.patches
+
+    @property
+    def tokens(self) -> int:
+        """N = S*P."""
+        return self.frames * self.tokens_per_frame
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError unless `x` is (B, N, C) with this layout's N."""
+        if x.ndim != 3 or x.shape[1] != self.tokens:
+            raise ValueError(
+                f"expected features of shape (B, {self.tokens}, C) for {self.frames} frames of "
+                f"{self.tokens_per_frame} tokens, got {tuple(x.shape)}"
+            )
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A map from N tokens to R rows, each row the (weighted) mean of its members.
+
+    Args:
+        rows: (B, M) int64, the row of each membership, in [0, R). Every row has a member.
+        length: R.
+        members: (B, M) int64, the token of each membership; None means M = N, each token once, in order.
+        weights: (B, M) float64, the share of the token in the row's mean; None means all equal.
+    """
+
+    rows: Tensor
+    length: int
+    members: Tensor | None = None
+    weights: Tensor | None = None
+
+    def merge(self, x: Tensor) -> Tensor:
+        """Mean of each row's members: (B, heads, N, D) -> (B, heads, R, D), dtype kept.
+
+        Sums are taken in float32 or better, so that half precision loses nothing in large groups.
+        """
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return torch.stack([self._merge_one(x[b], b, wide) for b in range(x.shape[0])]).to(x.dtype)
+
+    def _merge_one(self, x: Tensor, b: int, wide: torch.dtype) -> Tensor:
+        heads, _, width = x.shape
+        # Tokens lead, heads and features are one contiguous row: index_add then adds long rows.
+        flat = x.transpose(0, 1).reshape(x.shape[1], heads * width).to(wide)
+        if self.members is not None:
+            flat = flat.index_select(0, self.members[b])
+        share = flat.new_ones(flat.shape[0]) if self.weights is None else self.weights[b].to(wide)
+        if self.weights is not None:
+            flat = flat * share[:, None]
+        total = flat.new_zeros(self.length, heads * width).index_add(0, self.rows[b], flat)
+        count = share.new_zeros(self.length).index_add(0, self.rows[b], share)
+        return (total / count[:, None]).view(self.length, heads, width).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one attention call does with N tokens.
+
+    Args:
+        tokens: N.
+        keys: how keys and values become Nk rows.
+        sizes: (B, Nk) float64, original tokens that each key row stands for. They sum to N: a token that
+            appears in two rows counts one half in each.
+        queries: how queries become Nq rows; None leaves the N queries alone.
+        output_rows: (B, N) int64, the query row whose output each token receives; None with queries=None.
+        size_bias: whether log sizes are added to the logits (ToMe's proportional attention).
+        sources, destinations: (B, r) int64, token merged and the token it was merged into.
+        seconds: time spent in choosing the plan.
+    """
+
+    tokens: int
+    keys: Grouping
+    sizes: Tensor
+    queries: Grouping | None = None
+    output_rows: Tensor | None = None
+    size_bias: bool = False
+    sources: Tensor | None = None
+    destinations: Tensor | None = None
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.queries is None) != (self.output_rows is None):
+            raise ValueError("queries and output_rows belong together: give both or neither")
+
+    def merge_queries(self, q: Tensor) -> Tensor:
+        """(B, heads, N, D) -> (B, heads, Nq, D)."""
+        return q if self.queries is None else self.queries.merge(q)
+
+    def merge_keys(self, k: Tensor) -> Tensor:
+        """(B, heads, N, D) -> (B, heads, Nk, D), for keys and for values alike."""
+        return self.keys.merge(k)
+
+    def unmerge(self, y: Tensor) -> Tensor:
+        """(B, Nq, D) -> (B, N, D) or (B, heads, Nq, D) -> (B, heads, N, D): each token gets its row."""
+        if self.output_rows is None:
+            return y
+        return torch.stack([y[b].index_select(-2, self.output_rows[b]) for b in range(y.shape[0])])
+
+    @property
+    def log_sizes(self) -> Tensor | None:
+        """(B, Nk) float64 to add to the logits of every query, or None without size bias."""
+        return self.sizes.log() if self.size_bias else None
+
+    @property
+    def query_length(self) -> int:
+        """Nq, the number of query rows."""
+        return self.tokens if self.queries is None else self.queries.length
+
+    @property
+    def key_length(self) -> int:
+        """Nk, the number of key rows."""
+        return self.keys.length
+
+    @property
+    def kept(self) -> float:
+        """Nk / N, the fraction of keys that really remained."""
+        return self.key_length / self.tokens
+
+    @property
+    def pairs(self) -> int:
+        """Nq * Nk, the query-key pairs of one head."""
+        return self.query_length * self.key_length
+
+
+class MergingRule(Protocol):
+    """Anything that turns block features into a plan."""
+
+    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+        """Plan for features `x` (B, N, C), the normalised input of a global block; None = merge nothing."""
+        ...
+
+
+def check_strength(m: float) -> None:
+    """Raise ValueError unless the fusion strength `m` lies in [0, 1)."""
+    if not 0.0 <= m < 1.0:
+        raise ValueError(f"m must lie in [0, 1), got {m}")
