@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,48 @@ class TokenLayout:
 class Grouping:
     """A map from N tokens to R rows, each row the (weighted) mean of its members.
 
+    Stored like a sparse matrix by rows; `from_rows` builds one.
+
     Args:
-        rows: (B, M) int64, the row of each membership, in [0, R). Every row has a member.
-        length: R.
-        members: (B, M) int64, the token of each membership; None means M = N, each token once, in order.
-        weights: (B, M) float64, the share of the token in the row's mean; None means all equal.
+        members: (B, M) int64, tokens, those of row 0 first, then those of row 1, ...
+        offsets: (B, R) int64, where each row begins in `members`. Every row has a member.
+        weights: (B, M) float64, share of each member in its row, one in total; None = the plain mean.
     """
 
-    rows: Tensor
-    length: int
-    members: Tensor | None = None
+    members: Tensor
+    offsets: Tensor
     weights: Tensor | None = None
+
+    @classmethod
+    def from_rows(
+        cls, rows: Tensor, length: int, members: Tensor | None = None, weights: Tensor | None = None
+    ) -> Grouping:
+        """Build from memberships in any order.
+
+        Args:
+            rows: (B, M) int64, the row in [0, length) of each membership.
+            length: R.
+            members: (B, M) int64, the token of each membership; None means token 0, 1, ..., M-1.
+            weights: (B, M) float64, positive weight of each membership, normalised here; None = equal.
+
+        Raises:
+            ValueError: if a row has no member.
+        """
+        counts = torch.zeros(rows.shape[0], length, dtype=torch.int64, device=rows.device)
+        counts.scatter_add_(1, rows, torch.ones_like(rows))
+        if bool((counts == 0).any()):
+            raise ValueError(f"every one of the {length} rows needs a member")
+        order = rows.argsort(dim=1, stable=True)
+        if weights is not None:
+            total = weights.new_zeros(rows.shape[0], length).scatter_add(1, rows, weights)
+            weights = (weights / total.gather(1, rows)).gather(1, order)
+        ordered = order if members is None else members.gather(1, order)
+        return cls(ordered, counts.cumsum(1) - counts, weights)
+
+    @property
+    def length(self) -> int:
+        """R, the number of rows."""
+        return self.offsets.shape[1]
 
     def merge(self, x: Tensor) -> Tensor:
         """Mean of each row's members: (B, heads, N, D) -> (B, heads, R, D), dtype kept.
@@ -81,20 +113,16 @@ class Grouping:
         Sums are taken in float32 or better, so that half precision loses nothing in large groups.
         """
         wide = torch.promote_types(x.dtype, torch.float32)
-        return torch.stack([self._merge_one(x[b], b, wide) for b in range(x.shape[0])]).to(x.dtype)
+        return torch.stack([self._merge_one(x[b].to(wide), b) for b in range(x.shape[0])]).to(x.dtype)
 
-    def _merge_one(self, x: Tensor, b: int, wide: torch.dtype) -> Tensor:
-        heads, _, width = x.shape
-        # Tokens lead, heads and features are one contiguous row: index_add then adds long rows.
-        flat = x.transpose(0, 1).reshape(x.shape[1], heads * width).to(wide)
-        if self.members is not None:
-            flat = flat.index_select(0, self.members[b])
-        share = flat.new_ones(flat.shape[0]) if self.weights is None else self.weights[b].to(wide)
-        if self.weights is not None:
-            flat = flat * share[:, None]
-        total = flat.new_zeros(self.length, heads * width).index_add(0, self.rows[b], flat)
-        count = share.new_zeros(self.length).index_add(0, self.rows[b], share)
-        return (total / count[:, None]).view(self.length, heads, width).transpose(0, 1)
+    def _merge_one(self, x: Tensor, b: int) -> Tensor:
+        heads, tokens, width = x.shape
+        # Bags of long rows (heads and features together): deterministic and much faster than scatter_add.
+        table = x.transpose(0, 1).reshape(tokens, heads * width)
+        share = None if self.weights is None else self.weights[b].to(x.dtype)
+        mode = "mean" if share is None else "sum"
+        bags = embedding_bag(self.members[b], table, self.offsets[b], mode=mode, per_sample_weights=share)
+        return bags.view(self.length, heads, width).transpose(0, 1)
 
 
 @dataclass(frozen=True)
