@@ -1,0 +1,146 @@
+"""Loaders: byte-exact parity with the reference, the rounding rules, and what they say about bad input."""
+
+import hashlib
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lib.scenes import preprocessing
+
+TAGS = (
+    "crop_landscape crop_portrait crop_rgba crop_mixed_shapes pad_landscape pad_portrait square_224".split()
+)
+
+
+@pytest.fixture(scope="module")
+def cases(golden, golden_config):
+    """Each case of the reference: its loader call (config.json) joined with what it gave (expected.json)."""
+    expected = json.loads((golden / golden_config["preproc"]["expected_file"]).read_text())
+    calls = {call["tag"]: call for call in golden_config["preproc"]["cases"]}
+    assert set(calls) == set(TAGS), "the reference holds other cases than this test names"
+    return {case["tag"]: case | calls[case["tag"]] for case in expected["cases"]}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.filterwarnings("ignore:images have different shapes")
+def test_parity(tag, cases, golden, golden_config):
+    case = cases[tag]
+    folder = golden / golden_config["preproc"]["folder"]
+    paths = [folder / name for name in case["inputs"]]
+    if case["mode"] == "square":
+        result, boxes = preprocessing.square(paths, target=case["target"])
+        torch.testing.assert_close(boxes, torch.tensor(case["coords"]), atol=1e-5, rtol=0)
+    else:
+        result = preprocessing.load_images(paths, case["mode"], target=case["target"])
+    assert list(result.shape) == case["shape"] and result.dtype == torch.float32
+    as_bytes = (result * 255).round().to(torch.uint8)
+    if hashlib.sha256(as_bytes.numpy().tobytes()).hexdigest() == case["sha256_uint8_chw"]:
+        return
+    # Another build of Pillow may round a bicubic value the other way: at most one step of 255.
+    stored = np.stack([np.array(Image.open(folder / name)) for name in case["files"]])
+    reference = torch.from_numpy(stored).permute(0, 3, 1, 2).float() / 255
+    atol = golden_config["tolerances"]["preproc"][""]["atol"]
+    torch.testing.assert_close(result, reference, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(640, 480, (392, 518)), (1920, 1080, (294, 518)), (480, 640, (518, 518)), (74, 1, (14, 518))],
+)
+def test_crop_size_of_common_formats(width, height, expected):
+    if (width, height) == (74, 1):  # 0.5 patches rounds to even, that is to none
+        with pytest.raises(preprocessing.ImageLoadError, match="too elongated"):
+            preprocessing.crop([Image.new("RGB", (width, height))])
+        return
+    assert preprocessing.crop([Image.new("RGB", (width, height))]).shape[-2:] == expected
+
+
+@pytest.mark.parametrize(("height", "patches"), [(3, 2), (5, 2), (7, 4), (9, 4)])
+def test_half_patches_round_to_even(height, patches):
+    image = Image.new("RGB", (28, height))  # at width 28 and patch 2, height h gives h/2 patches
+    assert preprocessing.crop([image], target=28, patch_size=2).shape[-2] == 2 * patches
+    wide = preprocessing.pad([Image.new("RGB", (28, height), "black")], target=28, patch_size=2)
+    assert int((wide[0, 0, :, 0] == 0).sum()) == 2 * patches
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    width=st.integers(20, 90), height=st.integers(20, 90), patches=st.integers(3, 6), patch=st.integers(3, 9)
+)
+def test_sizes_are_whole_patches_and_values_are_bytes(width, height, patches, patch):
+    rng = np.random.default_rng(width * 1000 + height)
+    image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    target = patches * patch
+    for mode in ("crop", "pad"):
+        result = preprocessing.load_images([image], mode, target=target, patch_size=patch)
+        assert result.shape[-2] % patch == 0 and result.shape[-1] == target and result.shape[-2] <= target
+        assert torch.equal((result * 255).round() / 255, result)
+
+
+def test_odd_margins_put_the_smaller_half_first():
+    canvas = preprocessing.pad_centred(torch.zeros(3, 2, 3), 5, 6, 1.0)
+    rows, columns = canvas[0].amin(dim=1), canvas[0].amin(dim=0)
+    assert rows.tolist() == [1, 0, 0, 1, 1] and columns.tolist() == [1, 0, 0, 0, 1, 1]
+    with pytest.raises(ValueError, match="smaller canvas"):
+        preprocessing.pad_centred(torch.zeros(3, 5, 5), 4, 5, 1.0)
+
+
+def test_tall_image_keeps_its_middle_rows():
+    ramp = np.repeat(np.arange(100, dtype=np.uint8)[:, None, None], 50, axis=1).repeat(3, axis=2)
+    result = preprocessing.crop([Image.fromarray(ramp)], target=50, patch_size=10)
+    assert torch.equal((result[0, 0, :, 0] * 255).round(), torch.arange(25.0, 75.0))
+
+
+def test_transparency():
+    clear = Image.new("RGBA", (28, 28), (0, 0, 0, 0))
+    assert preprocessing.crop([clear], target=28).min() == 1.0  # laid on white
+    grey_alpha = Image.new("LA", (28, 28), (0, 0))
+    assert preprocessing.crop([grey_alpha], target=28).max() == 0.0  # alpha dropped, as upstream
+
+
+def test_square_pads_black_before_resizing():
+    pixels, boxes = preprocessing.square([Image.new("RGB", (20, 10), "white")], target=40)
+    assert boxes.tolist() == [[0, 10, 40, 30, 20, 10]]
+    assert pixels[0, :, 0].max() == 0 and pixels[0, :, 20].min() == 1
+
+
+def test_different_shapes_warn_and_pad_white():
+    images = [Image.new("RGB", (28, 28)), Image.new("RGB", (28, 14))]
+    with pytest.warns(UserWarning, match="different shapes"):
+        result = preprocessing.crop(images, target=28, patch_size=7)
+    assert result.shape == (2, 3, 28, 28)
+    assert result[1, 0, :, 0].tolist() == [1.0] * 7 + [0.0] * 14 + [1.0] * 7
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preprocessing.crop(images[:1] * 2, target=28, patch_size=7)
+
+
+def test_errors_name_what_is_wrong(tmp_path):
+    text, cut = tmp_path / "notes.png", tmp_path / "cut.png"
+    text.write_text("not an image")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:2000])
+    image = Image.new("RGB", (28, 28))
+    with pytest.raises(ValueError, match="no images"):
+        preprocessing.crop([])
+    with pytest.raises(ValueError, match=r"'stretch'; choose 'crop', 'pad' or 'square'"):
+        preprocessing.load_images([image], "stretch")
+    with pytest.raises(ValueError, match="give a list"):
+        preprocessing.pad("photo.png")
+    with pytest.raises(ValueError, match="multiple of the patch size 14; the nearest below is 504"):
+        preprocessing.crop([image], target=512)
+    with pytest.raises(preprocessing.ImageLoadError, match=r"image 1: no file at .*absent\.png"):
+        preprocessing.crop([image, tmp_path / "absent.png"])
+    with pytest.raises(preprocessing.ImageLoadError, match=r"notes\.png is not an image"):
+        preprocessing.crop([text])
+    with pytest.raises(preprocessing.ImageLoadError, match=r"cut\.png cannot be decoded"):
+        preprocessing.crop([cut])
+    with pytest.raises(preprocessing.ImageLoadError, match="image 0 is a ndarray"):
+        preprocessing.crop([np.zeros((4, 4, 3))])
