@@ -1,0 +1,1 @@
+"""Every source of posed frames behind one type, `Sequence`: rendered rooms and recordings."""
