@@ -1,0 +1,215 @@
+"""The released FastVGGT rule, reproduced with its quirks (spec section 2.2 and 2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from .matching import Similarity, best_match, clock, unit_rows
+from .plan import Grouping, Plan, TokenLayout, check_strength
+
+
+@dataclass(frozen=True)
+class FastVGGTRule:
+    """Bit-faithful plan of the released code; it saturates instead of reaching a large m.
+
+    Destinations are all of frame 0, every special token and one random patch out of each nominal cell;
+    the pattern is written to consecutive patches, so that it is sheared where the width is no multiple of
+    the stride. A fixed stride over the whole sequence is protected: those tokens keep their own row, and a
+    protected destination has a second, averaged row beside it. Released quirks that are mended here: it
+    runs on any device, with one frame or m = 0 (no plan), plans every batch item for itself, and a zero
+    feature row gives no NaN.
+
+    Args:
+        m: fusion strength asked for, in [0, 1): r = int(N*m) sources are to be merged.
+        seed: of the CPU generator that draws the cells, seeded afresh for every plan.
+        stride: side of a cell in patches.
+        protect: fraction of all tokens protected, in [0, 1); 0 switches protection off.
+        similarity: "bf16" scores as released, or "fp32".
+        size_bias: weigh every row by the tokens it stands for. A protected destination then gives half its
+            weight to each of its two rows, so that every token counts exactly once and exact duplicates
+            merge without error; without the bias both rows count fully, as released.
+        no_rand: as released (not as documented there): no patch outside frame 0 is a destination.
+        cells: (S-1, h//stride, w//stride) draws in [0, stride**2) to use in place of the generator's.
+        strict: raise instead of saturating.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    m: float
+    seed: int = 33
+    stride: int = 2
+    protect: float = 0.1
+    similarity: Similarity = "bf16"
+    size_bias: bool = False
+    no_rand: bool = False
+    cells: Any = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        check_strength(self.m)
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1, got {self.stride}")
+        if not 0.0 <= self.protect < 1.0:
+            raise ValueError(f"protect must lie in [0, 1), got {self.protect}")
+        if self.similarity not in get_args(Similarity):
+            raise ValueError(f"similarity must be one of {get_args(Similarity)}, got {self.similarity!r}")
+        if isinstance(self.cells, Tensor):  # nested tuples, so that rules compare and serialise as values
+            frames = tuple(tuple(tuple(row) for row in frame) for frame in self.cells.tolist())
+            object.__setattr__(self, "cells", frames)
+
+    def largest_m(self, layout: TokenLayout) -> float:
+        """Largest m that merges as many tokens as it asks for; beyond it every plan is the same."""
+        return int(self._mergeable(layout).sum()) / layout.tokens
+
+    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+        """Plan for one global block.
+
+        Args:
+            x: (B, N, C) normalised input of the block.
+            layout: frames and patch grid, N tokens.
+
+        Returns:
+            The plan, rows ordered [unmerged sources, destinations, protected]; None if nothing merges.
+
+        Raises:
+            ValueError: if x and layout disagree, or m is out of reach and `strict` is set.
+        """
+        layout.check(x)
+        start = clock(x)
+        mergeable = self._mergeable(layout).nonzero().flatten()
+        wanted = int(layout.tokens * self.m)
+        if self.strict and wanted > len(mergeable):
+            raise ValueError(
+                f"m = {self.m} is out of reach: the largest m for this layout is {self.largest_m(layout):.4f}"
+                " (set strict=False to saturate there)"
+            )
+        merged = min(wanted, len(mergeable))
+        if merged == 0:
+            return None
+        sources = mergeable.to(x.device)
+        destinations = self.destinations(layout).to(x.device)
+        pairs = [self._match(item, sources, destinations, merged) for item in x]
+        chosen, places = (torch.stack(column) for column in zip(*pairs, strict=True))
+        rows = _Rows(
+            layout.tokens, sources, destinations, self.protected(layout).to(x.device), chosen, places
+        )
+        return rows.plan(self.size_bias, clock(x) - start)
+
+    def destinations(self, layout: TokenLayout) -> Tensor:
+        """(n,) int64 destination tokens in ascending order (spec 2.2 step 1)."""
+        return self._destination_mask(layout).nonzero().flatten()
+
+    def protected(self, layout: TokenLayout) -> Tensor:
+        """(n,) int64 protected tokens: a fixed stride over the flattened sequence (spec 2.2 step 3)."""
+        count = int(layout.tokens * self.protect)
+        if count == 0:
+            return torch.empty(0, dtype=torch.int64)
+        return torch.arange(count) * max(1, layout.tokens // count)
+
+    def _mergeable(self, layout: TokenLayout) -> Tensor:
+        mask = ~self._destination_mask(layout)
+        mask[self.protected(layout)] = False
+        return mask
+
+    def _destination_mask(self, layout: TokenLayout) -> Tensor:
+        mask = torch.zeros(layout.frames, layout.tokens_per_frame, dtype=torch.bool)
+        mask[0] = True
+        mask[:, : layout.special] = True
+        if not self.no_rand:
+            chosen = self._cell_choice(layout)
+            # As released: consecutive patches from the first on, whatever the true width of the grid.
+            mask[1:, layout.special : layout.special + chosen.shape[1]] = chosen
+        return mask.flatten()
+
+    def _cell_choice(self, layout: TokenLayout) -> Tensor:
+        """One chosen place per cell, flattened at the width of the cells: (S-1, cells*stride**2) bool."""
+        side = self.stride
+        shape = (layout.frames - 1, layout.patches_high // side, layout.patches_wide // side)
+        if self.cells is None:
+            generator = torch.Generator().manual_seed(self.seed)
+            cells = torch.randint(side * side, shape, generator=generator)
+        else:
+            cells = torch.tensor(self.cells, dtype=torch.int64)
+            cells = cells.reshape(shape) if cells.numel() == 0 == prod(shape) else cells
+            if cells.shape != shape or bool(((cells < 0) | (cells >= side * side)).any()):
+                raise ValueError(
+                    f"cells must be integers in [0, {side * side}) of shape {shape}, got {self.cells}"
+                )
+        chosen = torch.zeros(*shape, side * side, dtype=torch.bool)
+        chosen.scatter_(-1, cells[..., None], True)
+        return chosen.unflatten(-1, (side, side)).transpose(2, 3).flatten(1)
+
+    def _match(self, x: Tensor, sources: Tensor, destinations: Tensor, merged: int) -> tuple[Tensor, Tensor]:
+        """The `merged` most similar sources of one batch item, as positions, and where each goes."""
+        unit = unit_rows(x, self.similarity)
+        score, place = best_match(unit[sources], unit[destinations], self.similarity)
+        chosen = score.argsort(descending=True, stable=True)[:merged]
+        return chosen, place[chosen]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The released row order [unmerged sources, destinations, protected] as a plan.
+
+    `sources`, `destinations` and `protected` are tokens, shared by the batch; `chosen` (B, r) are the merged
+    positions within `sources` and `places` (B, r) the positions of their partners within `destinations`.
+    """
+
+    tokens: int
+    sources: Tensor
+    destinations: Tensor
+    protected: Tensor
+    chosen: Tensor
+    places: Tensor
+
+    def plan(self, size_bias: bool, seconds: float) -> Plan:
+        """Assemble the plan from its memberships."""
+        batch, merged = self.chosen.shape
+        rest = torch.ones(batch, len(self.sources), dtype=torch.bool, device=self.chosen.device)
+        rest.scatter_(1, self.chosen, False)
+        unmerged = self.sources.expand(batch, -1)[rest].view(batch, len(self.sources) - merged)
+        averaged = unmerged.shape[1]  # the first averaged row
+        copied = averaged + len(self.destinations)  # the first protected row
+        groups = [
+            (unmerged, self._count(0, averaged)),
+            (self.destinations.expand(batch, -1), self._count(averaged, len(self.destinations))),
+            (self.sources[self.chosen], averaged + self.places),
+            (self.protected.expand(batch, -1), self._count(copied, len(self.protected))),
+        ]
+        members, rows = (torch.cat(column, dim=1) for column in zip(*groups, strict=True))
+        length = copied + len(self.protected)
+        share = self._shares(members)
+        output_rows = torch.empty(batch, self.tokens, dtype=torch.int64, device=rows.device)
+        output_rows.scatter_(1, members[:, : self._last(rows)], rows[:, : self._last(rows)])
+        output_rows[:, self.protected] = groups[3][1]
+        grouping = Grouping.from_rows(rows, length, members, share if size_bias else None)
+        return Plan(
+            tokens=self.tokens,
+            keys=grouping,
+            sizes=share.new_zeros(batch, length).scatter_add(1, rows, share),
+            queries=grouping,
+            output_rows=output_rows,
+            size_bias=size_bias,
+            sources=self.sources[self.chosen],
+            destinations=self.destinations[self.places],
+            seconds=seconds,
+        )
+
+    def _count(self, first: int, length: int) -> Tensor:
+        rows = torch.arange(first, first + length, device=self.chosen.device)
+        return rows.expand(len(self.chosen), -1)
+
+    def _last(self, rows: Tensor) -> int:
+        return rows.shape[1] - len(self.protected)
+
+    def _shares(self, members: Tensor) -> Tensor:
+        """One per membership, one half where a token has two rows (a protected destination)."""
+        ones = torch.ones_like(members, dtype=torch.float64)
+        times = ones.new_zeros(len(members), self.tokens).scatter_add(1, members, ones)
+        return 1.0 / times.gather(1, members)

@@ -1,0 +1,126 @@
+"""Which tokens stay: evenly spread over frames and over the patch grid, for any number asked for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .plan import TokenLayout
+
+
+def apportion(total: int, weights: Tensor) -> Tensor:
+    """Share `total` among bins in proportion to their sizes, as evenly as whole numbers allow.
+
+    Args:
+        total: number of items, 0 <= total <= sum(weights).
+        weights: (bins,) int64 bin sizes.
+
+    Returns:
+        (bins,) int64 shares that sum to `total`, each at most its bin's size.
+
+    Raises:
+        ValueError: if the bins cannot hold `total`.
+    """
+    capacity = int(weights.sum())
+    if not 0 <= total <= capacity:
+        raise ValueError(f"the bins hold 0 to {capacity} items, got {total}")
+    ends = weights.cumsum(0) * total // max(capacity, 1)
+    return ends.diff(prepend=ends.new_zeros(1))
+
+
+def dither_order(layout: TokenLayout, seed: int | None) -> Tensor:
+    """Rank of every patch in its frame such that the first k, for any k, are evenly spread.
+
+    The ranks are those of ordered dithering (Bayer 1973): of a 2**b x 2**b matrix, the first 4**a entries
+    are a square lattice of step 2**(b-a), so that one quarter of the patches is one of each 2x2 cell.
+
+    Args:
+        layout: patch grid.
+        seed: draws a cyclic shift of the matrix for each frame, so that frames keep different patches;
+            None shifts none.
+
+    Returns:
+        (S, h*w) int64, a permutation of 0 ... h*w-1 in each row.
+    """
+    bits = max(1, (max(layout.patches_high, layout.patches_wide) - 1).bit_length())
+    side = 2**bits
+    shifts = torch.zeros(layout.frames, 2, dtype=torch.int64)
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
+        shifts = torch.randint(side, shifts.shape, generator=generator)
+    row = (torch.arange(layout.patches_high) + shifts[:, :1]) % side  # (S, h)
+    column = (torch.arange(layout.patches_wide) + shifts[:, 1:]) % side  # (S, w)
+    row, column = row[:, :, None], column[:, None, :]
+    threshold = torch.zeros(layout.frames, layout.patches_high, layout.patches_wide, dtype=torch.int64)
+    for bit in range(bits):  # the lowest bits of the place decide first: they become the highest
+        y, x = (row >> bit) & 1, (column >> bit) & 1
+        threshold = threshold * 4 + 2 * (x ^ y) + y
+    return threshold.flatten(1).argsort(dim=1).argsort(dim=1)
+
+
+def spread_tokens(layout: TokenLayout, free: Tensor, shares: Tensor, seed: int | None) -> Tensor:
+    """Choose tokens evenly among the free ones of each frame.
+
+    Args:
+        layout: frames and patch grid.
+        free: (S, P) bool, tokens to choose from.
+        shares: (S,) int64, how many to choose in each frame, at most its free tokens.
+        seed: see `dither_order`.
+
+    Returns:
+        (S, P) bool, the chosen ones. Special tokens, where free, are chosen last.
+    """
+    rank = torch.empty(layout.frames, layout.tokens_per_frame, dtype=torch.int64)
+    rank[:, : layout.special] = layout.patches + torch.arange(layout.special)
+    rank[:, layout.special :] = dither_order(layout, seed)
+    # Ranks among the free tokens alone: the others go to the end.
+    rank = rank.masked_fill(~free, layout.tokens_per_frame).argsort(dim=1, stable=True).argsort(dim=1)
+    return rank < shares[:, None]
+
+
+def positions(layout: TokenLayout) -> Tensor:
+    """(P, 2) float32 rows and columns in one frame: patches from (1, 1), specials at (0, 0) as in RoPE."""
+    row = torch.arange(1, layout.patches_high + 1)
+    column = torch.arange(1, layout.patches_wide + 1)
+    grid = torch.cartesian_prod(row, column)
+    return torch.cat([grid.new_zeros(layout.special, 2), grid]).float()
+
+
+def nearest_kept(layout: TokenLayout, kept: Tensor) -> Tensor:
+    """The kept token that stands for each token: itself, or the nearest in its frame.
+
+    A frame that keeps nothing is served by the nearest frame that does (of two, the earlier); of kept
+    tokens at the same distance, the first.
+
+    Args:
+        layout: frames and patch grid.
+        kept: (S, P) bool, at least one true.
+
+    Returns:
+        (N,) int64 token indices.
+
+    Raises:
+        ValueError: if nothing is kept.
+    """
+    serving = kept.any(dim=1).nonzero().flatten()
+    if len(serving) == 0:
+        raise ValueError("at least one token must be kept, got none")
+    place = positions(layout)
+    owner = torch.empty(layout.frames, layout.tokens_per_frame, dtype=torch.int64)
+    for frame in range(layout.frames):
+        server = int(serving[(serving - frame).abs().argmin()])
+        tokens = kept[server].nonzero().flatten()
+        owner[frame] = server * layout.tokens_per_frame + tokens[torch.cdist(place, place[tokens]).argmin(dim=1)]
+        if server == frame:
+            owner[frame, tokens] = frame * layout.tokens_per_frame + tokens  # specials share one position
+    return owner.flatten()
+
+
+def free_tokens(layout: TokenLayout, keep_first_frame: bool, keep_special: bool) -> Tensor:
+    """(S, P) bool: tokens that may be merged or dropped."""
+    free = torch.ones(layout.frames, layout.tokens_per_frame, dtype=torch.bool)
+    if keep_first_frame:
+        free[0] = False
+    if keep_special:
+        free[:, : layout.special] = False
+    return free

@@ -1,0 +1,104 @@
+"""The FastVGGT rule against stored plans of the released code, and what was mended in it."""
+
+import csv
+import json
+
+import pytest
+import torch
+from parity import assert_close_golden
+from safetensors.torch import load_file
+
+from lib.merging import FastVGGTRule, TokenLayout
+
+
+@pytest.fixture(scope="module")
+def stored(golden, golden_config):
+    return load_file(golden / golden_config["fastvggt_merge"]["file"])
+
+
+def layout_of(section: dict, case: dict) -> TokenLayout:
+    return TokenLayout(case["frames"], case["patches_high"], case["patches_wide"], section["special_tokens"])
+
+
+def rule_of(section: dict, case: dict, m: float, cells=None, **options) -> FastVGGTRule:
+    protect = section["protected_fraction"] if case.get("protect", True) else 0.0
+    no_rand = case.get("no_rand", False)
+    return FastVGGTRule(
+        m, section["seed"], section["stride_x"], protect, no_rand=no_rand, cells=cells, **options
+    )
+
+
+def pairs_of(sources: torch.Tensor, destinations: torch.Tensor) -> set[tuple[int, int]]:
+    return set(zip(sources.flatten().tolist(), destinations.flatten().tolist(), strict=True))
+
+
+def test_every_stored_plan(stored, golden_config, subtests):
+    section = golden_config["fastvggt_merge"]
+    tolerances = golden_config["tolerances"]["fastvggt_merge"]
+    for case in section["cases"]:
+        layout = layout_of(section, case)
+        for run in case["runs"]:
+            for similarity in ("bf16", "fp32"):
+                with subtests.test(run=run["key"], similarity=similarity):
+                    rule = rule_of(section, case, run["merge_ratio"], similarity=similarity)
+                    check_run(stored, tolerances, case["key"], run["key"], rule, layout)
+
+
+def check_run(stored, tolerances, case: str, run: str, rule: FastVGGTRule, layout: TokenLayout) -> None:
+    plan = rule.plan(stored[f"{case}.metric"], layout)
+    assert pairs_of(plan.sources, plan.destinations) == pairs_of(
+        stored[f"{run}.src_abs"], stored[f"{run}.dst_of_src_abs"]
+    )
+    destinations = stored[f"{case}.all_dst_abs"]
+    # An unprotected case stores no list of protected tokens: there is none.
+    protected = stored[f"{case}.protected_abs"] if rule.protect else destinations[:0]
+    assert rule.destinations(layout).tolist() == sorted(destinations.tolist())
+    assert set(rule.protected(layout).tolist()) == set(protected.tolist())
+    # Stored rows are [unmerged, destinations, protected], each in the released order; ours ascend.
+    order = [part.argsort() for part in (stored[f"{run}.unm_abs"], destinations, protected)]
+    starts = (0, len(order[0]), len(order[0]) + len(order[1]))
+    rows = torch.cat([start + part for start, part in zip(starts, order, strict=True)])
+    merged = {}
+    for name in "qkv":
+        merge = plan.merge_queries if name == "q" else plan.merge_keys
+        merged[name] = merge(stored[f"{case}.{name}"][:, None])[:, 0]
+        key = f"{run}.{name}_merged"
+        assert_close_golden(key, merged[name], stored[key][:, rows], tolerances, "fastvggt_merge")
+    key = f"{run}.v_unmerged"
+    assert_close_golden(key, plan.unmerge(merged["v"]), stored[key], tolerances, "fastvggt_merge")
+
+
+def test_cells_can_be_passed_in(stored, golden_config):
+    section = golden_config["fastvggt_merge"]
+    for case in (case for case in section["cases"] if case["cells_key"]):
+        layout = layout_of(section, case)
+        given = rule_of(section, case, 0.3, cells=stored[case["cells_key"]])
+        drawn = rule_of(section, case, 0.3)
+        assert torch.equal(given.destinations(layout), drawn.destinations(layout))
+        shifted = rule_of(section, case, 0.3, cells=(stored[case["cells_key"]] + 1) % 4)
+        assert not torch.equal(shifted.destinations(layout), drawn.destinations(layout))
+        assert given == rule_of(section, case, 0.3, cells=stored[case["cells_key"]]) != shifted
+        json.dumps(given.cells)
+
+
+def test_effective_reduction(golden, golden_config):
+    section = golden_config["fastvggt_effective_reduction"]
+    with (golden / section["file"]).open() as stream:
+        table = list(csv.DictReader(stream))
+    frames = {int(row["frames"]) for row in table}
+    assert frames == set(section["frames"])
+    for count in sorted(frames):
+        layout = TokenLayout(
+            count, section["patches_high"], section["patches_wide"], section["special_tokens"]
+        )
+        # Lengths do not depend on features: one channel keeps this quick.
+        x = torch.randn(1, layout.tokens, 1, generator=torch.Generator().manual_seed(0))
+        for row in (row for row in table if int(row["frames"]) == count):
+            plan = FastVGGTRule(
+                float(row["ratio"]), 33, section["stride_x"], section["protected_fraction"]
+            ).plan(x, layout)
+            assert layout.tokens == int(row["N"])
+            assert plan.key_length == plan.query_length == int(row["merged_len"])
+            assert plan.sources.shape[1] == int(row["r_effective"])
+            assert plan.kept == pytest.approx(float(row["kept"]), abs=6e-5)
+            assert plan.pairs / layout.tokens**2 == pytest.approx(float(row["attn_pairs_rel"]), abs=6e-5)
