@@ -13,9 +13,15 @@ from PIL import Image
 
 from lib.scenes import preprocessing
 
-TAGS = (
-    "crop_landscape crop_portrait crop_rgba crop_mixed_shapes pad_landscape pad_portrait square_224".split()
-)
+TAGS = [
+    "crop_landscape",
+    "crop_portrait",
+    "crop_rgba",
+    "crop_mixed_shapes",
+    "pad_landscape",
+    "pad_portrait",
+    "square_224",
+]
 
 
 @pytest.fixture(scope="module")

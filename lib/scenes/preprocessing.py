@@ -100,7 +100,7 @@ def square(images: Sequence[ImageSource], *, target: int = 1024) -> tuple[Tensor
 
 
 def pad_centred(pixels: Tensor, height: int, width: int, value: float) -> Tensor:
-    """Centre ``pixels`` (..., h, w) on a (..., height, width) canvas of ``value``; floor half at top and left.
+    """Centre ``pixels`` (..., h, w) on a (..., height, width) canvas of ``value``; floor at top/left.
 
     Raises ValueError when the canvas is smaller than the image.
     """
