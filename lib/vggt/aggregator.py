@@ -1,0 +1,158 @@
+"""The aggregator: patch tokens, special tokens, and alternating frame and global attention (spec 1.2 to 1.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lib.merging import MergingRule, Plan, TokenLayout
+from lib.vggt.config import VGGTConfig
+from lib.vggt.dinov2 import build_patch_embed
+from lib.vggt.layers import AttentionEvent, Block, patch_positions
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class Probe(Protocol):
+    """Anything that wants to see the attention of the alternating blocks."""
+
+    def observe(self, event: AttentionEvent) -> None:
+        """Called once per block, in order; must not change the tensors of the event."""
+
+
+@dataclass(frozen=True)
+class ForwardReport:
+    """What merging did in one forward pass.
+
+    tokens: N; kept: merged keys / N per global layer, 1.0 where nothing merged; pairs: query-key pairs of one
+    scene and one head, summed over the global layers, and pairs_plain the same without merging;
+    matching_seconds: time spent in choosing plans.
+    """
+
+    tokens: int
+    kept: tuple[float, ...]
+    pairs: int
+    pairs_plain: int
+    matching_seconds: float
+
+
+class _CountingRule:
+    """A merging rule that passes another one's plans on and remembers their sizes."""
+
+    def __init__(self, rule: MergingRule | None) -> None:
+        self.rule = rule
+        self.kept: list[float] = []
+        self.pairs = 0
+        self.seconds = 0.0
+
+    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+        plan = None if self.rule is None else self.rule.plan(x, layout)
+        if plan is None:
+            self.count_plain(layout)
+            return None
+        self.kept.append(float(plan.kept))
+        self.pairs += int(plan.pairs)
+        self.seconds += float(plan.seconds)
+        return plan
+
+    def count_plain(self, layout: TokenLayout) -> None:
+        self.kept.append(1.0)
+        self.pairs += layout.tokens**2
+
+    def report(self, layout: TokenLayout) -> ForwardReport:
+        plain = len(self.kept) * layout.tokens**2
+        return ForwardReport(layout.tokens, tuple(self.kept), self.pairs, plain, self.seconds)
+
+
+class Aggregator(nn.Module):
+    """Images to token features. Weights are named as in the public checkpoint."""
+
+    def __init__(self, config: VGGTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = build_patch_embed(config)
+        # slot 0 is for the first frame, slot 1 for every other frame
+        self.camera_token = nn.Parameter(config.token_std * torch.randn(1, 2, 1, config.width))
+        self.register_token = nn.Parameter(
+            config.token_std * torch.randn(1, 2, config.registers, config.width)
+        )
+        self.frame_blocks = nn.ModuleList(_block(config, "frame", layer) for layer in range(config.depth))
+        self.global_blocks = nn.ModuleList(_block(config, "global", layer) for layer in range(config.depth))
+        # on the CPU even when the weights are made on the meta device: no checkpoint brings these values back
+        for name, values in (("_resnet_mean", IMAGE_MEAN), ("_resnet_std", IMAGE_STD)):
+            constant = torch.tensor(values, dtype=torch.float32, device="cpu").view(1, 1, 3, 1, 1)
+            self.register_buffer(name, constant, persistent=False)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        keep: Collection[int],
+        merging: MergingRule | None = None,
+        merging_start: int = 0,
+        probe: Probe | None = None,
+    ) -> tuple[dict[int, Tensor], ForwardReport]:
+        """Features of the layers in `keep` only, so that memory does not grow with depth.
+
+        images: (B, S, 3, H, W) in [0, 1], H and W multiples of the patch size.
+        merging: applied in global blocks with index >= merging_start; None is plain VGGT.
+        Returns {layer: (B, S, P, 2C)}, each [frame block output, global block output], and the report.
+        """
+        batch, frames = images.shape[:2]
+        layout = self._layout(images)
+        x = self._tokens(images)  # (B*S, P, C)
+        per_frame = patch_positions(
+            layout.patches_high, layout.patches_wide, layout.special, images.device
+        )  # (1, P, 2)
+        everywhere = per_frame.repeat(1, frames, 1)  # (1, N, 2)
+        observe = None if probe is None else probe.observe
+        counting = _CountingRule(merging)
+        features = {}
+        for layer, (frame_block, global_block) in enumerate(
+            zip(self.frame_blocks, self.global_blocks, strict=True)
+        ):
+            x = frame_block(x, per_frame, layout=layout, observe=observe)
+            frame_out = x if layer in keep else None
+            rule = counting if merging is not None and layer >= merging_start else None
+            if rule is None:
+                counting.count_plain(layout)
+            x = x.view(batch, layout.tokens, -1)
+            x = global_block(x, everywhere, rule=rule, layout=layout, observe=observe)
+            x = x.view(batch * frames, layout.tokens_per_frame, -1)
+            if frame_out is not None:
+                features[layer] = torch.cat((frame_out, x), dim=-1).unflatten(0, (batch, frames))
+        return features, counting.report(layout)
+
+    def _layout(self, images: Tensor) -> TokenLayout:
+        frames, size = images.shape[1], self.config.patch_size
+        high, wide = images.shape[-2] // size, images.shape[-1] // size
+        return TokenLayout(frames, high, wide, special=self.config.special_tokens)
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        """(B, S, 3, H, W) -> (B*S, P, C): camera token, registers, patches."""
+        mean, std = self._resnet_mean.to(images), self._resnet_std.to(images)
+        patches = self.patch_embed(((images - mean) / std).flatten(0, 1))
+        batch, frames = images.shape[:2]
+        special = torch.cat((self.camera_token, self.register_token), dim=2)  # (1, 2, 5, C)
+        special = torch.cat((special[:, :1], special[:, 1:].expand(-1, frames - 1, -1, -1)), dim=1)
+        special = special.expand(batch, -1, -1, -1).flatten(0, 1)
+        return torch.cat((special, patches), dim=1)
+
+
+def _block(config: VGGTConfig, kind: str, layer: int) -> Block:
+    return Block(
+        config.width,
+        config.heads,
+        mlp_ratio=config.mlp_ratio,
+        qk_norm=config.qk_norm,
+        rope_base=config.rope_base,
+        layer_scale=config.layer_scale,
+        norm_eps=config.norm_eps,
+        kind=kind,
+        layer=layer,
+    )

@@ -1,0 +1,109 @@
+"""Cameras: the nine-number pose encoding, quaternions, inverse poses and depth unprojection.
+
+OpenCV convention throughout: x right, y down, z forward; extrinsics are camera-from-world; pixel centres are
+integers; depth is z-depth.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4), xyzw; any non-zero scale and sign (spec 1.7)."""
+    x, y, z, w = quaternion.unbind(-1)
+    s = 2.0 / quaternion.square().sum(-1)
+    rows = (
+        (1 - s * (y * y + z * z), s * (x * y - z * w), s * (x * z + y * w)),
+        (s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w)),
+        (s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y)),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def matrix_to_quaternion(rotation: Tensor) -> Tensor:
+    """Unit quaternions (..., 4), xyzw with w >= 0, of rotation matrices (..., 3, 3).
+
+    Each of the four components in turn can be divided by; the largest one is used, so half turns are safe.
+    """
+    r = rotation
+    xx, yy, zz = r[..., 0, 0], r[..., 1, 1], r[..., 2, 2]
+    # row c of `outer` is 4 * component_c * (x, y, z, w)
+    xy, xz, yz = r[..., 0, 1] + r[..., 1, 0], r[..., 0, 2] + r[..., 2, 0], r[..., 1, 2] + r[..., 2, 1]
+    wx, wy, wz = r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]
+    outer = torch.stack(
+        [
+            torch.stack((1 + xx - yy - zz, xy, xz, wx), dim=-1),
+            torch.stack((xy, 1 - xx + yy - zz, yz, wy), dim=-1),
+            torch.stack((xz, yz, 1 - xx - yy + zz, wz), dim=-1),
+            torch.stack((wx, wy, wz, 1 + xx + yy + zz), dim=-1),
+        ],
+        dim=-2,
+    )
+    best = outer.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None].expand(*r.shape[:-2], 1, 4)
+    quaternion = functional.normalize(outer.gather(-2, best).squeeze(-2), dim=-1)
+    return torch.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
+
+
+def encode_pose(extrinsics: Tensor, intrinsics: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Pose encoding (..., 9): translation 3, quaternion xyzw, field of view (vertical, horizontal) in radians.
+
+    extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3) in pixels of an image of `image_size` = (H, W).
+    The principal point is not encoded (spec 1.7).
+    """
+    height, width = image_size
+    fov_h = 2 * torch.atan(height / 2 / intrinsics[..., 1, 1])
+    fov_w = 2 * torch.atan(width / 2 / intrinsics[..., 0, 0])
+    quaternion = matrix_to_quaternion(extrinsics[..., :3])
+    return torch.cat((extrinsics[..., 3], quaternion, torch.stack((fov_h, fov_w), dim=-1)), dim=-1)
+
+
+def decode_pose(encoding: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Extrinsics (..., 3, 4) and intrinsics (..., 3, 3) of pose encodings (..., 9) at image_size = (H, W) pixels.
+
+    The principal point is the image centre (W/2, H/2). A field of view of 0 gives an infinite focal length.
+    """
+    height, width = image_size
+    rotation = quaternion_to_matrix(encoding[..., 3:7])
+    extrinsics = torch.cat((rotation, encoding[..., :3, None]), dim=-1)
+    focal_y = height / 2 / torch.tan(encoding[..., 7] / 2)
+    focal_x = width / 2 / torch.tan(encoding[..., 8] / 2)
+    zero, one = torch.zeros_like(focal_x), torch.ones_like(focal_x)
+    rows = ((focal_x, zero, one * (width / 2)), (zero, focal_y, one * (height / 2)), (zero, zero, one))
+    intrinsics = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    return extrinsics, intrinsics
+
+
+def invert_pose(extrinsics: Tensor) -> Tensor:
+    """Inverse of rigid motions (..., 3, 4) or (..., 4, 4): [R' | -R't] with the row (0, 0, 0, 1), (..., 4, 4)."""
+    transposed = extrinsics[..., :3, :3].transpose(-1, -2)
+    inverse = torch.zeros(*extrinsics.shape[:-2], 4, 4, dtype=extrinsics.dtype, device=extrinsics.device)
+    inverse[..., :3, :3] = transposed
+    inverse[..., :3, 3:] = -transposed @ extrinsics[..., :3, 3:]
+    inverse[..., 3, 3] = 1
+    return inverse
+
+
+def unproject_depth(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> Tensor:
+    """World points (..., H, W, 3), float64, of z-depth maps (spec 1.8).
+
+    depth (..., H, W) or (..., H, W, 1); extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3), pixels.
+    Raises ValueError if an intrinsics matrix has skew.
+    """
+    if depth.shape[-1] == 1 and depth.dim() == extrinsics.dim() + 1:
+        depth = depth.squeeze(-1)
+    skew = intrinsics[..., 0, 1].abs().max() if intrinsics.numel() else intrinsics.new_zeros(())
+    if skew != 0:
+        raise ValueError(f"intrinsics must have zero skew, found {float(skew):g}")
+    depth, intrinsics, extrinsics = depth.double(), intrinsics.double(), extrinsics.double()
+    height, width = depth.shape[-2:]
+    v = torch.arange(height, device=depth.device, dtype=torch.float64)[:, None]
+    u = torch.arange(width, device=depth.device, dtype=torch.float64)
+    focal_x, focal_y, centre_x, centre_y = (
+        intrinsics[..., row, column, None, None] for row, column in ((0, 0), (1, 1), (0, 2), (1, 2))
+    )
+    camera = torch.stack(((u - centre_x) * depth / focal_x, (v - centre_y) * depth / focal_y, depth), dim=-1)
+    world = invert_pose(extrinsics)  # (..., 4, 4) world-from-camera
+    return torch.einsum("...ij,...hwj->...hwi", world[..., :3, :3], camera) + world[..., None, None, :3, 3]

@@ -1,0 +1,61 @@
+"""The camera head: four rounds of pose regression from the camera tokens (spec 1.7)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lib.vggt.config import CameraHeadConfig
+from lib.vggt.layers import Block, Mlp
+
+POSE_SIZE = 9  # translation 3, quaternion 4, field of view 2
+
+
+def activate_pose(raw: Tensor) -> Tensor:
+    """Raw pose vectors (..., 9) -> encodings (..., 9): only the two fields of view are rectified."""
+    return torch.cat((raw[..., :7], functional.relu(raw[..., 7:])), dim=-1)
+
+
+class CameraHead(nn.Module):
+    """Refines one pose encoding per frame; its trunk attends over the S camera tokens of a scene."""
+
+    def __init__(self, width: int, config: CameraHeadConfig, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.iterations = config.iterations
+        self.trunk = nn.Sequential(
+            *(
+                Block(
+                    width,
+                    config.heads,
+                    mlp_ratio=config.mlp_ratio,
+                    layer_scale=config.layer_scale,
+                    norm_eps=norm_eps,
+                    kind="camera",
+                    layer=layer,
+                )
+                for layer in range(config.trunk_depth)
+            )
+        )
+        self.token_norm = nn.LayerNorm(width, eps=norm_eps)
+        self.trunk_norm = nn.LayerNorm(width, eps=norm_eps)
+        self.empty_pose_tokens = nn.Parameter(torch.zeros(1, 1, POSE_SIZE))
+        self.embed_pose = nn.Linear(POSE_SIZE, width)
+        self.poseLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 3 * width))
+        self.adaln_norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.pose_branch = Mlp(width, width // 2, POSE_SIZE)
+
+    def forward(self, camera_tokens: Tensor, iterations: int | None = None) -> list[Tensor]:
+        """camera_tokens (B, S, width), un-normalised -> one activated encoding (B, S, 9) per iteration."""
+        z = self.token_norm(camera_tokens)
+        raw: Tensor | None = None
+        encodings = []
+        for _ in range(self.iterations if iterations is None else iterations):
+            # the raw vector is fed back, not the rectified one, and without gradient
+            state = self.empty_pose_tokens.expand(*z.shape[:2], -1) if raw is None else raw.detach()
+            shift, scale, gate = self.poseLN_modulation(self.embed_pose(state)).chunk(3, dim=-1)
+            y = z + gate * (self.adaln_norm(z) * (1 + scale) + shift)
+            delta = self.pose_branch(self.trunk_norm(self.trunk(y)))
+            raw = delta if raw is None else raw + delta
+            encodings.append(activate_pose(raw))
+        return encodings

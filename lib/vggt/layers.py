@@ -1,0 +1,255 @@
+"""Transformer parts shared by every branch of VGGT: rotary positions, attention with merging, LayerScale, block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from lib.merging import MergingRule, Plan, TokenLayout
+
+
+class AttentionTensors(NamedTuple):
+    """Queries, keys and values of one attention call, as they enter the softmax and before merging."""
+
+    q: Tensor  # (B, heads, Nq, head_dim)
+    k: Tensor  # (B, heads, Nk, head_dim)
+    v: Tensor  # (B, heads, Nk, head_dim)
+    q_full: Tensor  # (B, heads, N, head_dim), after qk-norm and RoPE
+    k_full: Tensor  # (B, heads, N, head_dim)
+
+
+@dataclass(frozen=True)
+class AttentionEvent:
+    """What one alternating block did; handed to a probe's `observe`.
+
+    For kind "frame" the batch is B*S and N = P tokens of one frame; for "global" it is B and N = S*P.
+    x: residual stream entering the block; update: attention branch after LayerScale, both (batch, N, C).
+    `layout` describes the whole sequence of S frames for both kinds. Read only: tensors are not copies.
+    """
+
+    kind: str
+    layer: int
+    x: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    q_full: Tensor
+    k_full: Tensor
+    scale: float
+    plan: Plan | None
+    layout: TokenLayout | None
+    update: Tensor
+
+
+Observer = Callable[[AttentionEvent], None]
+
+
+def rope_angles(positions: Tensor, half_width: int, base: float) -> Tensor:
+    """Rotation angles pos * base^(-2i/m), i = 0..m/2-1, in fp32 (spec 1.6).
+
+    positions: any shape, integers; half_width: m = head_dim / 2, the width that encodes one axis.
+    Returns (*positions.shape, m/2), radians.
+    """
+    steps = torch.arange(0, half_width, 2, device=positions.device, dtype=torch.float32)
+    return positions[..., None].float() * base ** (-steps / half_width)
+
+
+def rope_tables(positions: Tensor, head_dim: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """cos and sin, each (B, 1, N, 2, head_dim/4), for positions (B, N, 2) = (row, column).
+
+    Angles are rounded to `dtype` before cos and sin, as upstream does.
+    """
+    angles = rope_angles(positions, head_dim // 2, base).to(dtype)[:, None]
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate x (B, heads, N, D): first half of D by row, second by column; element i pairs with i + D/4."""
+    cos, sin = tables
+    first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)  # each (B, heads, N, axis, D/4)
+    return torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-2).flatten(-3)
+
+
+def patch_positions(height: int, width: int, special: int, device: torch.device | None = None) -> Tensor:
+    """Integer positions (1, special + height*width, 2) of one frame: specials at (0, 0), patches from (1, 1)."""
+    rows = torch.arange(1, height + 1, device=device)
+    columns = torch.arange(1, width + 1, device=device)
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(1, height * width, 2)
+    return functional.pad(grid, (0, 0, special, 0))
+
+
+class LayerScale(nn.Module):
+    """Multiply each channel by a learned gain."""
+
+    def __init__(self, width: int, initial: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((width,), float(initial)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., width)."""
+        return x * self.gamma
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, Linear."""
+
+    def __init__(self, width: int, hidden: int, out: int | None = None) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, width if out is None else out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., out)."""
+        return self.fc2(self.act(self.fc1(x)))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with optional qk-norm, rotary positions and token merging (spec 1.5, 1.6, 2.1)."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        qk_norm: bool = False,
+        rope_base: float | None = None,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+        self.heads = heads
+        self.head_dim = width // heads
+        self.scale = self.head_dim**-0.5
+        self.rope_base = rope_base
+        if rope_base is not None and self.head_dim % 4:
+            raise ValueError(f"rotary positions need a head dimension divisible by 4, got {self.head_dim}")
+        self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm = nn.LayerNorm(self.head_dim, eps=norm_eps) if qk_norm else nn.Identity()
+        self.k_norm = nn.LayerNorm(self.head_dim, eps=norm_eps) if qk_norm else nn.Identity()
+        self.proj = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor | None = None,
+        *,
+        plan: Plan | None = None,
+        observe: Callable[[AttentionTensors], None] | None = None,
+    ) -> Tensor:
+        """Attend over N tokens; with a plan, over the merged ones, un-merged after the output projection.
+
+        x: (B, N, width); positions: (B or 1, N, 2) integers, needed when the layer has rotary positions.
+        Returns (B, N, width). `observe` gets the queries, keys and values; it does not change the result.
+        """
+        q_full, k_full, v = self._project(x, positions)
+        q, k, bias = q_full, k_full, None
+        if plan is not None:
+            q, k, v = plan.merge_queries(q), plan.merge_keys(k), plan.merge_keys(v)
+            if plan.log_sizes is not None:
+                bias = plan.log_sizes[:, None, None, :].to(v.dtype)  # (B, 1, 1, Nk)
+        if observe is not None:
+            observe(AttentionTensors(q, k, v, q_full, k_full))
+        del q_full, k_full
+        # autocast: qk-norm returns fp32 beside half-precision values; the softmax runs in the values' dtype
+        y = functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, attn_mask=bias)
+        y = self.proj(y.transpose(1, 2).flatten(2))  # (B, Nq, width)
+        return y if plan is None else plan.unmerge(y)
+
+    def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, self.head_dim))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, head_dim)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if self.rope_base is not None:
+            if positions is None:
+                raise ValueError(
+                    "this attention uses rotary positions: pass positions of shape (B or 1, N, 2)"
+                )
+            tables = rope_tables(positions, self.head_dim, self.rope_base, q.dtype)
+            q, k = rotate(q, tables), rotate(k, tables)
+        return q, k, v
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with LayerScale on both branches.
+
+    kind and layer only label the events it reports.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        mlp_ratio: float = 4.0,
+        qk_norm: bool = False,
+        rope_base: float | None = None,
+        layer_scale: float = 0.01,
+        norm_eps: float = 1e-5,
+        kind: str = "",
+        layer: int = 0,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.layer = layer
+        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
+        # qk-norm keeps PyTorch's eps in every VGGT block that has it; only the ViT, which has none, differs
+        self.attn = Attention(width, heads, qk_norm=qk_norm, rope_base=rope_base, norm_eps=norm_eps)
+        self.ls1 = LayerScale(width, layer_scale)
+        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
+        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.ls2 = LayerScale(width, layer_scale)
+
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor | None = None,
+        *,
+        rule: MergingRule | None = None,
+        layout: TokenLayout | None = None,
+        observe: Observer | None = None,
+    ) -> Tensor:
+        """x (B, N, width) -> (B, N, width).
+
+        rule: merges queries, keys and values inside the attention, planned from norm1(x) and `layout`.
+        observe: called once with an AttentionEvent; the result is bitwise the same without it.
+        """
+        normed = self.norm1(x)
+        plan = None
+        if rule is not None:
+            if layout is None:
+                raise ValueError("merging needs the token layout: pass layout together with rule")
+            plan = rule.plan(normed, layout)
+        seen: list[AttentionTensors] = []
+        keep = None if observe is None else seen.append
+        update = self.ls1(self.attn(normed, positions, plan=plan, observe=keep))
+        if observe is not None:
+            observe(self._event(x, seen[0], plan, layout, update))
+        x = x + update
+        return x + self.ls2(self.mlp(self.norm2(x)))
+
+    def _event(
+        self,
+        x: Tensor,
+        seen: AttentionTensors,
+        plan: Plan | None,
+        layout: TokenLayout | None,
+        update: Tensor,
+    ) -> AttentionEvent:
+        return AttentionEvent(
+            kind=self.kind,
+            layer=self.layer,
+            x=x,
+            **seen._asdict(),
+            scale=self.attn.scale,
+            plan=plan,
+            layout=layout,
+            update=update,
+        )

@@ -1,0 +1,204 @@
+"""VGGT: images to cameras, depth, points and tracks, with merging and probing as arguments of the forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lib.merging import MergingRule
+from lib.vggt.aggregator import Aggregator, ForwardReport, Probe
+from lib.vggt.cameras import decode_pose
+from lib.vggt.config import VGGTConfig
+from lib.vggt.dense_head import DenseHead
+from lib.vggt.heads import CameraHead
+
+HEADS = ("camera", "depth", "points", "tracks")
+
+
+@dataclass
+class Prediction:
+    """What VGGT says about B scenes of S frames of H x W pixels; a head that did not run leaves None.
+
+    pose_enc (B, S, 9) and pose_enc_list, one per iteration; extrinsics (B, S, 3, 4) camera-from-world and
+    intrinsics (B, S, 3, 3) in pixels, decoded from pose_enc; depth (B, S, H, W, 1) z-depth and depth_conf
+    (B, S, H, W) > 1; world_points (B, S, H, W, 3) in the first frame's camera and world_points_conf;
+    tracks (B, S, Q, 2) in pixels (x, y), tracks_list one per iteration, visibility and track_conf (B, S, Q);
+    report: what merging did.
+    """
+
+    report: ForwardReport
+    pose_enc: Tensor | None = None
+    pose_enc_list: list[Tensor] | None = None
+    extrinsics: Tensor | None = None
+    intrinsics: Tensor | None = None
+    depth: Tensor | None = None
+    depth_conf: Tensor | None = None
+    world_points: Tensor | None = None
+    world_points_conf: Tensor | None = None
+    tracks: Tensor | None = None
+    tracks_list: list[Tensor] | None = None
+    visibility: Tensor | None = None
+    track_conf: Tensor | None = None
+
+
+class VGGT(nn.Module):
+    """The model. Weights are named as in the public VGGT-1B checkpoint; heads whose config is None are absent."""
+
+    def __init__(self, config: VGGTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.aggregator = Aggregator(config)
+        width, eps = 2 * config.width, config.norm_eps
+        self.camera_head = self.depth_head = self.point_head = self.track_head = None
+        if config.camera_head is not None:
+            self.camera_head = CameraHead(width, config.camera_head, eps)
+        if config.point_head is not None:
+            self.point_head = DenseHead(
+                width, config.patch_size, config.special_tokens, config.point_head, eps
+            )
+        if config.depth_head is not None:
+            self.depth_head = DenseHead(
+                width, config.patch_size, config.special_tokens, config.depth_head, eps
+            )
+
+    @classmethod
+    def from_seed(cls, config: VGGTConfig, seed: int) -> VGGT:
+        """A freshly initialised model on the CPU that depends on `seed` only; global random state is untouched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config)
+
+    @property
+    def available_heads(self) -> tuple[str, ...]:
+        """Names accepted by the `heads` argument of this model."""
+        modules = (self.camera_head, self.depth_head, self.point_head, self.track_head)
+        return tuple(name for name, module in zip(HEADS, modules, strict=True) if module is not None)
+
+    def forward(
+        self,
+        images: Tensor,
+        query_points: Tensor | None = None,
+        *,
+        merging: MergingRule | None = None,
+        merging_start: int = 0,
+        probe: Probe | None = None,
+        frames_chunk: int | None = 8,
+        heads: Collection[str] | None = None,
+    ) -> Prediction:
+        """Run the model.
+
+        images: (S, 3, H, W) or (B, S, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
+        query_points: (Q, 2) or (B, Q, 2) pixels (x, y) in the first frame, to be tracked; None = no tracks.
+        merging: rule for global blocks with index >= merging_start; None is plain VGGT, bit for bit.
+        probe: sees every alternating block through `observe`; never changes the result.
+        frames_chunk: frames a dense head decodes at once (memory against nothing else); None = all.
+        heads: which of "camera", "depth", "points", "tracks" to compute; None = all there are.
+        Raises ValueError on images, heads or chunks that do not fit.
+        """
+        images = self._check_images(images)
+        wanted = self._check_heads(heads, query_points)
+        self._check_numbers(merging_start, frames_chunk)
+        features, report = self.aggregator(
+            images.to(self.aggregator.camera_token.dtype),
+            keep=self._layers(wanted),
+            merging=merging,
+            merging_start=merging_start,
+            probe=probe,
+        )
+        size = (images.shape[-2], images.shape[-1])
+        prediction = Prediction(report)
+        # camera and dense heads stay out of autocast: they run in the precision of their weights
+        with torch.autocast(images.device.type, enabled=False):
+            if "camera" in wanted:
+                self._predict_cameras(prediction, features, size)
+            if "depth" in wanted:
+                prediction.depth, prediction.depth_conf = self.depth_head(features, size, frames_chunk)
+            if "points" in wanted:
+                points, confidence = self.point_head(features, size, frames_chunk)
+                prediction.world_points, prediction.world_points_conf = points, confidence
+        return prediction
+
+    def _predict_cameras(
+        self, prediction: Prediction, features: dict[int, Tensor], size: tuple[int, int]
+    ) -> None:
+        last = features[self.config.depth - 1]
+        dtype = self.camera_head.token_norm.weight.dtype
+        prediction.pose_enc_list = self.camera_head(last[:, :, 0].to(dtype))
+        prediction.pose_enc = prediction.pose_enc_list[-1]
+        prediction.extrinsics, prediction.intrinsics = decode_pose(prediction.pose_enc, size)
+
+    def _layers(self, wanted: Collection[str]) -> set[int]:
+        """Aggregator layers that the wanted heads read."""
+        config = self.config
+        layers = {config.depth - 1} if "camera" in wanted else set()
+        for name, head in (
+            ("depth", config.depth_head),
+            ("points", config.point_head),
+            ("tracks", config.track_head),
+        ):
+            if name in wanted and head is not None:
+                layers.update(head.layers)
+        return layers
+
+    def _check_heads(self, heads: Collection[str] | None, query_points: Tensor | None) -> tuple[str, ...]:
+        available = self.available_heads
+        if query_points is not None and "tracks" not in available:
+            raise ValueError("query_points given, but this model has no track head; use a config with one")
+        if heads is None:
+            return tuple(name for name in available if name != "tracks" or query_points is not None)
+        if isinstance(heads, str):
+            raise ValueError(
+                f"heads must be a collection of names such as ({heads!r},), got the string {heads!r}"
+            )
+        unknown = [name for name in heads if name not in available]
+        if unknown:
+            raise ValueError(f"heads {unknown} are not in this model; it has {list(available)}")
+        if "tracks" in heads and query_points is None:
+            raise ValueError("heads asks for 'tracks': pass query_points of shape (Q, 2) or (B, Q, 2)")
+        return tuple(heads)
+
+    def _check_numbers(self, merging_start: int, frames_chunk: int | None) -> None:
+        if not 0 <= merging_start <= self.config.depth:
+            raise ValueError(f"merging_start must be in 0..{self.config.depth}, got {merging_start}")
+        if frames_chunk is not None and frames_chunk < 1:
+            raise ValueError(f"frames_chunk must be at least 1, or None for all frames, got {frames_chunk}")
+
+    def _check_images(self, images: Tensor) -> Tensor:
+        """Images as (B, S, 3, H, W), or one clear ValueError."""
+        if images.dim() == 4:
+            images = images[None]
+        if images.dim() != 5 or images.shape[2] != 3 or 0 in images.shape[:2]:
+            raise ValueError(
+                f"images must be (S, 3, H, W) or (B, S, 3, H, W) with S >= 1, got {_shape(images.shape)}"
+            )
+        if not images.is_floating_point():
+            raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}: divide by 255")
+        for name, length in (("height", images.shape[-2]), ("width", images.shape[-1])):
+            self._check_side(name, length)
+        if not images.is_meta:
+            _check_range(images)
+        return images
+
+    def _check_side(self, name: str, length: int) -> None:
+        patch = self.config.patch_size
+        if length % patch or length == 0:
+            below, above = length // patch * patch, (length // patch + 1) * patch
+            nearest = f"{below} or {above}" if below else f"{above}"
+            raise ValueError(
+                f"image {name} {length} is not a multiple of the patch size {patch}; use {nearest}"
+            )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "(" + ", ".join(str(side) for side in shape) + ")"
+
+
+def _check_range(images: Tensor) -> None:
+    low, high = (float(value) for value in torch.aminmax(images))
+    if not (abs(low) < float("inf") and abs(high) < float("inf")):  # aminmax passes NaN on
+        raise ValueError("images contain NaN or infinite values")
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise ValueError(f"images must lie in [0, 1], found values in [{low:g}, {high:g}]; divide by 255?")
