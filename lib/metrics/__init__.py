@@ -1,0 +1,48 @@
+"""How far a prediction is from the truth: cameras, depth, points and clouds.
+
+Lengths come in the unit of the truth (metres for every `Sequence` with recorded or rendered cameras), angles
+in degrees where the name ends in ``_deg``. The convention of a camera or Chamfer error is part of its result,
+because the same trajectory has several numbers that are all called ATE.
+"""
+
+from lib.metrics.cameras import (
+    CONVENTIONS,
+    CameraErrors,
+    DegenerateAlignmentError,
+    Similarity,
+    camera_errors,
+    path_length,
+    trajectory_errors,
+    umeyama,
+)
+from lib.metrics.surfaces import (
+    ChamferDistance,
+    DepthErrors,
+    PointErrors,
+    bounding_box_similarity,
+    chamfer,
+    chamfer_fastvggt,
+    depth_errors,
+    point_errors,
+    voxel_means,
+)
+
+__all__ = [
+    "CONVENTIONS",
+    "CameraErrors",
+    "ChamferDistance",
+    "DegenerateAlignmentError",
+    "DepthErrors",
+    "PointErrors",
+    "Similarity",
+    "bounding_box_similarity",
+    "camera_errors",
+    "chamfer",
+    "chamfer_fastvggt",
+    "depth_errors",
+    "path_length",
+    "point_errors",
+    "trajectory_errors",
+    "umeyama",
+    "voxel_means",
+]

@@ -1,0 +1,263 @@
+"""Errors of depth maps, point maps and point clouds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from lib.metrics.cameras import IDENTITY, Array, Similarity, to_array, umeyama
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class DepthErrors:
+    """Errors of z-depth over all valid pixels of a sequence.
+
+    `abs_rel` is the mean of |estimate - truth| / truth, `delta_1_25` the share of pixels in [0, 1] with
+    max(estimate / truth, truth / estimate) < 1.25, `rmse` is in the unit of the truth, `scale` is the factor
+    that the estimate was multiplied with.
+    """
+
+    abs_rel: float
+    delta_1_25: float
+    rmse: float
+    scale: float
+    pixels: int
+
+
+@dataclass(frozen=True)
+class PointErrors:
+    """Distances between corresponding points, in the unit of the truth, after `alignment`."""
+
+    rmse: float
+    mean: float
+    median: float
+    points: int
+    alignment: Similarity
+
+
+@dataclass(frozen=True)
+class ChamferDistance:
+    """Nearest-neighbour distances between two clouds, in the unit of the truth.
+
+    `accuracy` is the mean from the estimate to the truth, `completeness` the mean from the truth to the
+    estimate, `distance` their mean (convention "textbook") or their sum ("fastvggt"); the numbers of points
+    are those compared, `scale` the factor that the estimate was multiplied with.
+    """
+
+    distance: float
+    accuracy: float
+    completeness: float
+    points_estimate: int
+    points_truth: int
+    scale: float
+    convention: str
+
+
+def depth_errors(
+    estimate: ArrayLike | Tensor,
+    truth: ArrayLike | Tensor,
+    *,
+    mask: ArrayLike | Tensor | None = None,
+    scale: str = "none",
+) -> DepthErrors:
+    """AbsRel, share within 1.25 and RMSE of z-depth.
+
+    Args:
+        estimate, truth: the same shape, e.g. (S, H, W); truth is valid where finite and > 0.
+            The trailing axis of a model's depth (S, H, W, 1) is dropped.
+        mask: bool of that shape; only these pixels are looked at.
+        scale: "none", or "median" for one factor median(truth) / median(estimate) for the whole sequence,
+            since a model without metric scale can only be judged up to one.
+
+    Raises:
+        ValueError: shapes differ, no valid pixel, NaN in the estimate, unknown `scale`, median not positive.
+    """
+    if scale not in ("none", "median"):
+        raise ValueError(f"scale is {scale!r}; choose 'none' or 'median'")
+    guess, true = to_array(estimate), to_array(truth)
+    if guess.ndim == true.ndim + 1 and guess.shape[-1] == 1:
+        guess = guess[..., 0]
+    guess, true = _valid(guess, true, np.isfinite(true) & (true > 0), mask)
+    factor = 1.0
+    if scale == "median":
+        middle = float(np.median(guess))
+        if middle <= 0:
+            raise ValueError(
+                f"the median of the estimated depth is {middle:g}; median scaling needs it positive"
+            )
+        factor = float(np.median(true)) / middle
+    guess = guess * factor
+    # products instead of ratios, so that an estimate of zero or less counts as wrong without dividing by it
+    near = (guess < 1.25 * true) & (true < 1.25 * guess)
+    difference = np.abs(guess - true)
+    rmse = float(np.sqrt(np.mean(difference**2)))
+    return DepthErrors(float(np.mean(difference / true)), float(near.mean()), rmse, factor, len(true))
+
+
+def point_errors(
+    estimate: ArrayLike | Tensor,
+    truth: ArrayLike | Tensor,
+    *,
+    mask: ArrayLike | Tensor | None = None,
+    alignment: Similarity | str | None = None,
+) -> PointErrors:
+    """Distances between corresponding points, such as the pixels of two point maps.
+
+    Args:
+        estimate, truth: (..., 3), the same shape; truth is valid where finite.
+        mask: bool (...); only these points are looked at.
+        alignment: None, a `Similarity` (such as that of the cameras), or "similarity" for the Umeyama Sim(3)
+            between the valid points themselves.
+
+    Raises:
+        ValueError: shapes differ, no valid point, NaN in the estimate, unknown alignment.
+        DegenerateAlignmentError: "similarity" with fewer than 3, coincident or collinear points.
+    """
+    guess, true = to_array(estimate), to_array(truth)
+    if guess.shape[-1:] != (3,):
+        raise ValueError(f"points must be (..., 3), got {guess.shape}")
+    guess, true = _valid(guess, true, np.asarray(np.isfinite(true).all(-1)), mask)
+    if alignment == "similarity":
+        alignment = umeyama(guess, true)
+    move = _given(alignment)
+    distances = np.linalg.norm(move.points(guess) - true, axis=-1)
+    rmse = float(np.sqrt(np.mean(distances**2)))
+    return PointErrors(rmse, float(distances.mean()), float(np.median(distances)), len(distances), move)
+
+
+def chamfer(
+    estimate: ArrayLike | Tensor, truth: ArrayLike | Tensor, *, alignment: Similarity | None = None
+) -> ChamferDistance:
+    """Textbook Chamfer distance: the mean of the two mean nearest-neighbour distances, nothing clipped.
+
+    Args:
+        estimate, truth: (n, 3) and (m, 3), finite.
+        alignment: moves the estimate first, e.g. ``camera_errors(...).alignment`` (convention "centres") or
+            ``umeyama(...)`` of corresponding points; None compares the clouds as they lie.
+
+    Raises:
+        ValueError: a cloud is empty, not (n, 3) or not finite.
+    """
+    move = _given(alignment)
+    guess, true = move.points(_cloud(estimate, "estimate")), _cloud(truth, "truth")
+    there, back = _nearest(guess, true), _nearest(true, guess)
+    accuracy, completeness = float(there.mean()), float(back.mean())
+    mean = (accuracy + completeness) / 2
+    return ChamferDistance(mean, accuracy, completeness, len(guess), len(true), move.scale, "textbook")
+
+
+def chamfer_fastvggt(
+    estimate: ArrayLike | Tensor,
+    truth: ArrayLike | Tensor,
+    *,
+    seed: int = 33,
+    voxel_size: float = 0.05,
+    max_distance: float = 0.5,
+    max_points: int = 100_000,
+) -> ChamferDistance:
+    """Chamfer distance as FastVGGT evaluates it (spec 2.5).
+
+    The estimate is moved and scaled so that centre and diagonal of its axis-aligned bounding box equal those
+    of the truth (so one outlier changes the scale); at most `max_points` random points of each cloud are
+    averaged in voxels; the two means of the distances clipped at `max_distance` are **summed**. Lengths in
+    the unit of the truth, metres for the defaults. The random choice is our own generator's, so above
+    `max_points` points the number agrees with the released code only up to sampling noise.
+
+    Args:
+        estimate, truth: (n, 3) and (m, 3), finite.
+
+    Raises:
+        ValueError: a cloud is empty or not finite, the estimate is one point, a size is not positive.
+    """
+    if not min(voxel_size, max_distance, max_points) > 0:
+        raise ValueError(
+            f"voxel_size {voxel_size}, max_distance {max_distance}, max_points {max_points} must be positive"
+        )
+    guess, true = _cloud(estimate, "estimate"), _cloud(truth, "truth")
+    move = bounding_box_similarity(guess, true)
+    rng = np.random.default_rng(seed)
+    guess, true = (_subset(cloud, max_points, rng) for cloud in (move.points(guess), true))
+    guess, true = voxel_means(guess, voxel_size), voxel_means(true, voxel_size)
+    accuracy = float(np.minimum(_nearest(guess, true), max_distance).mean())
+    completeness = float(np.minimum(_nearest(true, guess), max_distance).mean())
+    total = accuracy + completeness
+    return ChamferDistance(total, accuracy, completeness, len(guess), len(true), move.scale, "fastvggt")
+
+
+def bounding_box_similarity(source: ArrayLike | Tensor, target: ArrayLike | Tensor) -> Similarity:
+    """Scale and shift that give the axis-aligned bounding boxes the same centre and diagonal (spec 2.5).
+
+    Args are (n, 3) and (m, 3). Raises ValueError when the source is a single place.
+    """
+    low, high = _box(_cloud(source, "source"))
+    low_target, high_target = _box(_cloud(target, "target"))
+    diagonal = float(np.linalg.norm(high - low))
+    if diagonal == 0:
+        raise ValueError("all source points coincide, so their bounding box has no diagonal to scale by")
+    scale = float(np.linalg.norm(high_target - low_target)) / diagonal
+    return Similarity(scale, np.eye(3), (low_target + high_target) / 2 - scale * (low + high) / 2)
+
+
+def voxel_means(points: ArrayLike | Tensor, size: float) -> Array:
+    """Mean of the points (n, 3) in each occupied cube of edge `size`, (cubes, 3).
+
+    The grid starts half an edge below the smallest coordinates, as in open3d's voxel down-sampling.
+    """
+    cloud = _cloud(points, "points")
+    cells = np.floor((cloud - (cloud.min(0) - size / 2)) / size).astype(np.int64)
+    _, owner, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(owner.ravel(), weights=cloud[:, axis]) for axis in range(3)], axis=1)
+    return sums / counts[:, None]
+
+
+def _valid(guess: Array, true: Array, valid: Mask, mask: ArrayLike | Tensor | None) -> tuple[Array, Array]:
+    """The valid entries of both, flattened to (pixels, ...), after checking shapes and values."""
+    if guess.shape != true.shape:
+        raise ValueError(f"estimate is {guess.shape} but truth is {true.shape}; shapes must be equal")
+    if mask is not None:
+        chosen = to_array(mask).astype(bool)
+        if chosen.shape != valid.shape:
+            raise ValueError(f"mask is {chosen.shape}; it must be {valid.shape}")
+        valid = valid & chosen
+    if not valid.any():
+        raise ValueError("no valid pixel: the truth is empty, or the mask leaves nothing of it")
+    guess, true = guess[valid], true[valid]
+    broken = int((~np.isfinite(guess)).sum())
+    if broken:
+        raise ValueError(f"the estimate holds {broken} NaN or infinite values where the truth is valid")
+    return guess, true
+
+
+def _given(alignment: Similarity | str | None) -> Similarity:
+    if alignment is None:
+        return IDENTITY
+    if not isinstance(alignment, Similarity):
+        raise ValueError(f"alignment is {alignment!r}; give None or a Similarity")
+    return alignment
+
+
+def _cloud(points: ArrayLike | Tensor, name: str) -> Array:
+    cloud = to_array(points)
+    if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) == 0:
+        raise ValueError(f"{name} must be a cloud (n >= 1, 3), got {cloud.shape}")
+    if not np.isfinite(cloud).all():
+        raise ValueError(f"{name} holds {int((~np.isfinite(cloud)).sum())} NaN or infinite coordinates")
+    return cloud
+
+
+def _subset(points: Array, at_most: int, rng: np.random.Generator) -> Array:
+    return points if len(points) <= at_most else points[rng.choice(len(points), at_most, replace=False)]
+
+
+def _nearest(points: Array, cloud: Array) -> Array:
+    return cKDTree(cloud).query(points)[0]
+
+
+def _box(points: Array) -> tuple[Array, Array]:
+    return points.min(0), points.max(0)
