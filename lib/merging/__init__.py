@@ -1,6 +1,16 @@
 """Which tokens merge, with what weight; merge and unmerge (spec section 2)."""
 
 from .fastvggt import FastVGGTRule
+from .grid import KeyValueGridRule
 from .plan import Grouping, MergingRule, Plan, TokenLayout
+from .uniform import UniformRule
 
-__all__ = ["FastVGGTRule", "Grouping", "MergingRule", "Plan", "TokenLayout"]
+__all__ = [
+    "FastVGGTRule",
+    "Grouping",
+    "KeyValueGridRule",
+    "MergingRule",
+    "Plan",
+    "TokenLayout",
+    "UniformRule",
+]

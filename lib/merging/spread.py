@@ -97,7 +97,7 @@ def nearest_kept(layout: TokenLayout, kept: Tensor) -> Tensor:
         kept: (S, P) bool, at least one true.
 
     Returns:
-        (N,) int64 token indices.
+        (N,) int64 token indices on the device of `kept`.
 
     Raises:
         ValueError: if nothing is kept.
@@ -105,15 +105,23 @@ def nearest_kept(layout: TokenLayout, kept: Tensor) -> Tensor:
     serving = kept.any(dim=1).nonzero().flatten()
     if len(serving) == 0:
         raise ValueError("at least one token must be kept, got none")
-    place = positions(layout)
-    owner = torch.empty(layout.frames, layout.tokens_per_frame, dtype=torch.int64)
-    for frame in range(layout.frames):
-        server = int(serving[(serving - frame).abs().argmin()])
-        tokens = kept[server].nonzero().flatten()
-        owner[frame] = server * layout.tokens_per_frame + tokens[torch.cdist(place, place[tokens]).argmin(dim=1)]
-        if server == frame:
-            owner[frame, tokens] = frame * layout.tokens_per_frame + tokens  # specials share one position
-    return owner.flatten()
+    frame = torch.arange(layout.frames, device=kept.device)
+    server = serving[(serving - frame[:, None]).abs().argmin(dim=1)]  # (S,)
+    # Frames often keep the same places (always, without shifts): each pattern is solved once.
+    patterns, which = kept.unique(dim=0, return_inverse=True)
+    local = torch.stack([_nearest_in_frame(layout, pattern) for pattern in patterns])[which]  # (S, P)
+    owner = server[:, None] * layout.tokens_per_frame + local[server]
+    itself = torch.arange(layout.tokens, device=kept.device)
+    return torch.where(kept.flatten(), itself, owner.flatten())
+
+
+def _nearest_in_frame(layout: TokenLayout, pattern: Tensor) -> Tensor:
+    """(P,) nearest kept token for each place of one frame; zeros for a frame that keeps nothing."""
+    tokens = pattern.nonzero().flatten()
+    if len(tokens) == 0:
+        return torch.zeros_like(pattern, dtype=torch.int64)
+    place = positions(layout).to(pattern.device)
+    return tokens[torch.cdist(place, place[tokens]).argmin(dim=1)]
 
 
 def free_tokens(layout: TokenLayout, keep_first_frame: bool, keep_special: bool) -> Tensor:

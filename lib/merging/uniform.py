@@ -1,0 +1,183 @@
+"""A merging rule that reaches the fusion strength it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from .matching import Similarity, best_match, clock, projected, unit_rows
+from .plan import Grouping, Plan, TokenLayout, check_strength
+from .spread import apportion, free_tokens, nearest_kept, spread_tokens
+
+Matching = Literal["features", "projected", "position"]
+
+
+@dataclass(frozen=True)
+class UniformRule:
+    """Merge exactly round(m*N) tokens: kept = 1 - m up to rounding, for every m the protections permit.
+
+    Free (unprotected) tokens are split into destinations, spread evenly over frames and over the patch
+    grid, and sources. One free token in stride**2 is a destination as long as enough sources remain, fewer
+    beyond that (m above about 1 - 1/stride**2). Each source is matched to one destination, the r sources
+    with the highest scores are merged, every group becomes its plain mean, all others stay as they are.
+
+    Args:
+        m: fraction of all N tokens to merge away, in [0, 1).
+        protect_first_frame: tokens of frame 0 are neither sources nor destinations.
+        protect_special: camera and register tokens are neither sources nor destinations.
+        region: frames per group; a source is matched within its group only, which divides the cost of
+            matching by the number of groups. None: the whole sequence is one group.
+        stride: one free token in stride**2 is a destination where m permits.
+        matching: "features" by cosine over all channels; "projected" by cosine after a fixed random
+            orthogonal projection to `metric_width` dimensions; "position" by the nearest destination on
+            the patch grid, no features read (all other free tokens are then destinations).
+        metric_width: dimensions of the projection, 1 to 64.
+        similarity: precision of the cosines.
+        size_bias: weigh every key row by the tokens it stands for (ToMe's proportional attention).
+        merge_queries: merge queries too; False leaves all N queries.
+        seed: of the spread of destinations and of the projection.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    m: float
+    protect_first_frame: bool = True
+    protect_special: bool = True
+    region: int | None = None
+    stride: int = 2
+    matching: Matching = "projected"
+    metric_width: int = 64
+    similarity: Similarity = "fp32"
+    size_bias: bool = False
+    merge_queries: bool = True
+    seed: int = 33
+
+    def __post_init__(self) -> None:
+        check_strength(self.m)
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1, got {self.stride}")
+        if self.region is not None and self.region < 1:
+            raise ValueError(f"region must be at least 1 frame, or None, got {self.region}")
+        if not 1 <= self.metric_width <= 64:
+            raise ValueError(f"metric_width must lie in [1, 64], got {self.metric_width}")
+        if self.matching not in get_args(Matching):
+            raise ValueError(f"matching must be one of {get_args(Matching)}, got {self.matching!r}")
+        if self.similarity not in get_args(Similarity):
+            raise ValueError(f"similarity must be one of {get_args(Similarity)}, got {self.similarity!r}")
+
+    def largest_m(self, layout: TokenLayout) -> float:
+        """Largest m these protections permit: all free tokens but one destination for each group."""
+        free = free_tokens(layout, self.protect_first_frame, self.protect_special)
+        return (int(free.sum()) - int((self._group_sizes(free) > 0).sum())) / layout.tokens
+
+    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+        """Plan for one global block; rows are the tokens that stay, in sequence order.
+
+        Args:
+            x: (B, N, C) normalised input of the block.
+            layout: frames and patch grid, N tokens.
+
+        Returns:
+            The plan, or None if m*N rounds to 0.
+
+        Raises:
+            ValueError: if x and layout disagree, or the protections make m unreachable.
+        """
+        layout.check(x)
+        start = clock(x)
+        merged = round(self.m * layout.tokens)
+        if merged == 0:
+            return None
+        largest = self.largest_m(layout)
+        if merged > round(largest * layout.tokens):
+            raise ValueError(
+                f"m = {self.m} is out of reach: with these protections and regions the largest m for "
+                f"this layout is {largest:.4f}; lower m, or protect less"
+            )
+        free = free_tokens(layout, self.protect_first_frame, self.protect_special)
+        destination = self._destinations(layout, free, merged)
+        metric = projected(x, self.metric_width, self.seed) if self.matching == "projected" else x
+        source = (free & ~destination).to(x.device)
+        pairs = [self._match(item, layout, source, destination.to(x.device), merged) for item in metric]
+        sources, targets = (torch.stack(column) for column in zip(*pairs, strict=True))
+        return self._assemble(layout.tokens, sources, targets, x, start)
+
+    def _frames_per_group(self, layout: TokenLayout) -> int:
+        return layout.frames if self.region is None else min(self.region, layout.frames)
+
+    def _group_sizes(self, free: Tensor) -> Tensor:
+        """(groups,) free tokens of each group of frames."""
+        per_group = free.shape[0] if self.region is None else self.region
+        return torch.stack([group.sum() for group in free.split(per_group)])
+
+    def _destinations(self, layout: TokenLayout, free: Tensor, merged: int) -> Tensor:
+        """(S, P) bool: destinations, at least one in every group that has free tokens."""
+        sizes = self._group_sizes(free)
+        staying = int(sizes.sum()) - merged
+        used = (sizes > 0).long()
+        wanted = staying if self.matching == "position" else round(int(sizes.sum()) / self.stride**2)
+        count = min(staying, max(int(used.sum()), wanted))
+        shares = used + apportion(count - int(used.sum()), sizes - used)
+        per_frame = free.sum(dim=1).split(self._frames_per_group(layout))
+        frames = [apportion(int(share), group) for share, group in zip(shares, per_frame, strict=True)]
+        return spread_tokens(layout, free, torch.cat(frames), self.seed)
+
+    def _match(
+        self, x: Tensor, layout: TokenLayout, source: Tensor, destination: Tensor, merged: int
+    ) -> tuple[Tensor, Tensor]:
+        """(r,) tokens merged and (r,) tokens they merge into, for one batch item."""
+        if self.matching == "position":
+            return self._match_positions(layout, source, destination)
+        unit = unit_rows(x, self.similarity)
+        sources, targets, scores = [], [], []
+        step = self._frames_per_group(layout) * layout.tokens_per_frame
+        for first in range(0, layout.tokens, step):
+            here = source.flatten()[first : first + step].nonzero().flatten() + first
+            there = destination.flatten()[first : first + step].nonzero().flatten() + first
+            if len(here):
+                score, place = best_match(unit[here], unit[there], self.similarity)
+                sources.append(here)
+                targets.append(there[place])
+                scores.append(score)
+        best = torch.cat(scores).argsort(descending=True, stable=True)[:merged]
+        return torch.cat(sources)[best], torch.cat(targets)[best]
+
+    def _match_positions(
+        self, layout: TokenLayout, source: Tensor, destination: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Every source and the nearest destination of its group."""
+        sources, targets = [], []
+        step = self._frames_per_group(layout)
+        for first in range(0, layout.frames, step):
+            here, kept = source[first : first + step].flatten(), destination[first : first + step]
+            if here.any():
+                part = TokenLayout(len(kept), layout.patches_high, layout.patches_wide, layout.special)
+                tokens = here.nonzero().flatten()
+                sources.append(tokens + first * layout.tokens_per_frame)
+                targets.append(nearest_kept(part, kept)[tokens] + first * layout.tokens_per_frame)
+        return torch.cat(sources), torch.cat(targets)
+
+    def _assemble(self, tokens: int, sources: Tensor, targets: Tensor, x: Tensor, start: float) -> Plan:
+        """The plan that merges `sources` into `targets` (B, r) and keeps every other token's row."""
+        stays = torch.ones(sources.shape[0], tokens, dtype=torch.bool, device=sources.device)
+        stays.scatter_(1, sources, False)
+        rows = stays.cumsum(dim=1) - 1
+        rows.scatter_(1, sources, rows.gather(1, targets))
+        length = tokens - sources.shape[1]
+        grouping = Grouping.from_rows(rows, length)
+        sizes = torch.zeros(len(rows), length, dtype=torch.float64, device=rows.device)
+        return Plan(
+            tokens=tokens,
+            keys=grouping,
+            sizes=sizes.scatter_add_(1, rows, torch.ones_like(rows, dtype=torch.float64)),
+            queries=grouping if self.merge_queries else None,
+            output_rows=rows if self.merge_queries else None,
+            size_bias=self.size_bias,
+            sources=sources,
+            destinations=targets,
+            seconds=clock(x) - start,
+        )
