@@ -1,4 +1,4 @@
-"""The aggregator: patch tokens, special tokens, and alternating frame and global attention (spec 1.2 to 1.6)."""
+"""The aggregator: patch tokens, special tokens, alternating frame and global attention (spec 1.2 to 1.6)."""
 
 from __future__ import annotations
 
@@ -71,6 +71,9 @@ class _CountingRule:
 
 class Aggregator(nn.Module):
     """Images to token features. Weights are named as in the public checkpoint."""
+
+    _resnet_mean: Tensor
+    _resnet_std: Tensor
 
     def __init__(self, config: VGGTConfig) -> None:
         super().__init__()

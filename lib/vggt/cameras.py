@@ -48,9 +48,9 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
 
 
 def encode_pose(extrinsics: Tensor, intrinsics: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Pose encoding (..., 9): translation 3, quaternion xyzw, field of view (vertical, horizontal) in radians.
+    """Pose encoding (..., 9): translation 3, quaternion xyzw, field of view (vertical, horizontal), rad.
 
-    extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3) in pixels of an image of `image_size` = (H, W).
+    extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3) in pixels of an image (H, W).
     The principal point is not encoded (spec 1.7).
     """
     height, width = image_size
@@ -61,7 +61,7 @@ def encode_pose(extrinsics: Tensor, intrinsics: Tensor, image_size: tuple[int, i
 
 
 def decode_pose(encoding: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Extrinsics (..., 3, 4) and intrinsics (..., 3, 3) of pose encodings (..., 9) at image_size = (H, W) pixels.
+    """Extrinsics (..., 3, 4) and intrinsics (..., 3, 3) of pose encodings (..., 9) at image_size = (H, W).
 
     The principal point is the image centre (W/2, H/2). A field of view of 0 gives an infinite focal length.
     """
@@ -77,7 +77,7 @@ def decode_pose(encoding: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, 
 
 
 def invert_pose(extrinsics: Tensor) -> Tensor:
-    """Inverse of rigid motions (..., 3, 4) or (..., 4, 4): [R' | -R't] with the row (0, 0, 0, 1), (..., 4, 4)."""
+    """Inverse of rigid motions (..., 3, 4) or (..., 4, 4): [R' | -R't] over (0, 0, 0, 1), (..., 4, 4)."""
     transposed = extrinsics[..., :3, :3].transpose(-1, -2)
     inverse = torch.zeros(*extrinsics.shape[:-2], 4, 4, dtype=extrinsics.dtype, device=extrinsics.device)
     inverse[..., :3, :3] = transposed
@@ -89,8 +89,8 @@ def invert_pose(extrinsics: Tensor) -> Tensor:
 def unproject_depth(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> Tensor:
     """World points (..., H, W, 3), float64, of z-depth maps (spec 1.8).
 
-    depth (..., H, W) or (..., H, W, 1); extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3), pixels.
-    Raises ValueError if an intrinsics matrix has skew.
+    depth (..., H, W) or (..., H, W, 1); extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3) in
+    pixels. Raises ValueError if an intrinsics matrix has skew.
     """
     if depth.shape[-1] == 1 and depth.dim() == extrinsics.dim() + 1:
         depth = depth.squeeze(-1)

@@ -10,8 +10,8 @@ from typing import Any
 class PatchEmbedConfig:
     """How images become patch tokens (spec 1.3).
 
-    kind "dinov2": ViT with registers and an interpolated positional table; "conv": the patch convolution alone,
-    for which every other field is ignored.
+    kind "dinov2": ViT with registers and an interpolated positional table; "conv": the patch convolution
+    alone, for which every other field is ignored.
     """
 
     kind: str = "dinov2"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from lib.vggt.config import DenseHeadConfig
 
 # A bilinear kernel indexes its output with 32 bits; larger outputs are made in pieces along the batch.
 INTERPOLATION_LIMIT = 1_610_612_736
+
+Activation = Callable[[Tensor], Tensor]
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -42,7 +44,7 @@ def uv_axes(
 def uv_embedding(
     height: int, width: int, aspect: float, channels: int, device: torch.device | None = None
 ) -> Tensor:
-    """Sinusoidal embedding (height, width, channels), fp32: first half of the channels from x, second from y."""
+    """Sinusoidal embedding (height, width, channels), fp32: first half of the channels x, second y."""
     quarter = channels // 4
     omega = 100.0 ** (-torch.arange(quarter, dtype=torch.float64, device=device) / quarter)
     y, x = (
@@ -61,8 +63,12 @@ def activate_dense(x: Tensor, activation: str, confidence_activation: str) -> tu
     """
     x = x.movedim(1, -1)
     values, confidence = x[..., :-1], x[..., -1]
-    confidences = {"expp1": lambda c: 1 + c.exp(), "expp0": torch.exp, "sigmoid": torch.sigmoid}
-    activations = {
+    confidences: dict[str, Activation] = {
+        "expp1": lambda c: 1 + c.exp(),
+        "expp0": torch.exp,
+        "sigmoid": torch.sigmoid,
+    }
+    activations: dict[str, Activation] = {
         "linear": lambda a: a,
         "exp": torch.exp,
         "inv_log": _inv_log,
@@ -150,16 +156,16 @@ class DenseHead(nn.Module):
                 nn.Conv2d(fourth, fourth, 3, stride=2, padding=1),
             ]
         )
-        self.scratch = nn.Module()
+        self.scratch = nn.ModuleDict()
         for level, channels in enumerate(config.out_channels, start=1):
             convolution = nn.Conv2d(channels, features, 3, padding=1, bias=False)
-            self.scratch.add_module(f"layer{level}_rn", convolution)
-            self.scratch.add_module(f"refinenet{level}", FusionBlock(features, has_skip=level < 4))
+            self.scratch[f"layer{level}_rn"] = convolution
+            self.scratch[f"refinenet{level}"] = FusionBlock(features, has_skip=level < 4)
         # a head that only extracts features keeps their number
         merged = features if config.output_channels is None else features // 2
-        self.scratch.output_conv1 = nn.Conv2d(features, merged, 3, padding=1)
+        self.scratch["output_conv1"] = nn.Conv2d(features, merged, 3, padding=1)
         if config.output_channels is not None:
-            self.scratch.output_conv2 = nn.Sequential(
+            self.scratch["output_conv2"] = nn.Sequential(
                 nn.Conv2d(merged, config.hidden, 3, padding=1),
                 nn.ReLU(),
                 nn.Conv2d(config.hidden, config.output_channels, 1),
@@ -183,7 +189,7 @@ class DenseHead(nn.Module):
     def extract(
         self, features: Mapping[int, Tensor], image_size: tuple[int, int], frames_chunk: int | None = 8
     ) -> Tensor:
-        """Maps before activation (B, S, channels, H', W'); for a head without output the features themselves."""
+        """Maps before activation (B, S, channels, H', W'); without output channels, the features."""
         layers = [features[layer] for layer in self.config.layers]
         batch, frames = layers[0].shape[:2]
         flat = [layer.flatten(0, 1) for layer in layers]
@@ -202,21 +208,21 @@ class DenseHead(nn.Module):
         levels = [self._level(index, tokens, grid, aspect) for index, tokens in enumerate(layers)]
         sizes = [tuple(level.shape[-2:]) for level in levels]
         first = (2 * sizes[0][0], 2 * sizes[0][1])
-        x = scratch.refinenet4(levels[3], None, sizes[2])
-        x = scratch.refinenet3(x, levels[2], sizes[1])
-        x = scratch.refinenet2(x, levels[1], sizes[0])
-        x = scratch.refinenet1(x, levels[0], first)
-        x = scratch.output_conv1(x)
+        x = scratch["refinenet4"](levels[3], None, sizes[2])
+        x = scratch["refinenet3"](x, levels[2], sizes[1])
+        x = scratch["refinenet2"](x, levels[1], sizes[0])
+        x = scratch["refinenet1"](x, levels[0], first)
+        x = scratch["output_conv1"](x)
         ratio = self.config.down_ratio
         x = resize(x, (grid[0] * self.patch_size // ratio, grid[1] * self.patch_size // ratio))
         x = self._add_position(x, aspect)
-        return x if self.config.output_channels is None else scratch.output_conv2(x)
+        return x if self.config.output_channels is None else scratch["output_conv2"](x)
 
     def _level(self, index: int, tokens: Tensor, grid: tuple[int, int], aspect: float) -> Tensor:
         x = tokens[:, self.special_tokens :].to(self.norm.weight.dtype)
         x = self.norm(x).transpose(1, 2).unflatten(2, grid)  # (F, width, h, w)
         x = self._add_position(self.projects[index](x), aspect)
-        return self.scratch.get_submodule(f"layer{index + 1}_rn")(self.resize_layers[index](x))
+        return self.scratch[f"layer{index + 1}_rn"](self.resize_layers[index](x))
 
     def _add_position(self, x: Tensor, aspect: float) -> Tensor:
         if not self.config.pos_embed:

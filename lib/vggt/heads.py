@@ -47,7 +47,7 @@ class CameraHead(nn.Module):
 
     def forward(self, camera_tokens: Tensor, iterations: int | None = None) -> list[Tensor]:
         """camera_tokens (B, S, width), un-normalised -> one activated encoding (B, S, 9) per iteration."""
-        z = self.token_norm(camera_tokens)
+        z = self.token_norm(camera_tokens.to(self.token_norm.weight.dtype))
         raw: Tensor | None = None
         encodings = []
         for _ in range(self.iterations if iterations is None else iterations):

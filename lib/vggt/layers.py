@@ -1,4 +1,4 @@
-"""Transformer parts shared by every branch of VGGT: rotary positions, attention with merging, LayerScale, block."""
+"""Transformer parts every branch of VGGT shares: rotary positions, attention with merging, block."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def patch_positions(height: int, width: int, special: int, device: torch.device | None = None) -> Tensor:
-    """Integer positions (1, special + height*width, 2) of one frame: specials at (0, 0), patches from (1, 1)."""
+    """Integer positions (1, special + height*width, 2) of a frame: specials (0, 0), patches from (1, 1)."""
     rows = torch.arange(1, height + 1, device=device)
     columns = torch.arange(1, width + 1, device=device)
     grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(1, height * width, 2)
@@ -111,7 +111,7 @@ class Mlp(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with optional qk-norm, rotary positions and token merging (spec 1.5, 1.6, 2.1)."""
+    """Multi-head self-attention with optional qk-norm, rotary positions and merging (spec 1.5, 1.6, 2.1)."""
 
     def __init__(
         self,

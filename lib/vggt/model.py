@@ -1,4 +1,4 @@
-"""VGGT: images to cameras, depth, points and tracks, with merging and probing as arguments of the forward pass."""
+"""VGGT: images to cameras, depth, points and tracks; merging and probing are arguments of forward."""
 
 from __future__ import annotations
 
@@ -45,14 +45,17 @@ class Prediction:
 
 
 class VGGT(nn.Module):
-    """The model. Weights are named as in the public VGGT-1B checkpoint; heads whose config is None are absent."""
+    """Weights are named as in the public VGGT-1B checkpoint; a head whose config is None is absent."""
 
     def __init__(self, config: VGGTConfig) -> None:
         super().__init__()
         self.config = config
         self.aggregator = Aggregator(config)
         width, eps = 2 * config.width, config.norm_eps
-        self.camera_head = self.depth_head = self.point_head = self.track_head = None
+        self.camera_head: CameraHead | None = None
+        self.point_head: DenseHead | None = None
+        self.depth_head: DenseHead | None = None
+        self.track_head: nn.Module | None = None
         if config.camera_head is not None:
             self.camera_head = CameraHead(width, config.camera_head, eps)
         if config.point_head is not None:
@@ -66,7 +69,7 @@ class VGGT(nn.Module):
 
     @classmethod
     def from_seed(cls, config: VGGTConfig, seed: int) -> VGGT:
-        """A freshly initialised model on the CPU that depends on `seed` only; global random state is untouched."""
+        """A new model on the CPU that depends on `seed` only; global random state is untouched."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(config)
@@ -112,23 +115,16 @@ class VGGT(nn.Module):
         prediction = Prediction(report)
         # camera and dense heads stay out of autocast: they run in the precision of their weights
         with torch.autocast(images.device.type, enabled=False):
-            if "camera" in wanted:
-                self._predict_cameras(prediction, features, size)
-            if "depth" in wanted:
+            if self.camera_head is not None and "camera" in wanted:
+                prediction.pose_enc_list = self.camera_head(features[self.config.depth - 1][:, :, 0])
+                prediction.pose_enc = prediction.pose_enc_list[-1]
+                prediction.extrinsics, prediction.intrinsics = decode_pose(prediction.pose_enc, size)
+            if self.depth_head is not None and "depth" in wanted:
                 prediction.depth, prediction.depth_conf = self.depth_head(features, size, frames_chunk)
-            if "points" in wanted:
+            if self.point_head is not None and "points" in wanted:
                 points, confidence = self.point_head(features, size, frames_chunk)
                 prediction.world_points, prediction.world_points_conf = points, confidence
         return prediction
-
-    def _predict_cameras(
-        self, prediction: Prediction, features: dict[int, Tensor], size: tuple[int, int]
-    ) -> None:
-        last = features[self.config.depth - 1]
-        dtype = self.camera_head.token_norm.weight.dtype
-        prediction.pose_enc_list = self.camera_head(last[:, :, 0].to(dtype))
-        prediction.pose_enc = prediction.pose_enc_list[-1]
-        prediction.extrinsics, prediction.intrinsics = decode_pose(prediction.pose_enc, size)
 
     def _layers(self, wanted: Collection[str]) -> set[int]:
         """Aggregator layers that the wanted heads read."""

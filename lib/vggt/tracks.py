@@ -1,0 +1,299 @@
+"""The track head: follows query points of frame 0 through all frames (spec 1.9).
+
+A DPT head without output layers gives feature maps; the tracker then refines coordinates in a few iterations
+from local correlations, with a transformer that alternates attention over time and over points.
+The sine features of the displacement reach about a thousand radians per pixel, so tracks are ill-conditioned:
+two correct kernels differ by some thousandths of a pixel after three iterations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lib.vggt.config import DenseHeadConfig, TrackHeadConfig
+from lib.vggt.dense_head import DenseHead
+from lib.vggt.layers import Mlp
+
+
+class Tracks(NamedTuple):
+    """What the track head returns, for N query points.
+
+    points: one (B, S, N, 2) per iteration, (x, y) in pixels of the network input; the last is the answer.
+    visibility, confidence: (B, S, N) in (0, 1).
+    """
+
+    points: list[Tensor]
+    visibility: Tensor
+    confidence: Tensor
+
+
+def sample(maps: Tensor, points: Tensor, padding: str = "border") -> Tensor:
+    """Bilinear values of maps (F, C, h, w) at points (F, N, K, 2) = (x, y), pixel centres at integers.
+
+    padding: "border" repeats the edge, "zeros" fades to zero. Returns (F, C, N, K).
+    """
+    height, width = maps.shape[-2:]
+    scale = points.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)])
+    grid = (points * scale - 1).to(maps.dtype)
+    return functional.grid_sample(maps, grid, mode="bilinear", padding_mode=padding, align_corners=True)
+
+
+def displacement_embedding(displacement: Tensor, channels: int) -> Tensor:
+    """Interleaved sin and cos of each axis: (..., 2) -> (..., 2 * channels), x first.
+
+    Frequencies 1000/channels * (0, 2, 4, ...) radians per feature pixel.
+    """
+    steps = torch.arange(0, channels, 2, device=displacement.device, dtype=displacement.dtype)
+    angles = displacement[..., None] * (steps * (1000.0 / channels))  # (..., 2, channels/2)
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-3)
+
+
+def position_embedding(points: Tensor, size: tuple[int, int], channels: int) -> Tensor:
+    """A 2-D sine-cosine table of base 10000, sampled bilinearly at points (..., 2) = (x, y); edges repeat.
+
+    The first half of the channels depends on x alone and the second on y alone, so two linear
+    interpolations replace the table of size (height, width). Returns (..., channels), fp32.
+    """
+    halves = []
+    for axis, last in ((0, size[1] - 1), (1, size[0] - 1)):
+        place = points[..., axis].double().clamp(0, last)
+        low = place.floor()
+        weight = (place - low)[..., None]
+        ends = _sincos(low, channels // 2), _sincos((low + 1).clamp(max=last), channels // 2)
+        halves.append(ends[0] * (1 - weight) + ends[1] * weight)
+    return torch.cat(halves, dim=-1).float()
+
+
+def _sincos(position: Tensor, channels: int) -> Tensor:
+    count = channels // 2
+    omega = 10000.0 ** (-torch.arange(count, device=position.device, dtype=position.dtype) / count)
+    angles = position[..., None] * omega
+    return torch.cat((angles.sin(), angles.cos()), dim=-1)
+
+
+class TrackAttention(nn.Module):
+    """Self-attention block whose skip carries the normalised input: x = norm(x); x = x + attn(x)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = Mlp(width, 4 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, width) -> (B, N, width)."""
+        x = self.norm1(x)
+        x = x + self.attn(x, x, x, need_weights=False)[0]
+        return x + self.mlp(self.norm2(x))
+
+
+class TrackCrossAttention(nn.Module):
+    """Cross-attention block; like `TrackAttention` it adds to the normalised input."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.norm_context = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.cross_attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = Mlp(width, 4 * width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (B, N, width), context (B, M, width) -> (B, N, width)."""
+        x, context = self.norm1(x), self.norm_context(context)
+        x = x + self.cross_attn(x, context, context, need_weights=False)[0]
+        return x + self.mlp(self.norm2(x))
+
+
+class UpdateTransformer(nn.Module):
+    """Attention over time for every track, and over tracks through a few learned virtual ones."""
+
+    def __init__(self, width_in: int, width_out: int, config: TrackHeadConfig) -> None:
+        super().__init__()
+        width, heads, blocks = config.hidden, config.heads, config.blocks
+        self.input_norm = nn.LayerNorm(width_in)
+        self.input_transform = nn.Linear(width_in, width)
+        self.output_norm = nn.LayerNorm(width)
+        self.flow_head = nn.Linear(width, width_out)
+        # the misspelling is the public checkpoint's
+        self.virual_tracks = nn.Parameter(torch.randn(1, config.virtual_tracks, 1, width))
+        self.time_blocks = _repeat(TrackAttention, blocks, width, heads)
+        self.space_virtual_blocks = _repeat(TrackAttention, blocks, width, heads)
+        self.space_point2virtual_blocks = _repeat(TrackCrossAttention, blocks, width, heads)
+        self.space_virtual2point_blocks = _repeat(TrackCrossAttention, blocks, width, heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, S, width_in) -> (B, N, S, width_out)."""
+        batch, points, frames = x.shape[:3]
+        start = self.input_transform(self.input_norm(x))
+        virtual = self.virual_tracks.expand(batch, -1, frames, -1)
+        x = torch.cat((start, virtual), dim=1)  # (B, N + virtual, S, hidden)
+        for block, time_block in enumerate(self.time_blocks):
+            x = time_block(x.flatten(0, 1)).unflatten(0, (batch, -1))
+            x = self._across_tracks(block, x.transpose(1, 2).flatten(0, 1), points)
+            x = x.unflatten(0, (batch, frames)).transpose(1, 2)
+        return self.flow_head(self.output_norm(x[:, :points] + start))
+
+    def _across_tracks(self, block: int, x: Tensor, points: int) -> Tensor:
+        """One exchange between points and virtual tracks; x (B*S, N + virtual, hidden)."""
+        point, virtual = x[:, :points], x[:, points:]
+        virtual = self.space_virtual2point_blocks[block](virtual, point)
+        virtual = self.space_virtual_blocks[block](virtual)
+        point = self.space_point2virtual_blocks[block](point, virtual)
+        return torch.cat((point, virtual), dim=1)
+
+
+def _repeat(kind: type[nn.Module], count: int, width: int, heads: int) -> nn.ModuleList:
+    return nn.ModuleList(kind(width, heads) for _ in range(count))
+
+
+class Tracker(nn.Module):
+    """Iterative refinement of coordinates and track features on given feature maps."""
+
+    def __init__(self, config: TrackHeadConfig) -> None:
+        super().__init__()
+        channels = config.features
+        if channels % 4:
+            raise ValueError(f"track features must be a multiple of 4, got {channels}")
+        self.config = config
+        taps = config.corr_levels * (2 * config.corr_radius + 1) ** 2
+        width = 3 * channels + 4  # displacement sines, displacement twice, correlation, track feature
+        self.corr_mlp = Mlp(taps, config.hidden, channels)
+        self.updateformer = UpdateTransformer(width, channels + 2, config)
+        self.query_ref_token = nn.Parameter(torch.randn(1, 2, width))  # slot 0: frame 0; slot 1: the others
+        self.fmap_norm = nn.LayerNorm(channels)
+        self.ffeat_norm = nn.GroupNorm(1, channels)
+        self.ffeat_updater = nn.Sequential(nn.Linear(channels, channels), nn.GELU())
+        self.vis_predictor = nn.Sequential(nn.Linear(channels, 1))
+        self.conf_predictor = nn.Sequential(nn.Linear(channels, 1))
+
+    def forward(
+        self, maps: Tensor, query_points: Tensor, iterations: int, frames_chunk: int | None
+    ) -> Tracks:
+        """maps (B, S, C, h, w); query_points (B, N, 2) in pixels of the network input."""
+        maps = self.fmap_norm(maps.movedim(2, -1)).movedim(-1, 2)
+        batch, frames, size = maps.shape[0], maps.shape[1], (maps.shape[-2], maps.shape[-1])
+        query = query_points.to(torch.float32) / self.config.stride
+        feature = sample(maps[:, 0], query[:, None])[:, :, 0].transpose(1, 2)  # (B, N, C) in frame 0
+        feature = feature[:, None].expand(-1, frames, -1, -1)  # (B, S, N, C)
+        points = query[:, None].expand(-1, frames, -1, -1)  # (B, S, N, 2)
+        slots = torch.cat(
+            (self.query_ref_token[:, :1], self.query_ref_token[:, 1:].expand(-1, frames - 1, -1)), 1
+        )
+        offset = (
+            position_embedding(query, size, slots.shape[-1])[:, :, None] + slots[:, None]
+        )  # (B, N, S, width)
+        pyramid = self._pyramid(maps.flatten(0, 1))
+        result = []
+        for _ in range(iterations):
+            points = points.detach()
+            correlation = self._correlate(pyramid, feature.flatten(0, 1), points.flatten(0, 1), frames_chunk)
+            correlation = self.corr_mlp(correlation).unflatten(0, (batch, frames))
+            update = self.updateformer(self._tokens(points, correlation, feature) + offset).transpose(1, 2)
+            change = self.ffeat_norm(update[..., 2:].flatten(0, 2)).unflatten(0, update.shape[:3])
+            feature = feature + self.ffeat_updater(change)
+            moved = points[:, 1:] + update[:, 1:, :, :2].float()
+            points = torch.cat((query[:, None], moved), dim=1)  # frame 0 stays at the query
+            result.append(points * self.config.stride)
+        visibility = torch.sigmoid(self.vis_predictor(feature)[..., 0])
+        return Tracks(result, visibility, torch.sigmoid(self.conf_predictor(feature)[..., 0]))
+
+    def _tokens(self, points: Tensor, correlation: Tensor, feature: Tensor) -> Tensor:
+        """Input of the update transformer (B, N, S, width)."""
+        displacement = points - points[:, :1]
+        sines = displacement_embedding(displacement, self.config.features // 2)
+        scaled = displacement / self.config.max_scale
+        return torch.cat((sines, scaled, scaled, correlation, feature), dim=-1).transpose(1, 2)
+
+    def _pyramid(self, maps: Tensor) -> list[Tensor]:
+        """Maps (F, C, h, w) at full, half, quarter, ... size."""
+        levels, smallest = self.config.corr_levels, min(maps.shape[-2:])
+        if smallest < 2 ** (levels - 1):
+            raise ValueError(
+                f"the tracker's {levels} pyramid levels need feature maps of at least {2 ** (levels - 1)} "
+                f"pixels a side, got {tuple(maps.shape[-2:])}; use larger images or no query points"
+            )
+        pyramid = [maps]
+        for _ in range(levels - 1):
+            pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
+        return pyramid
+
+    def _correlate(self, pyramid: list[Tensor], feature: Tensor, points: Tensor, chunk: int | None) -> Tensor:
+        """Correlation of each track feature with the maps around its point, per frame (F, N, levels * taps).
+
+        Features are sampled first and multiplied afterwards, which equals sampling the correlation map
+        (both are linear) and needs taps instead of all pixels.
+        """
+        radius = self.config.corr_radius
+        side = torch.arange(-radius, radius + 1, device=points.device, dtype=points.dtype)
+        taps = torch.stack(torch.meshgrid(side, side, indexing="ij"), dim=-1).flatten(
+            0, 1
+        )  # x varies slowest
+        step = len(points) if chunk is None else chunk
+        rows = []
+        for start in range(0, len(points), step):
+            part = slice(start, start + step)
+            levels = []
+            for level, maps in enumerate(pyramid):
+                near = sample(
+                    maps[part], points[part, :, None] / 2**level + taps, padding="zeros"
+                )  # (F, C, N, taps)
+                levels.append(torch.einsum("fnc,fcnt->fnt", feature[part].to(near.dtype), near))
+            rows.append(torch.cat(levels, dim=-1))
+        return torch.cat(rows) / self.config.features**0.5
+
+
+class TrackHead(nn.Module):
+    """Feature extractor and tracker; `width` is twice the token width. Weights are named as in the checkpoint."""
+
+    def __init__(
+        self,
+        width: int,
+        patch_size: int,
+        special_tokens: int,
+        config: TrackHeadConfig,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        extractor = DenseHeadConfig(
+            output_channels=None,
+            features=config.features,
+            out_channels=config.out_channels,
+            layers=config.layers,
+            pos_embed=False,
+            down_ratio=config.down_ratio,
+        )
+        self.feature_extractor = DenseHead(width, patch_size, special_tokens, extractor, norm_eps)
+        self.tracker = Tracker(config)
+
+    def forward(
+        self,
+        features: Mapping[int, Tensor],
+        image_size: tuple[int, int],
+        query_points: Tensor,
+        *,
+        iterations: int | None = None,
+        frames_chunk: int | None = 8,
+    ) -> Tracks:
+        """Track query points of frame 0.
+
+        features: aggregator layer -> (B, S, P, width); image_size: (height, width) in pixels;
+        query_points: (B, N, 2) = (x, y) in pixels; iterations: None for the config's; frames_chunk: frames
+        whose features and correlations are computed at once.
+        Raises ValueError for query points of another shape, none at all, or images too small for the pyramid.
+        """
+        batch = next(iter(features.values())).shape[0]
+        if query_points.ndim != 3 or query_points.shape[::2] != (batch, 2) or query_points.shape[1] == 0:
+            raise ValueError(
+                f"query_points must be ({batch}, N >= 1, 2) pixels, got {tuple(query_points.shape)}"
+            )
+        maps = self.feature_extractor.extract(features, image_size, frames_chunk)  # (B, S, C, H/2, W/2)
+        steps = self.config.iterations if iterations is None else iterations
+        return self.tracker(maps, query_points, steps, frames_chunk)
