@@ -1,0 +1,40 @@
+# Two commands for readers: `make book` and `make test`. Both install what they need into .venv, from pins.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+JOBS ?= 2
+
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: book test lint pages screenshots clean
+
+book: $(STAMP)
+	rm -rf _build/html
+	BOOK_JOBS=$(JOBS) $(BIN)/jupyter-book build . -W -n --keep-going
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy lib
+
+# What a strict build cannot see (needs chromium): TeX errors, console errors, broken images, dead anchors.
+pages: $(STAMP)
+	$(BIN)/python -m pytest tests/test_pages.py
+
+screenshots: $(STAMP)
+	$(BIN)/python tests/browser.py _build/html _build/screenshots
+
+clean:
+	rm -rf _build
+
+# Some Linux distributions ship venv without ensurepip; pip can then install itself into a bare environment.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"Python {v[0]}.{v[1]} found, 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { \
+	  $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable '.[book,test]'
+	touch $@

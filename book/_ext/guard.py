@@ -1,0 +1,148 @@
+"""Sphinx side of the promise that no page shows a result of code that has since changed.
+
+Before anything is read it (1) removes the old pages, (2) runs the papermill runs that have no current record,
+(3) keys the cache of executed pages by code, data, weights, versions and runs, (4) marks every page outdated when that
+key changed. A build that fails leaves no pages under the name of finished ones: they are moved to ``failed-html``.
+
+The book's root is the folder of ``_config.yml``; the `lib` beside it is the one that the pages import.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+log = logging.getLogger(__name__)
+
+HASHED = ("lib", "data", "book/_ext")  # every file of these can change what a page shows
+SKIPPED = {".pyc", ".tmp"}
+PACKAGES = (
+    *("torch", "numpy", "scipy", "pillow", "safetensors", "sympy", "pandas"),
+    *("matplotlib", "plotly", "ipykernel", "myst-nb", "Sphinx", "jupyter-book"),
+)
+STATES_KEPT = 6
+
+
+def fingerprint(root: Path, runs: Iterable[str], versions: dict[str, str]) -> str:
+    """16 hexadecimal digits of everything that a page's outputs depend on beside its own text."""
+    digest = hashlib.sha256(repr((sorted(runs), sorted(versions.items()))).encode())
+    for folder in HASHED:
+        for file in sorted((root / folder).rglob("*")):
+            if file.is_file() and file.suffix not in SKIPPED:
+                digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def use_the_books_lib(root: Path) -> None:
+    """Make this process, and every kernel that it starts, import the `lib` of this book."""
+    sys.path.insert(0, str(root))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    import lib
+
+    if Path(lib.__file__ or "").resolve().parent != root / "lib":
+        raise ExtensionError(f"pages of {root} would import lib from {lib.__file__}; start a fresh process")
+
+
+def on_config(app: Sphinx, config: Config) -> None:
+    """Remove old pages; set the cache's folder and ``BOOK_STATE`` to those of the present fingerprint."""
+    for old in (Path(app.outdir), failed_folder(app)):
+        shutil.rmtree(old, ignore_errors=True)
+    Path(app.outdir).mkdir(parents=True)
+    root = Path(app.srcdir).resolve()
+    use_the_books_lib(root)
+    from lib import sweep
+    from lib.records.fingerprints import versions
+
+    app.book_runs = sweep.declared(root / "book" / "runs")  # type: ignore[attr-defined]
+    keys = [job.origin.key for job in app.book_runs]  # type: ignore[attr-defined]
+    app.book_fingerprint = fingerprint(root, keys, versions(PACKAGES))  # type: ignore[attr-defined]
+    state = root / "_build" / "state" / app.book_fingerprint  # type: ignore[attr-defined]
+    state.mkdir(parents=True, exist_ok=True)
+    os.utime(state)
+    forget_old(state.parent)
+    os.environ["BOOK_STATE"] = str(state)
+    config.nb_execution_cache_path = str(state / "jupyter_cache")
+
+
+def forget_old(states: Path) -> None:
+    """Keep the states of the last few fingerprints, so that a revert finds its results again."""
+    newest_first = sorted(states.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in newest_first[STATES_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def on_builder(app: Sphinx) -> None:
+    """Run what the chapters declare and no current record holds; the first failure stops the build."""
+    from lib import sweep
+
+    jobs = app.book_runs  # type: ignore[attr-defined]
+    workers = int(os.environ.get("BOOK_JOBS", "2"))
+    try:
+        ran = sweep.run(jobs, workers, report=lambda line: log.info("sweep: %s", line))
+    except sweep.SweepError as error:
+        fail(app)
+        raise ExtensionError(f"sweep: {error}") from error
+    log.info("sweep: %d ran, %d were current", ran, len(jobs) - ran)
+
+
+def on_outdated(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Every page, when the fingerprint is not that of the last build; the cache decides which of them execute."""
+    fresh: str = app.book_fingerprint  # type: ignore[attr-defined]
+    before = getattr(env, "book_fingerprint", None)
+    env.book_fingerprint = fresh  # type: ignore[attr-defined]
+    return [] if before == fresh else sorted(env.found_docs)
+
+
+def on_finished(app: Sphinx, error: Exception | None) -> None:
+    """Move the pages of a failed build out of the way."""
+    if error is not None or (app._warncount and app.keep_going):
+        fail(app)
+
+
+def failed_folder(app: Sphinx) -> Path:
+    """Where pages of a failed build go: ``_build/failed-html``."""
+    return Path(app.outdir).parent / f"failed-{Path(app.outdir).name}"
+
+
+def fail(app: Sphinx) -> None:
+    """Take away the name of a finished build."""
+    shutil.rmtree(failed_folder(app), ignore_errors=True)
+    if Path(app.outdir).is_dir():
+        Path(app.outdir).rename(failed_folder(app))
+
+
+def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Drop Thebe's scripts: jupyter-book emits them twice, which is a syntax error on every page."""
+    kept, seen = [], set()
+    for script in context.get("script_files", []):
+        attributes = getattr(script, "attributes", {})
+        name, body = str(getattr(script, "filename", script)), attributes.get("body", "") or ""
+        if "THEBE_JS_URL" in body or name.endswith("sphinx-thebe.js") or (name, body) in seen:
+            continue
+        seen.add((name, body))
+        kept.append(script)
+    context["script_files"] = kept
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx; every warning fails the build, with or without ``-W --keep-going``."""
+    if not app.warningiserror:
+        app.keep_going = True
+    app.connect("config-inited", on_config, priority=900)
+    app.connect("builder-inited", on_builder, priority=100)
+    app.connect("env-get-outdated", on_outdated)
+    app.connect("build-finished", on_finished, priority=900)
+    app.connect("html-page-context", without_thebe, priority=900)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,0 +1,47 @@
+"""Write and load measurements with their provenance; a result of code that has changed since is an error.
+
+The lowest layer of `lib`: it imports the standard library and numpy, and nothing of the book.
+
+    run = records.begin("book/runs/one_run.ipynb", {"m": 0.5, "seed": 0})
+    ...
+    records.save(run.finish({"ate": Quantity(0.12, "m")}, kept=0.5))
+    records.load("book/runs/one_run.ipynb", m=0.5, seed=0)["ate"]
+"""
+
+from lib.records.experiments import declared, parameters
+from lib.records.fingerprints import ROOT, Provenance, key, provenance
+from lib.records.store import (
+    MEASUREMENTS,
+    RECORDS,
+    Measured,
+    Quantity,
+    Record,
+    StaleResultError,
+    begin,
+    load,
+    load_measured,
+    load_sweep,
+    path_of,
+    save,
+)
+
+__all__ = [
+    "MEASUREMENTS",
+    "RECORDS",
+    "ROOT",
+    "Measured",
+    "Provenance",
+    "Quantity",
+    "Record",
+    "StaleResultError",
+    "begin",
+    "declared",
+    "key",
+    "load",
+    "load_measured",
+    "load_sweep",
+    "parameters",
+    "path_of",
+    "provenance",
+    "save",
+]

@@ -1,0 +1,114 @@
+"""Which source files a result depends on, and what in them can change a number."""
+
+import ast
+import hashlib
+import io
+import json
+import tokenize
+from pathlib import Path
+
+PACKAGE = "lib"
+BOOKKEEPING = "lib.records"  # names and stores results; an edit here changes no number
+
+
+def notebook_source(path: Path) -> str:
+    """Code cells of an .ipynb, joined; the cell tagged ``parameters`` is left out (its values are the key)."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [c for c in cells if c["cell_type"] == "code"]
+    kept = [c for c in code if "parameters" not in c.get("metadata", {}).get("tags", [])]
+    return "\n".join("".join(c["source"]) for c in kept)
+
+
+def without_magics(source: str) -> str:
+    """Source in which IPython's ``%`` and ``!`` lines are comments, so that Python can parse it."""
+    lines = source.split("\n")
+    return "\n".join(f"# {line}" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+
+
+def significant(source: str) -> str:
+    """Source without comments, docstrings, blank lines and trailing blanks: what can change a number.
+
+    Works on text, not on ``ast.dump``, so that two Python versions give the same result.
+    """
+    source = without_magics(source)
+    lines = source.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            doc = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
+            if doc is not None and lines[doc.lineno - 1][: doc.col_offset].strip() == "":
+                lines[doc.lineno - 1 : doc.end_lineno] = [""] * (doc.end_lineno - doc.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def imported(source: str, package: str) -> set[str]:
+    """Dotted names that a source text imports; relative ones are resolved against ``package``."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(without_magics(source))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def module_files(name: str, root: Path) -> list[tuple[str, Path]]:
+    """(package, file) of a module and of every package on the way to it; names that are no module: none."""
+    parts, found = name.split("."), []
+    for k in range(1, len(parts) + 1):
+        here = root.joinpath(*parts[:k])
+        if (here / "__init__.py").is_file():
+            found.append((".".join(parts[:k]), here / "__init__.py"))
+        elif here.with_suffix(".py").is_file():
+            found.append((".".join(parts[: k - 1]), here.with_suffix(".py")))
+    return found
+
+
+def closure(source: str, package: str, root: Path) -> set[Path]:
+    """Files of `lib` that a source text reaches by import, directly or not.
+
+    Imports by name at run time (``importlib``) escape it; the whole of `lib` keys the book's pages instead.
+    """
+    todo, files = sorted(imported(source, package)), set()
+    while todo:
+        name = todo.pop()
+        if name.split(".")[0] != PACKAGE or f"{name}.".startswith(f"{BOOKKEEPING}."):
+            continue
+        for inside, path in module_files(name, root):
+            if path not in files:
+                files.add(path)
+                todo += sorted(imported(path.read_text(encoding="utf-8"), inside))
+    return files
+
+
+def code_hashes(experiment: str, root: Path) -> dict[str, str]:
+    """Hash of each source file that an experiment depends on, by its path from ``root``.
+
+    Args:
+        experiment: path of a notebook (``book/runs/one_run.ipynb``), or a module (``lib.run``).
+    Raises:
+        FileNotFoundError: there is no such notebook or module.
+    """
+    if experiment.endswith(".ipynb"):
+        path, package = root / experiment, ""
+    else:
+        hits = module_files(experiment, root)
+        package, path = hits[-1] if hits else ("", root / (experiment.replace(".", "/") + ".py"))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no experiment {experiment!r}: a notebook's path or a module of lib is needed"
+        )
+    source = notebook_source(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    texts = {p: p.read_text(encoding="utf-8") for p in closure(source, package, root)} | {path: source}
+    return {p.relative_to(root).as_posix(): _sha(significant(t).encode()) for p, t in sorted(texts.items())}
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

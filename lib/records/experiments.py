@@ -1,0 +1,84 @@
+"""What parameters an experiment takes, and whether those it was given are among them."""
+
+import ast
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
+IPYTHON = {"In", "Out"}  # plain values that every notebook kernel holds
+
+
+def declared(experiment: str, root: Path) -> dict[str, Any]:
+    """Parameters of a notebook and their defaults: the assignments in the cell tagged ``parameters``.
+
+    Raises:
+        FileNotFoundError: no such notebook.
+        ValueError: no such cell, or a default that is not a plain literal.
+    """
+    cells = json.loads((root / experiment).read_text(encoding="utf-8"))["cells"]
+    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{experiment}: {len(tagged)} cells are tagged 'parameters', needed is exactly one")
+    defaults: dict[str, Any] = {}
+    for node in ast.parse("".join(tagged[0]["source"])).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if not isinstance(target, ast.Name) or not isinstance(node, ast.Assign | ast.AnnAssign):
+            raise ValueError(f"{experiment}: the parameters cell may hold only lines `name = literal`")
+        try:
+            defaults[target.id] = ast.literal_eval(node.value)  # type: ignore[arg-type]
+        except ValueError:
+            raise ValueError(f"{experiment}: the default of {target.id} is not a plain literal") from None
+    return defaults
+
+
+def complete(experiment: str, given: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """All parameters of a run: those given, checked, and the notebook's defaults for the others.
+
+    A module (``lib.run``) declares no defaults: its parameters are taken as they are.
+
+    Raises:
+        ValueError: a parameter that the notebook does not declare, or of another type than its default
+            (an int for a float is taken as that float; a default of None takes anything).
+    """
+    if not experiment.endswith(".ipynb"):
+        return dict(given)
+    defaults = declared(experiment, root)
+    for name in given:
+        if name not in defaults:
+            close = difflib.get_close_matches(name, defaults, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{experiment} takes no parameter {name!r}, only {', '.join(defaults)}{hint}")
+    return {name: _like(experiment, name, given.get(name, d), d) for name, d in defaults.items()}
+
+
+def _like(experiment: str, name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if default is not None and type(value) is not type(default):
+        wanted, got = type(default).__name__, type(value).__name__
+        raise ValueError(f"{experiment}: parameter {name} = {value!r} is a {got}, needed is a {wanted}")
+    return value
+
+
+def parameters(experiment: str, namespace: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
+    """Parameters that a notebook runs with; call it in the cell after the parameters: ``parameters(…, globals())``.
+
+    papermill only logs a parameter that the notebook does not know. Here it is an error: any plain value in the
+    namespace that is not declared can only have been passed.
+
+    Returns:
+        every declared parameter, with the type of its default.
+    Raises:
+        ValueError: an unknown parameter, or one of another type than its default.
+    """
+    from lib.records.fingerprints import ROOT
+
+    plain = {
+        k: v
+        for k, v in namespace.items()
+        if isinstance(v, PLAIN) and not k.startswith("_") and k not in IPYTHON
+    }
+    return complete(experiment, plain, root or ROOT)

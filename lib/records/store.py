@@ -1,0 +1,308 @@
+"""Records on disk: JSON with arrays beside it, named by everything that they depend on."""
+
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.records.fingerprints import ROOT, WEIGHTS, Provenance, provenance
+
+RECORDS = ROOT / "_build" / "records"
+MEASUREMENTS = ROOT / "data" / "measurements"
+STRAY_AFTER = 3600.0  # seconds after which a temporary file belongs to nobody
+MACHINE_UNITS = {"s", "ms", "1/s", "frames/s", "MiB", "GiB"}  # measure the machine, not the method
+
+
+class StaleResultError(RuntimeError):
+    """There is no result of the present code, weights and data; the message says what to run."""
+
+
+class Quantity(NamedTuple):
+    """A measured value (number, text, list of these, or None for "undefined") with its unit ("1" for none)."""
+
+    value: Any
+    unit: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run's measurements and everything they depended on.
+
+    Attributes:
+        provenance: parameters, hashes of code, weights and data, versions.
+        measurements: name -> Quantity.
+        arrays: name -> array, stored as npz beside the JSON.
+        kept: fraction of tokens that entered global attention, or None where nothing could merge.
+        device: "cpu …" or "cuda …" with the processor's name.
+        started: UTC, ISO 8601. seconds: wall-clock time of the run.
+    """
+
+    provenance: Provenance
+    measurements: dict[str, Quantity]
+    device: str
+    started: str
+    seconds: float
+    kept: float | None = None
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        """Value of a measurement, or an array."""
+        if name in self.arrays:
+            return self.arrays[name]
+        if name not in self.measurements:
+            raise KeyError(f"{name!r}; this record has {', '.join([*self.measurements, *self.arrays])}")
+        return self.measurements[name].value
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every parameter of the run."""
+        return self.provenance.params
+
+    @property
+    def seed(self) -> int | None:
+        """The parameter ``seed``, where the experiment has one."""
+        return self.params.get("seed")
+
+    def comparable(self) -> dict[str, Any]:
+        """What two runs on one CPU must agree on bit by bit: all but times, rates and memory."""
+        same = {n: q.value for n, q in self.measurements.items() if q.unit not in MACHINE_UNITS}
+        bits = {n: hashlib.sha256(a.tobytes()).hexdigest() for n, a in self.arrays.items()}
+        return {"key": self.provenance.key, "measurements": same, "kept": self.kept, "arrays": bits}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in progress: what it depended on when it began."""
+
+    provenance: Provenance
+    device: str
+    started: str
+    clock: float
+
+    def finish(
+        self,
+        measurements: Mapping[str, Quantity | tuple[Any, str]],
+        kept: float | None = None,
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Record:
+        """Stop the clock and make the record.
+
+        Raises:
+            ValueError: a measurement that is not finite (write None and say why), or without a unit.
+        """
+        checked = {name: _quantity(name, pair) for name, pair in measurements.items()}
+        seconds = time.perf_counter() - self.clock
+        stored = {name: np.asarray(a) for name, a in (arrays or {}).items()}
+        return Record(self.provenance, checked, self.device, self.started, seconds, kept, stored)
+
+
+def _quantity(name: str, pair: Quantity | tuple[Any, str]) -> Quantity:
+    value, unit = pair
+    if not unit:
+        raise ValueError(f"measurement {name!r} has no unit; give '1' for a pure number")
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(
+                f"measurement {name!r} = {value!r} is not finite; record None where it is undefined"
+            )
+    return Quantity(value, unit)
+
+
+def begin(experiment: str, params: Mapping[str, Any], device: str = "cpu", root: Path = ROOT) -> Run:
+    """Start a run: fix now what it depends on, start the clock.
+
+    Raises:
+        ValueError: a parameter that the notebook does not take.
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return Run(provenance(experiment, params, root), device_name(device), started, time.perf_counter())
+
+
+def device_name(device: str) -> str:
+    """The device with its processor's name, e.g. ``cuda NVIDIA H100``."""
+    if not device.startswith("cuda"):
+        return f"{device} {platform.machine()}"
+    import torch
+
+    return f"{device} {torch.cuda.get_device_name(device)}"
+
+
+def path_of(origin: Provenance, folder: Path = RECORDS) -> Path:
+    """Where the record of such a run lies: ``<experiment>-<key>.json``."""
+    return folder / f"{stem(origin.experiment)}-{origin.key}.json"
+
+
+def stem(experiment: str) -> str:
+    """``one_run`` of ``book/runs/one_run.ipynb``, ``lib.run`` of ``lib.run``."""
+    return Path(experiment).stem if experiment.endswith(".ipynb") else experiment
+
+
+def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
+    """Write a record; whoever reads the folder sees all of it or nothing.
+
+    Args:
+        folder: RECORDS, or MEASUREMENTS for what a build cannot repeat (GPU).
+    Raises:
+        StaleResultError: code, weights or data changed while the run was going on.
+    """
+    origin = record.provenance
+    changed = origin.changes(provenance(origin.experiment, origin.params, root))
+    if changed:
+        raise StaleResultError(
+            f"{origin.experiment}: changed during the run, run it again: {', '.join(changed)}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for stray in folder.glob("*.tmp"):
+        if time.time() - stray.stat().st_mtime > STRAY_AFTER:
+            stray.unlink(missing_ok=True)
+    path, content = path_of(origin, folder), _to_json(record)
+    if record.arrays:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **record.arrays)  # type: ignore[arg-type]
+        content["arrays"] = {
+            "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+            "names": list(record.arrays),
+        }
+        _replace(path.with_suffix(".npz"), buffer.getvalue())
+    _replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _to_json(record: Record) -> dict[str, Any]:
+    origin = record.provenance
+    weights = {n: h for n, h in origin.inputs.items() if Path(n).suffix in WEIGHTS}
+    return {
+        "experiment": origin.experiment,
+        "params": origin.params,
+        "seed": record.seed,
+        "measurements": {n: q._asdict() for n, q in record.measurements.items()},
+        "kept": record.kept,
+        "device": record.device,
+        "started": record.started,
+        "seconds": record.seconds,
+        "code": origin.code,
+        "weights": weights,
+        "data": {n: h for n, h in origin.inputs.items() if n not in weights},
+        "versions": origin.versions,
+    }
+
+
+def read(path: Path) -> Record:
+    """A record as it was written, whatever has changed since.
+
+    Raises:
+        StaleResultError: its arrays are missing or are not the ones that were written with it.
+    """
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    inputs = raw["weights"] | raw["data"]
+    origin = Provenance(raw["experiment"], raw["params"], raw["code"], inputs, raw["versions"])
+    arrays: dict[str, NDArray[Any]] = {}
+    if "arrays" in raw:
+        beside = path.with_suffix(".npz")
+        content = beside.read_bytes() if beside.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != raw["arrays"]["sha256"]:
+            raise StaleResultError(
+                f"{beside.name} is missing or not the one written with {path.name}; run it again"
+            )
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    measurements = {n: Quantity(q["value"], q["unit"]) for n, q in raw["measurements"].items()}
+    return Record(origin, measurements, raw["device"], raw["started"], raw["seconds"], raw["kept"], arrays)
+
+
+def load(experiment: str, /, **params: Any) -> Record:
+    """The record of a run with the present code, weights, data and versions.
+
+    Raises:
+        StaleResultError: there is none; says what has changed since the newest run with these parameters.
+        ValueError: a parameter that the notebook does not take.
+    """
+    return load_from(RECORDS, ROOT, experiment, params)
+
+
+def load_from(folder: Path, root: Path, experiment: str, params: Mapping[str, Any]) -> Record:
+    """`load` from any folder of records of any project root."""
+    now = provenance(experiment, params, root)
+    path = path_of(now, folder)
+    if path.is_file():
+        return read(path)
+    older = [r.provenance for r in _same_run(folder, now)]
+    why = f"changed since the last run: {', '.join(older[-1].changes(now))}" if older else "it never ran"
+    flags = " ".join(f"-p {k} {v}" for k, v in params.items())
+    raise StaleResultError(
+        f"no current record of {experiment} with {dict(params)}: {why}. "
+        f"Run `python -m lib.sweep {experiment} {flags}`, or declare it in book/runs/*.yml"
+    )
+
+
+def load_sweep(experiment: str, grid: Iterable[Mapping[str, Any]]) -> list[Record]:
+    """Records of many runs, in the order of ``grid``; raises as `load` does."""
+    return [load(experiment, **params) for params in grid]
+
+
+def _same_run(folder: Path, now: Provenance) -> list[Record]:
+    """Records of the same experiment and parameters, oldest first, whatever code made them."""
+    found = [read(p) for p in folder.rglob(f"{stem(now.experiment)}-*.json")]
+    same = [r for r in found if (r.provenance.experiment, r.params) == (now.experiment, now.params)]
+    return sorted(same, key=lambda r: r.started)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A record from a machine that a build cannot have, and whether it still describes the present code.
+
+    Attributes:
+        record: as written on that machine.
+        changed: source, weights and data files that differ now; empty where nothing does. Package versions are
+            those of the other machine and never count. Inputs that are not here cannot be compared.
+    """
+
+    record: Record
+    changed: tuple[str, ...]
+
+    @property
+    def banner(self) -> str | None:
+        """What a page must show above the result, or None while the code is the same."""
+        if not self.changed:
+            return None
+        return (
+            f"Measured with other code ({self.record.started[:10]}); changed since: {', '.join(self.changed)}"
+        )
+
+    @property
+    def origin(self) -> str:
+        """Device and date, for a caption."""
+        return f"{self.record.device}, {self.record.started[:10]}"
+
+
+def load_measured(experiment: str, /, **params: Any) -> Measured:
+    """The newest measurement of such a run in ``data/measurements``, with what has changed since.
+
+    Raises:
+        StaleResultError: there is none.
+    """
+    now = provenance(experiment, params)
+    found = _same_run(MEASUREMENTS, now)
+    if not found:
+        raise StaleResultError(f"data/measurements holds no run of {experiment} with {dict(params)}")
+    record = found[-1]
+    absent = {f"inputs {name}" for name in record.provenance.inputs.keys() - now.inputs.keys()}
+    changed = record.provenance.changes(now, versions=False)
+    return Measured(record, tuple(c for c in changed if c not in absent))
