@@ -250,7 +250,7 @@ class Tracker(nn.Module):
 
 
 class TrackHead(nn.Module):
-    """Feature extractor and tracker; `width` is twice the token width. Weights are named as in the checkpoint."""
+    """Feature extractor and tracker; `width` is twice the token width. Weight names are the checkpoint's."""
 
     def __init__(
         self,

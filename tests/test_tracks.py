@@ -1,0 +1,169 @@
+"""Track head: parity with the small reference model, names and shapes of VGGT-1B, and its pieces alone."""
+
+import csv
+
+import pytest
+import torch
+from parity import assert_close_golden
+from safetensors.torch import load_file
+
+from lib.vggt import tracks
+from lib.vggt.config import TrackHeadConfig, VGGTConfig
+from lib.vggt.tracks import TrackHead
+
+TINY = TrackHeadConfig(
+    features=8,
+    out_channels=(8, 8, 8, 8),
+    layers=(0, 1, 2, 3),
+    corr_levels=2,
+    corr_radius=1,
+    hidden=16,
+    blocks=1,
+)
+
+
+@pytest.fixture(scope="module")
+def stored(golden, golden_config):
+    return load_file(golden / golden_config["small_vggt"]["io_file"])
+
+
+@pytest.fixture(scope="module")
+def small(golden, golden_config):
+    """The track head of the small reference model, with its sizes and weights."""
+    sizes = golden_config["small_vggt"]
+    config = TrackHeadConfig(
+        features=sizes["track_features"],
+        out_channels=tuple(sizes["track_out_channels"]),
+        layers=tuple(sizes["track_layers"]),
+        down_ratio=sizes["track_down_ratio"],
+        stride=sizes["track_stride"],
+        iterations=sizes["track_iterations"],
+        corr_levels=sizes["track_corr_levels"],
+        corr_radius=sizes["track_corr_radius"],
+        hidden=sizes["track_hidden"],
+        heads=sizes["track_heads"],
+        blocks=sizes["track_blocks"],
+        virtual_tracks=sizes["track_virtual"],
+        max_scale=sizes["track_max_scale"],
+    )
+    head = TrackHead(2 * sizes["width"], sizes["patch_size"], 1 + sizes["registers"], config)
+    weights = load_file(golden / sizes["weights_file"])
+    prefix = "track_head."
+    head.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+    return head.eval()
+
+
+@pytest.fixture(scope="module")
+def inputs(stored, golden_config):
+    sizes = golden_config["small_vggt"]
+    features = {layer: stored[f"out.aggregated{layer}"] for layer in range(sizes["depth"])}
+    return features, (sizes["image_height"], sizes["image_width"]), stored["in.query_points"][None]
+
+
+@torch.no_grad()
+def test_parity(small, inputs, stored, golden_config):
+    tolerances = golden_config["tolerances"]["small_vggt_io"]
+
+    def check(name, value):
+        assert_close_golden(name, value, stored[name], tolerances, file="small_vggt_io")
+
+    features, size, query = inputs
+    check("out.track_features", small.feature_extractor.extract(features, size))
+    result = small(features, size, query)
+    assert len(result.points) == small.config.iterations
+    for iteration, points in enumerate(result.points):
+        check(f"out.track_iter{iteration}", points)
+    check("out.vis", result.visibility)
+    check("out.conf", result.confidence)
+
+
+@torch.no_grad()
+def test_first_iteration_is_close_to_rounding(small, inputs, stored):
+    # Before the chaotic sines see a displacement the only differences are rounding ones.
+    features, size, query = inputs
+    (points,) = small(features, size, query, iterations=1).points
+    torch.testing.assert_close(points, stored["out.track_iter0"], atol=5e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_frame_chunks_do_not_matter(small, inputs):
+    features, size, query = inputs
+    whole = small(features, size, query, iterations=1, frames_chunk=None)
+    parts = small(features, size, query, iterations=1, frames_chunk=2)
+    torch.testing.assert_close(whole.points[0], parts.points[0], atol=5e-5, rtol=0)
+    torch.testing.assert_close(whole.visibility, parts.visibility, atol=5e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_batches_are_independent(small, inputs):
+    features, size, query = inputs
+    both = small(
+        {k: torch.cat((v, v.flip(1))) for k, v in features.items()}, size, query.repeat(2, 1, 1), iterations=1
+    )
+    other = small({k: v.flip(1) for k, v in features.items()}, size, query, iterations=1)
+    torch.testing.assert_close(both.points[0][1:], other.points[0], atol=5e-5, rtol=0)
+
+
+def test_names_and_shapes_of_vggt_1b(golden):
+    config = VGGTConfig.vggt_1b()
+    with torch.device("meta"):
+        head = TrackHead(2 * config.width, config.patch_size, config.special_tokens, config.track_head)
+    ours = {
+        f"track_head.{name}": "x".join(map(str, value.shape)) for name, value in head.state_dict().items()
+    }
+    with (golden / "vggt1b_state_dict.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["name"].startswith("track_head.")]
+    assert ours == {row["name"]: row["shape"] for row in rows}
+
+
+def test_sample_reads_pixels_and_edges():
+    ramp = torch.arange(12.0).reshape(1, 1, 3, 4)
+    places = torch.tensor([[[[0.0, 0.0], [3.0, 2.0], [1.5, 1.0], [9.0, 0.0]]]])
+    assert tracks.sample(ramp, places)[0, 0, 0].tolist() == pytest.approx([0, 11, 5.5, 3], abs=1e-5)
+    assert tracks.sample(ramp, places, "zeros")[0, 0, 0, 3] == 0
+
+
+def test_position_embedding_equals_the_sampled_table():
+    size, channels = (5, 7), 12
+    ys, xs = torch.meshgrid(torch.arange(5.0), torch.arange(7.0), indexing="ij")
+    omega = 10000.0 ** (-torch.arange(3.0) / 3)
+    halves = [
+        torch.cat(((axis[..., None] * omega).sin(), (axis[..., None] * omega).cos()), -1) for axis in (xs, ys)
+    ]
+    table = torch.cat(halves, -1).permute(2, 0, 1)[None]
+    points = torch.tensor([[0.0, 0.0], [2.25, 3.75], [6.0, 4.0], [8.0, -1.0]])
+    expected = tracks.sample(table, points[None, None])[0, :, 0].T
+    torch.testing.assert_close(tracks.position_embedding(points, size, channels), expected, atol=2e-6, rtol=0)
+
+
+def test_correlation_equals_sampled_correlation_map():
+    torch.manual_seed(0)
+    tracker = tracks.Tracker(TINY)
+    pyramid = tracker._pyramid(torch.randn(3, 8, 6, 7))
+    feature, points = torch.randn(3, 5, 8), torch.rand(3, 5, 2) * 6
+    side = torch.arange(-1.0, 2.0)
+    expected = []
+    for level, maps in enumerate(pyramid):
+        volume = torch.einsum("fnc,fchw->fnhw", feature, maps) / 8**0.5
+        centres = points / 2**level
+        # taps in "ij" order: the first tap axis moves x
+        taps = torch.stack([torch.stack((dx, dy)) for dx in side for dy in side])
+        where = centres[:, :, None, None] + taps  # (F, N, 1, taps, 2)
+        values = tracks.sample(volume.flatten(0, 1)[:, None], where.flatten(0, 1), "zeros")
+        expected.append(values.reshape(3, 5, 9))
+    ours = tracker._correlate(pyramid, feature, points, 2)
+    torch.testing.assert_close(ours, torch.cat(expected, -1), atol=1e-5, rtol=0)
+
+
+def test_errors_say_what_to_do():
+    torch.manual_seed(0)
+    head = TrackHead(16, 4, 5, TINY)
+    features = {layer: torch.randn(1, 2, 5 + 6, 16) for layer in range(4)}
+    for shape in ((4, 2), (2, 4, 2), (1, 4, 3), (1, 0, 2)):
+        with pytest.raises(ValueError, match=r"query_points must be \(1, N >= 1, 2\)"):
+            head(features, (8, 12), torch.zeros(shape))
+    deep = TrackHead(16, 4, 5, TrackHeadConfig(**{**TINY.__dict__, "corr_levels": 4}))
+    with pytest.raises(ValueError, match="4 pyramid levels need feature maps of at least 8 pixels"):
+        deep(features, (8, 12), torch.zeros(1, 1, 2))
+    with pytest.raises(ValueError, match="multiple of 4, got 6"):
+        tracks.Tracker(TrackHeadConfig(features=6))
