@@ -2,13 +2,16 @@
 
 import csv
 import json
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 from parity import assert_close_golden
 from safetensors.torch import load_file
 
-from lib.merging import FastVGGTRule, TokenLayout
+from lib.merging import FastVGGTRule, MergingRule, Plan, TokenLayout
+from lib.vggt.aggregator import Aggregator
+from lib.vggt.config import PatchEmbedConfig, VGGTConfig
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +105,115 @@ def test_effective_reduction(golden, golden_config):
             assert plan.sources.shape[1] == int(row["r_effective"])
             assert plan.kept == pytest.approx(float(row["kept"]), abs=6e-5)
             assert plan.pairs / layout.tokens**2 == pytest.approx(float(row["attn_pairs_rel"]), abs=6e-5)
+
+
+@dataclass
+class FixedPlanRule:
+    """Replays stored pairs, one (sources, destinations) per merging block, in order."""
+
+    rule: FastVGGTRule
+    pairs: list[tuple[torch.Tensor, torch.Tensor]]
+
+    def plan(self, x: torch.Tensor, layout: TokenLayout) -> Plan:
+        sources, destinations = self.pairs.pop(0)
+        return self.rule.replay(layout, sources.flatten()[None].long(), destinations.flatten()[None].long())
+
+
+@dataclass
+class Recording:
+    """Passes the plans of a rule on and keeps them."""
+
+    rule: MergingRule
+    plans: list[Plan] = field(default_factory=list)
+
+    def plan(self, x: torch.Tensor, layout: TokenLayout) -> Plan | None:
+        plan = self.rule.plan(x, layout)
+        self.plans.append(plan)
+        return plan
+
+
+@pytest.fixture(scope="module")
+def aggregator(golden, golden_config):
+    section, small = golden_config["fastvggt_e2e"], golden_config["small_vggt"]
+    config = VGGTConfig(
+        image_size=small["img_size"],
+        patch_size=small["patch_size"],
+        width=small["width"],
+        depth=small["depth"],
+        heads=small["heads"],
+        mlp_ratio=small["mlp_ratio"],
+        registers=small["registers"],
+        rope_base=small["rope_base"],
+        norm_eps=small["norm_eps"],
+        patch_embed=PatchEmbedConfig(
+            depth=small["vit_depth"],
+            heads=small["heads"],
+            registers=small["vit_registers"],
+            mlp_ratio=small["vit_mlp_ratio"],
+            norm_eps=small["vit_norm_eps"],
+        ),
+        camera_head=None,
+        depth_head=None,
+        point_head=None,
+        track_head=None,
+    )
+    model = Aggregator(config).eval()
+    prefix = section["weights_prefix"]
+    weights = load_file(golden / section["weights_file"])
+    model.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+    return model
+
+
+def test_end_to_end(golden, golden_config, aggregator, subtests):
+    section = golden_config["fastvggt_e2e"]
+    stored = load_file(golden / section["file"])
+    tolerances = golden_config["tolerances"]["fastvggt_e2e"]
+    images = stored[section["images"]].float()[None] / section["image_scale"]
+    for run in section["runs"]:
+        with subtests.test(run=run["key"]):
+            rule = end_to_end_rule(section, run, stored)
+            start = run["merging_start"] or 0
+            with torch.no_grad():
+                features, report = aggregator(
+                    images, keep=run["stored_layers"], merging=rule, merging_start=start
+                )
+            for layer in run["stored_layers"]:
+                key = f"{run['key']}.aggregated{layer}"
+                value = features[layer].view(stored[key].shape)
+                assert_close_golden(key, value, stored[key], tolerances, "fastvggt_e2e")
+            if rule is not None:
+                length = run["tokens_after_merge"]
+                assert report.pairs == report.pairs_plain - run["merging_blocks"] * (
+                    section["tokens"] ** 2 - length**2
+                )
+            if isinstance(rule, Recording):
+                for block, plan in enumerate(rule.plans):
+                    assert pairs_of(plan.sources, plan.destinations) == pairs_of(
+                        *stored_pairs(stored, run, block)
+                    )
+
+
+def stored_pairs(stored: dict, run: dict, block: int) -> tuple[torch.Tensor, torch.Tensor]:
+    key = f"{run['key']}.block{block}"
+    return stored[f"{key}.src_abs"], stored[f"{key}.dst_of_src_abs"]
+
+
+def end_to_end_rule(section: dict, run: dict, stored: dict) -> MergingRule | None:
+    """Our own matching where the run's margin decides it, the stored pairs where ties or rounding do."""
+    if run["merge_ratio"] is None:
+        return None
+    rule = rule_of(
+        section, {}, run["merge_ratio"], cells=stored[section["cells_key"]], similarity=run["similarity"]
+    )
+    if run["smallest_margin"] > 1e-5:
+        return Recording(rule)
+    return FixedPlanRule(rule, [stored_pairs(stored, run, block) for block in range(run["merging_blocks"])])
+
+
+def test_end_to_end_destinations(golden, golden_config):
+    section = golden_config["fastvggt_e2e"]
+    stored = load_file(golden / section["file"])
+    layout = layout_of(section, section)
+    rule = rule_of(section, {}, 0.5)
+    assert rule.destinations(layout).tolist() == sorted(stored[section["all_dst_key"]].flatten().tolist())
+    assert rule.protected(layout).tolist() == sorted(stored[section["protected_key"]].flatten().tolist())

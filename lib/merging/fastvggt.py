@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, get_args
 
@@ -92,14 +92,35 @@ class FastVGGTRule:
         merged = min(wanted, len(mergeable))
         if merged == 0:
             return None
-        sources = mergeable.to(x.device)
-        destinations = self.destinations(layout).to(x.device)
+        sources, destinations = mergeable.to(x.device), self.destinations(layout).to(x.device)
         pairs = [self._match(item, sources, destinations, merged) for item in x]
-        chosen, places = (torch.stack(column) for column in zip(*pairs, strict=True))
-        rows = _Rows(
-            layout.tokens, sources, destinations, self.protected(layout).to(x.device), chosen, places
-        )
-        return rows.plan(self.size_bias, clock(x) - start)
+        chosen, targets = (torch.stack(column) for column in zip(*pairs, strict=True))
+        plan = self.replay(layout, chosen, targets)
+        return replace(plan, seconds=clock(x) - start)
+
+    def replay(self, layout: TokenLayout, sources: Tensor, destinations: Tensor) -> Plan:
+        """The plan that merges given pairs, matched elsewhere (a stored plan, or another layer's).
+
+        Args:
+            layout: frames and patch grid.
+            sources: (B, r) int64 tokens to merge, neither destinations nor protected.
+            destinations: (B, r) int64 the destination token of each.
+
+        Returns:
+            The plan, as `plan` makes it; seconds are 0.
+
+        Raises:
+            ValueError: if a source may not be merged, or a destination is none.
+        """
+        mergeable = self._mergeable(layout).to(sources.device)
+        allowed = self._destination_mask(layout).to(sources.device)
+        for name, tokens, mask in (("sources", sources, mergeable), ("destinations", destinations, allowed)):
+            if not bool(mask[tokens].all()):
+                raise ValueError(
+                    f"{name} hold a token that this rule does not admit: {tokens[~mask[tokens]]}"
+                )
+        rows = _Rows(mergeable, allowed, self.protected(layout).to(sources.device), sources, destinations)
+        return rows.plan(self.size_bias)
 
     def destinations(self, layout: TokenLayout) -> Tensor:
         """(n,) int64 destination tokens in ascending order (spec 2.2 step 1)."""
@@ -146,70 +167,59 @@ class FastVGGTRule:
         return chosen.unflatten(-1, (side, side)).transpose(2, 3).flatten(1)
 
     def _match(self, x: Tensor, sources: Tensor, destinations: Tensor, merged: int) -> tuple[Tensor, Tensor]:
-        """The `merged` most similar sources of one batch item, as positions, and where each goes."""
+        """(r,) the `merged` most similar sources of one batch item and (r,) the destination of each."""
         unit = unit_rows(x, self.similarity)
         score, place = best_match(unit[sources], unit[destinations], self.similarity)
         chosen = score.argsort(descending=True, stable=True)[:merged]
-        return chosen, place[chosen]
+        return sources[chosen], destinations[place[chosen]]
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """The released row order [unmerged sources, destinations, protected] as a plan.
+    """The released row order [unmerged sources, destinations, protected], each in sequence order.
 
-    `sources`, `destinations` and `protected` are tokens, shared by the batch; `chosen` (B, r) are the merged
-    positions within `sources` and `places` (B, r) the positions of their partners within `destinations`.
+    mergeable, allowed: (N,) bool, tokens that may be sources, and destinations; protected: (p,) tokens;
+    sources, destinations: (B, r) tokens, the pairs.
     """
 
-    tokens: int
+    mergeable: Tensor
+    allowed: Tensor
+    protected: Tensor
     sources: Tensor
     destinations: Tensor
-    protected: Tensor
-    chosen: Tensor
-    places: Tensor
 
-    def plan(self, size_bias: bool, seconds: float) -> Plan:
+    def plan(self, size_bias: bool) -> Plan:
         """Assemble the plan from its memberships."""
-        batch, merged = self.chosen.shape
-        rest = torch.ones(batch, len(self.sources), dtype=torch.bool, device=self.chosen.device)
-        rest.scatter_(1, self.chosen, False)
-        unmerged = self.sources.expand(batch, -1)[rest].view(batch, len(self.sources) - merged)
-        averaged = unmerged.shape[1]  # the first averaged row
-        copied = averaged + len(self.destinations)  # the first protected row
-        groups = [
-            (unmerged, self._count(0, averaged)),
-            (self.destinations.expand(batch, -1), self._count(averaged, len(self.destinations))),
-            (self.sources[self.chosen], averaged + self.places),
-            (self.protected.expand(batch, -1), self._count(copied, len(self.protected))),
-        ]
-        members, rows = (torch.cat(column, dim=1) for column in zip(*groups, strict=True))
-        length = copied + len(self.protected)
+        batch, tokens = len(self.sources), len(self.mergeable)
+        rest = self.mergeable.repeat(batch, 1).scatter_(1, self.sources, False)
+        unmerged = rest.nonzero()[:, 1].view(batch, -1)
+        averaged = self.allowed.nonzero().flatten()
+        # Every token's row, then the second row of each protected token.
+        own = torch.cat([unmerged, averaged.expand(batch, -1)], dim=1)
+        first = torch.arange(own.shape[1], device=own.device).expand(batch, -1)
+        output_rows = torch.zeros(batch, tokens, dtype=torch.int64, device=own.device).scatter_(1, own, first)
+        joined = output_rows.gather(1, self.destinations)
+        length = own.shape[1] + len(self.protected)
+        copied = torch.arange(own.shape[1], length, device=own.device).expand(batch, -1)
+        members = torch.cat([own, self.sources, self.protected.expand(batch, -1)], dim=1)
+        rows = torch.cat([first, joined, copied], dim=1)
+        output_rows.scatter_(1, self.sources, joined)
+        output_rows[:, self.protected] = copied  # a protected token reads its own copy
         share = self._shares(members)
-        output_rows = torch.empty(batch, self.tokens, dtype=torch.int64, device=rows.device)
-        output_rows.scatter_(1, members[:, : self._last(rows)], rows[:, : self._last(rows)])
-        output_rows[:, self.protected] = groups[3][1]
         grouping = Grouping.from_rows(rows, length, members, share if size_bias else None)
         return Plan(
-            tokens=self.tokens,
+            tokens=tokens,
             keys=grouping,
             sizes=share.new_zeros(batch, length).scatter_add(1, rows, share),
             queries=grouping,
             output_rows=output_rows,
             size_bias=size_bias,
-            sources=self.sources[self.chosen],
-            destinations=self.destinations[self.places],
-            seconds=seconds,
+            sources=self.sources,
+            destinations=self.destinations,
         )
-
-    def _count(self, first: int, length: int) -> Tensor:
-        rows = torch.arange(first, first + length, device=self.chosen.device)
-        return rows.expand(len(self.chosen), -1)
-
-    def _last(self, rows: Tensor) -> int:
-        return rows.shape[1] - len(self.protected)
 
     def _shares(self, members: Tensor) -> Tensor:
         """One per membership, one half where a token has two rows (a protected destination)."""
         ones = torch.ones_like(members, dtype=torch.float64)
-        times = ones.new_zeros(len(members), self.tokens).scatter_add(1, members, ones)
+        times = ones.new_zeros(len(members), len(self.mergeable)).scatter_add(1, members, ones)
         return 1.0 / times.gather(1, members)
