@@ -1,0 +1,247 @@
+"""One run: parameters -> scene -> model, merged and probed or not -> measurements.
+
+The notebooks in ``book/runs`` are a thin layer over `run`: they pass parameters, draw, and write the record.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
+from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
+from lib.scenes import Sequence
+from lib.scenes.recordings import open_recording
+from lib.scenes.rooms import render_sequence
+from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, Prediction, Probe, VGGTConfig
+from lib.vggt.checkpoint import load
+from lib.vggt.memory import require_memory
+
+ROOT = Path(__file__).resolve().parents[1]
+RULES = ("fastvggt", "uniform", "grid")
+Measurements = dict[str, tuple[float | int | None, str]]  # name -> (value, unit)
+
+
+@dataclass(frozen=True)
+class Params:
+    """What one run depends on; every field is a papermill parameter of ``book/runs/one_run.ipynb``.
+
+    Attributes:
+        model: "mini" (the weights in data/weights), "random" (a small VGGT with random weights), a path to
+            .safetensors or .pt, or a hub name such as "facebook/VGGT-1B".
+        scene: "rooms:7" for test room 7, or a folder with a recording or plain photographs.
+        frames: S, how many frames to take, spread evenly over a recording.
+        m: fusion strength asked for, in [0, 1); 0 is plain VGGT, whatever the rule.
+        rule: one of `RULES`.
+        size_bias: add log group sizes to the logits of merged keys.
+        seed: of random weights, and of a rule that draws.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: naming the value that is out of range, and the range.
+    """
+
+    model: str = "mini"
+    scene: str = "rooms:0"
+    frames: int = 8
+    m: float = 0.5
+    rule: str = "fastvggt"
+    size_bias: bool = False
+    seed: int = 33
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"frames must be at least 1, got {self.frames}")
+        if not 0 <= self.m < 1:
+            raise ValueError(f"m must lie in [0, 1), got {self.m}")
+        if self.rule not in RULES:
+            raise ValueError(f"rule must be one of {RULES}, got {self.rule!r}")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"device is {self.device!r}, but torch sees no GPU here; use device='cpu'")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run saw and said.
+
+    Attributes:
+        sequence: the frames, with cameras and depth where they are known.
+        prediction: on the CPU, one batch item.
+        measurements: name -> (value, unit); an error that cannot be computed here is None.
+        kept: N'/N of the last global layer.
+        seconds: of the forward pass.
+        banner: a warning that belongs on every figure of this run, or None.
+    """
+
+    params: Params
+    sequence: Sequence
+    prediction: Prediction
+    measurements: Measurements
+    kept: float
+    seconds: float
+    banner: str | None
+
+
+def random_config() -> VGGTConfig:
+    """A small VGGT with every part of the large one, for runs without trained weights (1 million weights)."""
+    dense = {"features": 24, "out_channels": (24, 32, 40, 48), "layers": (0, 1, 2, 3)}
+    return VGGTConfig(
+        image_size=70,
+        width=64,
+        depth=4,
+        heads=2,
+        layer_scale=1.0,
+        token_std=0.5,
+        patch_embed=PatchEmbedConfig(depth=2, heads=2),
+        camera_head=CameraHeadConfig(trunk_depth=2, heads=4, layer_scale=1.0),
+        depth_head=DenseHeadConfig(2, activation="exp", **dense),  # type: ignore[arg-type]
+        point_head=DenseHeadConfig(4, activation="inv_log", **dense),  # type: ignore[arg-type]
+        track_head=None,
+    )
+
+
+def load_model(params: Params) -> tuple[VGGT, str | None]:
+    """The model of a run in evaluation mode, and the warning that its figures must carry, if any.
+
+    Raises:
+        CheckpointError: the weights are missing or do not fit; says what to do.
+    """
+    if params.model == "random":
+        model = VGGT.from_seed(random_config(), params.seed).to(params.device)
+        return model.eval(), "Random weights: this shows the machinery, not what VGGT has learned"
+    shipped = ROOT / "data" / "weights" / f"{params.model}.safetensors"
+    source = str(shipped) if shipped.is_file() else params.model
+    return load(source, device=params.device).eval(), None
+
+
+def load_scene(params: Params, config: VGGTConfig) -> Sequence:
+    """The frames of a run, at the resolution that the model was made for.
+
+    Raises:
+        ValueError: "rooms:" without a number, or a recording that cannot be read; names what is wrong.
+    """
+    if params.scene.startswith("rooms:"):
+        number = params.scene.removeprefix("rooms:")
+        if not number.isdigit():
+            raise ValueError(
+                f"scene {params.scene!r}: write 'rooms:' and the number of a test room, as in rooms:7"
+            )
+        side = config.image_size
+        return render_sequence(int(number), params.frames, side, side)
+    return open_recording(
+        params.scene, frames=params.frames, target=config.image_size, patch_size=config.patch_size
+    )
+
+
+def merging_rule(params: Params) -> MergingRule | None:
+    """The rule of a run; None for m = 0."""
+    if params.m == 0:
+        return None
+    if params.rule == "fastvggt":
+        return FastVGGTRule(params.m, seed=params.seed, size_bias=params.size_bias)
+    if params.rule == "uniform":
+        return UniformRule(params.m, seed=params.seed, size_bias=params.size_bias)
+    return KeyValueGridRule(params.m, seed=params.seed, size_bias=params.size_bias)
+
+
+def run(params: Params, probe: Probe | None = None) -> Outcome:
+    """Do one run from end to end.
+
+    Args:
+        params: what to run.
+        probe: sees every block through ``observe``; changes nothing.
+
+    Raises:
+        ValueError, CheckpointError, MemoryError: before anything long has started, saying what to change.
+    """
+    model, banner = load_model(params)
+    sequence = load_scene(params, model.config)
+    rule = merging_rule(params)
+    require_memory(model.config, sequence.images.shape, rule=rule, device=params.device)
+    images = sequence.images.to(params.device)
+    start = time.perf_counter()
+    with torch.inference_mode(), _precision(params.device):
+        prediction = model(images, merging=rule, probe=probe)
+    if params.device.startswith("cuda"):
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - start
+    prediction = _to_cpu(prediction)
+    measured = costs(prediction, seconds) | errors(sequence, prediction)
+    return Outcome(params, sequence, prediction, measured, prediction.report.kept[-1], seconds, banner)
+
+
+def _precision(device: str) -> torch.autocast:
+    """bf16 for the aggregator on a GPU, as VGGT is used; full precision on a CPU."""
+    cuda = device.startswith("cuda")
+    return torch.autocast("cuda" if cuda else "cpu", dtype=torch.bfloat16, enabled=cuda)
+
+
+def _to_cpu(prediction: Prediction) -> Prediction:
+    moved = {
+        field.name: getattr(prediction, field.name).cpu()
+        for field in fields(prediction)
+        if isinstance(getattr(prediction, field.name), torch.Tensor)
+    }
+    return replace(prediction, **moved)
+
+
+def costs(prediction: Prediction, seconds: float) -> Measurements:
+    """Tokens, pairs and seconds of a run."""
+    report = prediction.report
+    return {
+        "tokens": (report.tokens, "tokens"),
+        "kept": (float(np.mean(report.kept)), "1"),
+        "pairs_relative": (report.pairs / report.pairs_plain, "1"),
+        "matching_seconds": (report.matching_seconds, "s"),
+        "forward_seconds": (seconds, "s"),
+    }
+
+
+def errors(sequence: Sequence, prediction: Prediction) -> Measurements:
+    """Camera errors in both conventions and depth errors, against what the sequence knows.
+
+    A truth that is not there, or a path too short to align, leaves no entry or None.
+    """
+    found: Measurements = {}
+    if sequence.extrinsics is not None and prediction.extrinsics is not None:
+        for convention in ("centres", "fastvggt"):
+            found |= _camera_measurements(sequence, prediction, convention)
+    if sequence.depth is not None and prediction.depth is not None and bool((sequence.depth > 0).any()):
+        depth = depth_errors(prediction.depth[0], sequence.depth, scale="median")
+        found |= {"abs_rel": (depth.abs_rel, "1"), "delta_1.25": (depth.delta_1_25, "1")}
+    return found
+
+
+def _camera_measurements(sequence: Sequence, prediction: Prediction, convention: str) -> Measurements:
+    units = {"ate": "m", "ate_relative": "1", "are_deg": "deg", "rpe_trans": "m", "rpe_rot_deg": "deg"}
+    try:
+        assert prediction.extrinsics is not None and sequence.extrinsics is not None
+        errors = camera_errors(prediction.extrinsics[0], sequence.extrinsics, convention).to_dict()
+    except DegenerateAlignmentError:
+        errors = dict.fromkeys(units)  # type: ignore[arg-type]
+    return {f"{name}_{convention}": (errors[name], unit) for name, unit in units.items()}  # type: ignore[misc]
+
+
+def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
+    """Predicted cameras moved onto the true ones by the Sim(3) of the textbook convention.
+
+    Returns:
+        (S, 3, 4) camera-from-world, metres. Without a truth, the prediction as it is (unit: the model's own).
+
+    Raises:
+        DegenerateAlignmentError: the path is too short or straight to align.
+    """
+    assert outcome.prediction.extrinsics is not None
+    estimate = outcome.prediction.extrinsics[0].double().numpy()
+    if outcome.sequence.extrinsics is None:
+        return estimate
+    alignment: Similarity = camera_errors(estimate, outcome.sequence.extrinsics).alignment
+    poses = np.tile(np.eye(4), (len(estimate), 1, 1))
+    poses[:, :3] = estimate
+    moved = np.linalg.inv(alignment.poses(np.linalg.inv(poses)))
+    return moved[:, :3]

@@ -1,0 +1,82 @@
+"""Figures say what the data say: token counts, roles and kept fractions are read back from the drawing."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lib.figures import banner, provenance
+from lib.figures.architecture import Dimensions, architecture
+from lib.figures.merging import fastvggt_roles, kept_curves
+from lib.figures.scenes import attention_maps, cameras, photographs
+from lib.merging import FastVGGTRule, TokenLayout
+
+DIMENSIONS = Dimensions(3, 32, 2, "conv", 8, (48, 64), 10, 53, 5, (0, 1, 1, 2), 4)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def words(figure) -> str:
+    return "\n".join(text.get_text() for ax in figure.axes for text in ax.texts)
+
+
+def test_architecture_states_the_dimensions_it_was_given():
+    text = words(architecture(DIMENSIONS))
+    for fact in ("10 photographs", "48×64 px", "P = 53", "N = 530", "× 3 pairs", "layers 0, 1, 1, 2"):
+        assert fact in text
+    assert "merge" not in text
+
+
+def test_architecture_draws_merging_to_scale():
+    merged = Dimensions(**{**vars(DIMENSIONS), "kept": 0.5, "rule": "a rule"})
+    figure = architecture(merged)
+    assert "N′ = 265" in words(figure) and "a rule" in words(figure)
+    heights = [bar.get_height() for bar in figure.axes[1].patches if isinstance(bar, plt.Rectangle)]
+    assert min(heights) == pytest.approx(0.5 * max(heights))
+
+
+def test_roles_are_those_of_the_rule():
+    rule, layout = FastVGGTRule(0.5), TokenLayout(frames=3, patches_high=4, patches_wide=6)
+    roles = fastvggt_roles(rule, layout, frame=1)
+    assert (roles >= 2).sum() == 6  # one destination in each of 2 x 3 cells
+    assert fastvggt_roles(rule, layout, frame=0).min() >= 2  # frame 0 is all destinations
+
+
+def test_kept_curve_marks_saturation():
+    figure = kept_curves([0, 0.5, 0.9], {"rule": [1, 0.5, 0.35]}, {"rule": 0.65})
+    assert "0.650" in words(figure)
+
+
+def test_scene_figures_show_every_chosen_frame():
+    images = np.random.default_rng(0).random((4, 3, 16, 24))
+    depth = np.ones((4, 16, 24))
+    figure = photographs(images, [0, 2, 3], {"truth": depth, "predicted": depth})
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["frame 0", "frame 2", "frame 3"]
+    maps = np.full((2, 4, 2, 3), 1 / 24)
+    figure = attention_maps(images, maps, (0, 1, 1), [0, 5], [0, 1])
+    assert figure.axes[2].get_ylabel() == "layer 5"
+
+
+def test_camera_paths_share_one_scale():
+    poses = np.tile(np.eye(3, 4), (5, 1, 1))
+    poses[:, 0, 3] = np.arange(5)
+    figure = cameras({"truth": poses, "predicted": poses * 0.5})
+    ax = figure.axes[0]
+    assert np.ptp(ax.get_xlim()) == pytest.approx(np.ptp(ax.get_zlim()))
+
+
+def test_banner_and_provenance_are_written_on_the_figure():
+    figure = plt.figure()
+    banner(figure, None)
+    assert figure.get_suptitle() == ""
+    banner(figure, "random weights")
+    provenance(figure, {"seed": 3, "device": "cpu"})
+    assert figure.get_suptitle() == "random weights"
+    assert figure.get_supxlabel() == "seed: 3 · device: cpu"

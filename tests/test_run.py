@@ -1,0 +1,100 @@
+"""One run end to end: what it measures, and what it refuses."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lib.merging import FastVGGTRule, KeyValueGridRule, UniformRule
+from lib.run import Params, aligned_extrinsics, errors, load_model, load_scene, merging_rule, run
+
+QUICK = Params(model="random", scene="rooms:3", frames=4, m=0.5, rule="uniform", seed=1)
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return run(QUICK)
+
+
+def test_measures_cameras_depth_and_costs(outcome):
+    names = set(outcome.measurements)
+    assert {"ate_centres", "ate_fastvggt", "are_deg_centres", "abs_rel", "kept", "forward_seconds"} <= names
+    assert outcome.kept == pytest.approx(0.5, abs=0.01)
+    assert outcome.measurements["pairs_relative"][0] == pytest.approx(0.25, abs=0.02)
+
+
+def test_random_weights_carry_a_banner(outcome):
+    assert "andom weights" in outcome.banner
+
+
+def test_same_parameters_same_numbers(outcome):
+    again = run(QUICK)
+    assert torch.equal(again.prediction.depth, outcome.prediction.depth)
+    other = run(dataclasses.replace(QUICK, seed=2))
+    assert not torch.equal(other.prediction.depth, outcome.prediction.depth)
+
+
+def test_truth_through_the_same_code_has_no_error(outcome):
+    sequence = outcome.sequence
+    truth = dataclasses.replace(
+        outcome.prediction, extrinsics=sequence.extrinsics[None], depth=sequence.depth[None, ..., None]
+    )
+    perfect = errors(sequence, truth)
+    assert perfect["ate_centres"][0] < 1e-5
+    assert perfect["are_deg_fastvggt"][0] < 1e-2
+    assert perfect["abs_rel"][0] < 1e-6 and perfect["delta_1.25"][0] == 1.0
+
+
+def test_alignment_moves_the_prediction_onto_the_truth(outcome):
+    moved = aligned_extrinsics(outcome)
+    centres = -np.einsum("sji,sj->si", moved[:, :, :3], moved[:, :, 3])
+    truth = outcome.sequence.extrinsics.double().numpy()
+    goal = -np.einsum("sji,sj->si", truth[:, :, :3], truth[:, :, 3])
+    rmse = np.sqrt(((centres - goal) ** 2).sum(1).mean())
+    assert rmse == pytest.approx(outcome.measurements["ate_centres"][0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"), [("fastvggt", FastVGGTRule), ("uniform", UniformRule), ("grid", KeyValueGridRule)]
+)
+def test_rule_by_name(rule, kind):
+    made = merging_rule(dataclasses.replace(QUICK, rule=rule, size_bias=True))
+    assert isinstance(made, kind) and made.m == QUICK.m and made.size_bias
+
+
+def test_m_zero_is_plain():
+    assert merging_rule(dataclasses.replace(QUICK, m=0.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"m": 1.0}, r"\[0, 1\)"),
+        ({"frames": 0}, "at least 1"),
+        ({"rule": "tome"}, "tome"),
+        ({"device": "cuda:99"}, "GPU|cpu"),
+    ],
+)
+def test_bad_parameters_are_named(change, words):
+    if "device" in change and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(QUICK, **change)
+
+
+def test_missing_weights_and_scenes_are_named(tmp_path):
+    with pytest.raises(Exception, match="nowhere"):
+        load_model(dataclasses.replace(QUICK, model=str(tmp_path / "nowhere.safetensors")))
+    model, _ = load_model(QUICK)
+    with pytest.raises(ValueError, match="rooms:7"):
+        load_scene(dataclasses.replace(QUICK, scene="rooms:x"), model.config)
+    with pytest.raises((ValueError, FileNotFoundError), match="nowhere"):
+        load_scene(dataclasses.replace(QUICK, scene=str(tmp_path / "nowhere")), model.config)
+
+
+def test_real_photographs(redkitchen):
+    params = dataclasses.replace(QUICK, scene=str(redkitchen), frames=5)
+    result = run(params)
+    assert len(result.sequence) == 5
+    assert result.measurements["ate_centres"][1] == "m" and result.measurements["ate_centres"][0] > 0
