@@ -2,8 +2,8 @@
 
     python -m lib.sweep book/runs/one_run.ipynb -p m 0 0.5 0.9 -p seed 0 1 --jobs 2
 
-Stopping it loses only the runs in progress: asked again, it runs what is missing. The book's build does the same for
-the grids declared in ``book/runs/*.yml``.
+Stopping it loses only the runs in progress: asked again, it runs what is missing. The book's build does the
+same for the grids declared in ``book/runs/*.yml``.
 """
 
 import argparse

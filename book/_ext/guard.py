@@ -1,8 +1,9 @@
 """Sphinx side of the promise that no page shows a result of code that has since changed.
 
-Before anything is read it (1) removes the old pages, (2) runs the papermill runs that have no current record,
-(3) keys the cache of executed pages by code, data, weights, versions and runs, (4) marks every page outdated when that
-key changed. A build that fails leaves no pages under the name of finished ones: they are moved to ``failed-html``.
+Before anything is read it (1) removes the old pages, (2) runs the papermill runs that have no current
+record, (3) keys the cache of executed pages by code, data, weights, versions and runs, (4) marks every page
+outdated when that key changed. Pages of a build that failed are moved to ``failed-html``: nothing is left
+that could be taken for a finished book.
 
 The book's root is the folder of ``_config.yml``; the `lib` beside it is the one that the pages import.
 """
@@ -98,7 +99,7 @@ def on_builder(app: Sphinx) -> None:
 def on_outdated(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
-    """Every page, when the fingerprint is not that of the last build; the cache decides which of them execute."""
+    """Every page, when the fingerprint changed; the cache decides which of them execute."""
     fresh: str = app.book_fingerprint  # type: ignore[attr-defined]
     before = getattr(env, "book_fingerprint", None)
     env.book_fingerprint = fresh  # type: ignore[attr-defined]

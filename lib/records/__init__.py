@@ -10,14 +10,12 @@ The lowest layer of `lib`: it imports the standard library and numpy, and nothin
 
 from lib.records.experiments import declared, parameters
 from lib.records.fingerprints import ROOT, Provenance, key, provenance
+from lib.records.record import Quantity, Record, Run, begin
 from lib.records.store import (
     MEASUREMENTS,
     RECORDS,
     Measured,
-    Quantity,
-    Record,
     StaleResultError,
-    begin,
     load,
     load_measured,
     load_sweep,
@@ -33,6 +31,7 @@ __all__ = [
     "Provenance",
     "Quantity",
     "Record",
+    "Run",
     "StaleResultError",
     "begin",
     "declared",

@@ -12,7 +12,7 @@ BOOKKEEPING = "lib.records"  # names and stores results; an edit here changes no
 
 
 def notebook_source(path: Path) -> str:
-    """Code cells of an .ipynb, joined; the cell tagged ``parameters`` is left out (its values are the key)."""
+    """Code cells of an .ipynb, joined, without the one tagged ``parameters``: its values are in the key."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = [c for c in cells if c["cell_type"] == "code"]
     kept = [c for c in code if "parameters" not in c.get("metadata", {}).get("tags", [])]
@@ -20,9 +20,13 @@ def notebook_source(path: Path) -> str:
 
 
 def without_magics(source: str) -> str:
-    """Source in which IPython's ``%`` and ``!`` lines are comments, so that Python can parse it."""
+    """Source in which IPython's ``%`` and ``!`` lines are assignments of their text: Python can parse it."""
     lines = source.split("\n")
-    return "\n".join(f"# {line}" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+    for row, line in enumerate(lines):
+        if line.lstrip().startswith(("%", "!")):
+            indent = line[: len(line) - len(line.lstrip())]
+            lines[row] = f"{indent}_ = {line.strip()!r}"
+    return "\n".join(lines)
 
 
 def significant(source: str) -> str:
@@ -39,7 +43,10 @@ def significant(source: str) -> str:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             doc = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
-            if doc is not None and lines[doc.lineno - 1][: doc.col_offset].strip() == "":
+            if doc is None or doc.end_lineno is None:
+                continue
+            around = lines[doc.lineno - 1][: doc.col_offset] + lines[doc.end_lineno - 1][doc.end_col_offset :]
+            if not around.strip():
                 lines[doc.lineno - 1 : doc.end_lineno] = [""] * (doc.end_lineno - doc.lineno + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
@@ -102,9 +109,7 @@ def code_hashes(experiment: str, root: Path) -> dict[str, str]:
         hits = module_files(experiment, root)
         package, path = hits[-1] if hits else ("", root / (experiment.replace(".", "/") + ".py"))
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no experiment {experiment!r}: a notebook's path or a module of lib is needed"
-        )
+        raise FileNotFoundError(f"no experiment {experiment!r}; give a notebook's path or a module of lib")
     source = notebook_source(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
     texts = {p: p.read_text(encoding="utf-8") for p in closure(source, package, root)} | {path: source}
     return {p.relative_to(root).as_posix(): _sha(significant(t).encode()) for p, t in sorted(texts.items())}

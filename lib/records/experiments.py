@@ -64,10 +64,10 @@ def _like(experiment: str, name: str, value: Any, default: Any) -> Any:
 
 
 def parameters(experiment: str, namespace: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
-    """Parameters that a notebook runs with; call it in the cell after the parameters: ``parameters(…, globals())``.
+    """Parameters that a notebook runs with; call ``parameters(…, globals())`` in the first cell after them.
 
-    papermill only logs a parameter that the notebook does not know. Here it is an error: any plain value in the
-    namespace that is not declared can only have been passed.
+    papermill only logs a parameter that the notebook does not know. Here it is an error: any plain value in
+    the namespace that is not declared can only have been passed.
 
     Returns:
         every declared parameter, with the type of its default.

@@ -57,9 +57,8 @@ def provenance(experiment: str, params: Mapping[str, Any], root: Path = ROOT) ->
         FileNotFoundError: no such experiment.
         ValueError: a parameter that the notebook does not take.
     """
-    full = json.loads(
-        json.dumps(complete(experiment, params, root))
-    )  # tuples become lists, as when read back
+    # Through JSON and back: tuples become lists, as they are in a record that was read.
+    full = json.loads(json.dumps(complete(experiment, params, root)))
     files = input_paths(experiment, full, root)
     inputs = {name: hash_path(path) for name, path in sorted(files.items())}
     return Provenance(experiment, full, code_hashes(experiment, root), inputs, versions())
@@ -73,9 +72,9 @@ def key(experiment: str, params: Mapping[str, Any], root: Path = ROOT) -> str:
 def input_paths(experiment: str, params: Mapping[str, Any], root: Path) -> dict[str, Path]:
     """Files and folders that a run reads, by the name they have in its record.
 
-    These are: whatever a parameter names (a path from ``root``, or weights in ``data/weights``), and the files
-    matching the patterns in the notebook's metadata ``{"inputs": ["data/…/{parameter}*"]}``. A notebook without
-    that entry depends on all of ``data`` but the measurements.
+    These are: whatever a parameter names (a path from ``root``, or weights in ``data/weights``), and the
+    files matching the patterns in the notebook's metadata ``{"inputs": ["data/…/{parameter}*"]}``. A notebook
+    without that entry depends on all of ``data`` but the measurements.
     """
     found: dict[str, Path] = {}
     for value in params.values():
