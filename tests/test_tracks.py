@@ -6,6 +6,7 @@ import pytest
 import torch
 from parity import assert_close_golden
 from safetensors.torch import load_file
+from small_models import golden_vggt, golden_vggt_config, tiny_vggt
 
 from lib.vggt import tracks
 from lib.vggt.config import TrackHeadConfig, VGGTConfig
@@ -14,7 +15,7 @@ from lib.vggt.tracks import TrackHead
 TINY = TrackHeadConfig(
     features=8,
     out_channels=(8, 8, 8, 8),
-    layers=(0, 1, 2, 3),
+    layers=(0, 1, 2, 2),
     corr_levels=2,
     corr_radius=1,
     hidden=16,
@@ -31,21 +32,7 @@ def stored(golden, golden_config):
 def small(golden, golden_config):
     """The track head of the small reference model, with its sizes and weights."""
     sizes = golden_config["small_vggt"]
-    config = TrackHeadConfig(
-        features=sizes["track_features"],
-        out_channels=tuple(sizes["track_out_channels"]),
-        layers=tuple(sizes["track_layers"]),
-        down_ratio=sizes["track_down_ratio"],
-        stride=sizes["track_stride"],
-        iterations=sizes["track_iterations"],
-        corr_levels=sizes["track_corr_levels"],
-        corr_radius=sizes["track_corr_radius"],
-        hidden=sizes["track_hidden"],
-        heads=sizes["track_heads"],
-        blocks=sizes["track_blocks"],
-        virtual_tracks=sizes["track_virtual"],
-        max_scale=sizes["track_max_scale"],
-    )
+    config = golden_vggt_config(sizes).track_head
     head = TrackHead(2 * sizes["width"], sizes["patch_size"], 1 + sizes["registers"], config)
     weights = load_file(golden / sizes["weights_file"])
     prefix = "track_head."
@@ -75,6 +62,29 @@ def test_parity(small, inputs, stored, golden_config):
         check(f"out.track_iter{iteration}", points)
     check("out.vis", result.visibility)
     check("out.conf", result.confidence)
+
+
+@torch.no_grad()
+def test_parity_through_the_whole_model(golden, golden_config, stored):
+    tolerances = golden_config["tolerances"]["small_vggt_io"]
+    iterations = golden_config["small_vggt"]["track_iterations"]
+    model = golden_vggt(golden, golden_config)
+    result = model(stored["in.images"], stored["in.query_points"], heads=["tracks"])
+    assert result.depth is None and len(result.tracks_list) == iterations
+    values = {f"out.track_iter{iterations - 1}": result.tracks}
+    values |= {"out.vis": result.visibility, "out.conf": result.track_conf}
+    for name, value in values.items():
+        assert_close_golden(name, value, stored[name], tolerances, file="small_vggt_io (from images)")
+
+
+@torch.no_grad()
+def test_model_tracks_only_when_asked():
+    model = tiny_vggt(track_head=TINY)
+    images = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    assert model(images).tracks is None
+    assert model(images, torch.tensor([[3.0, 4.0]])).tracks.shape == (1, 2, 1, 2)
+    with pytest.raises(ValueError, match="query_points must be"):
+        model(images, torch.zeros(3))
 
 
 @torch.no_grad()
@@ -159,9 +169,11 @@ def test_errors_say_what_to_do():
     torch.manual_seed(0)
     head = TrackHead(16, 4, 5, TINY)
     features = {layer: torch.randn(1, 2, 5 + 6, 16) for layer in range(4)}
-    for shape in ((4, 2), (2, 4, 2), (1, 4, 3), (1, 0, 2)):
-        with pytest.raises(ValueError, match=r"query_points must be \(1, N >= 1, 2\)"):
+    for shape in ((4,), (2, 4, 2), (1, 4, 3), (1, 0, 2)):
+        with pytest.raises(ValueError, match=r"query_points must be \(N, 2\) or \(1, N, 2\)"):
             head(features, (8, 12), torch.zeros(shape))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        head(features, (8, 12), torch.full((1, 2), torch.nan))
     deep = TrackHead(16, 4, 5, TrackHeadConfig(**{**TINY.__dict__, "corr_levels": 4}))
     with pytest.raises(ValueError, match="4 pyramid levels need feature maps of at least 8 pixels"):
         deep(features, (8, 12), torch.zeros(1, 1, 2))

@@ -14,6 +14,7 @@ from lib.vggt.cameras import decode_pose
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dense_head import DenseHead
 from lib.vggt.heads import CameraHead
+from lib.vggt.tracks import TrackHead, batched_points
 
 HEADS = ("camera", "depth", "points", "tracks")
 
@@ -55,7 +56,7 @@ class VGGT(nn.Module):
         self.camera_head: CameraHead | None = None
         self.point_head: DenseHead | None = None
         self.depth_head: DenseHead | None = None
-        self.track_head: nn.Module | None = None
+        self.track_head: TrackHead | None = None
         if config.camera_head is not None:
             self.camera_head = CameraHead(width, config.camera_head, eps)
         if config.point_head is not None:
@@ -65,6 +66,10 @@ class VGGT(nn.Module):
         if config.depth_head is not None:
             self.depth_head = DenseHead(
                 width, config.patch_size, config.special_tokens, config.depth_head, eps
+            )
+        if config.track_head is not None:
+            self.track_head = TrackHead(
+                width, config.patch_size, config.special_tokens, config.track_head, eps
             )
 
     @classmethod
@@ -104,6 +109,8 @@ class VGGT(nn.Module):
         images = self._check_images(images)
         wanted = self._check_heads(heads, query_points)
         self._check_numbers(merging_start, frames_chunk)
+        if query_points is not None:
+            query_points = batched_points(query_points, images.shape[0]).to(images.device)
         features, report = self.aggregator(
             images.to(self.aggregator.camera_token.dtype),
             keep=self._layers(wanted),
@@ -124,6 +131,11 @@ class VGGT(nn.Module):
             if self.point_head is not None and "points" in wanted:
                 points, confidence = self.point_head(features, size, frames_chunk)
                 prediction.world_points, prediction.world_points_conf = points, confidence
+        if self.track_head is not None and query_points is not None and "tracks" in wanted:
+            # the tracker stays under the caller's autocast (spec 1.10)
+            tracks = self.track_head(features, size, query_points, frames_chunk=frames_chunk)
+            prediction.tracks_list, prediction.tracks = tracks.points, tracks.points[-1]
+            prediction.visibility, prediction.track_conf = tracks.visibility, tracks.confidence
         return prediction
 
     def _layers(self, wanted: Collection[str]) -> set[int]:

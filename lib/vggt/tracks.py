@@ -18,6 +18,7 @@ from torch.nn import functional
 from lib.vggt.config import DenseHeadConfig, TrackHeadConfig
 from lib.vggt.dense_head import DenseHead
 from lib.vggt.layers import Mlp
+from lib.vggt.track_transformer import UpdateTransformer
 
 
 class Tracks(NamedTuple):
@@ -30,6 +31,22 @@ class Tracks(NamedTuple):
     points: list[Tensor]
     visibility: Tensor
     confidence: Tensor
+
+
+def batched_points(query_points: Tensor, batch: int) -> Tensor:
+    """Query points (N, 2) or (batch, N, 2) as (batch, N, 2).
+
+    Raises ValueError for another shape, no points, or values that are not finite.
+    """
+    if query_points.dim() == 2:
+        query_points = query_points[None].expand(batch, -1, -1)
+    if query_points.dim() != 3 or query_points.shape[::2] != (batch, 2) or query_points.shape[1] == 0:
+        raise ValueError(
+            f"query_points must be (N, 2) or ({batch}, N, 2) pixels, N >= 1; got {tuple(query_points.shape)}"
+        )
+    if not query_points.is_meta and not bool(torch.isfinite(query_points).all()):
+        raise ValueError("query_points contain NaN or infinite values")
+    return query_points
 
 
 def sample(maps: Tensor, points: Tensor, padding: str = "border") -> Tensor:
@@ -64,7 +81,7 @@ def position_embedding(points: Tensor, size: tuple[int, int], channels: int) -> 
         place = points[..., axis].double().clamp(0, last)
         low = place.floor()
         weight = (place - low)[..., None]
-        ends = _sincos(low, channels // 2), _sincos((low + 1).clamp(max=last), channels // 2)
+        ends = _sincos(low, channels // 2), _sincos(low + 1, channels // 2)
         halves.append(ends[0] * (1 - weight) + ends[1] * weight)
     return torch.cat(halves, dim=-1).float()
 
@@ -74,83 +91,6 @@ def _sincos(position: Tensor, channels: int) -> Tensor:
     omega = 10000.0 ** (-torch.arange(count, device=position.device, dtype=position.dtype) / count)
     angles = position[..., None] * omega
     return torch.cat((angles.sin(), angles.cos()), dim=-1)
-
-
-class TrackAttention(nn.Module):
-    """Self-attention block whose skip carries the normalised input: x = norm(x); x = x + attn(x)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
-        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.mlp = Mlp(width, 4 * width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, width) -> (B, N, width)."""
-        x = self.norm1(x)
-        x = x + self.attn(x, x, x, need_weights=False)[0]
-        return x + self.mlp(self.norm2(x))
-
-
-class TrackCrossAttention(nn.Module):
-    """Cross-attention block; like `TrackAttention` it adds to the normalised input."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width)
-        self.norm_context = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
-        self.cross_attn = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.mlp = Mlp(width, 4 * width)
-
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x (B, N, width), context (B, M, width) -> (B, N, width)."""
-        x, context = self.norm1(x), self.norm_context(context)
-        x = x + self.cross_attn(x, context, context, need_weights=False)[0]
-        return x + self.mlp(self.norm2(x))
-
-
-class UpdateTransformer(nn.Module):
-    """Attention over time for every track, and over tracks through a few learned virtual ones."""
-
-    def __init__(self, width_in: int, width_out: int, config: TrackHeadConfig) -> None:
-        super().__init__()
-        width, heads, blocks = config.hidden, config.heads, config.blocks
-        self.input_norm = nn.LayerNorm(width_in)
-        self.input_transform = nn.Linear(width_in, width)
-        self.output_norm = nn.LayerNorm(width)
-        self.flow_head = nn.Linear(width, width_out)
-        # the misspelling is the public checkpoint's
-        self.virual_tracks = nn.Parameter(torch.randn(1, config.virtual_tracks, 1, width))
-        self.time_blocks = _repeat(TrackAttention, blocks, width, heads)
-        self.space_virtual_blocks = _repeat(TrackAttention, blocks, width, heads)
-        self.space_point2virtual_blocks = _repeat(TrackCrossAttention, blocks, width, heads)
-        self.space_virtual2point_blocks = _repeat(TrackCrossAttention, blocks, width, heads)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, S, width_in) -> (B, N, S, width_out)."""
-        batch, points, frames = x.shape[:3]
-        start = self.input_transform(self.input_norm(x))
-        virtual = self.virual_tracks.expand(batch, -1, frames, -1)
-        x = torch.cat((start, virtual), dim=1)  # (B, N + virtual, S, hidden)
-        for block, time_block in enumerate(self.time_blocks):
-            x = time_block(x.flatten(0, 1)).unflatten(0, (batch, -1))
-            x = self._across_tracks(block, x.transpose(1, 2).flatten(0, 1), points)
-            x = x.unflatten(0, (batch, frames)).transpose(1, 2)
-        return self.flow_head(self.output_norm(x[:, :points] + start))
-
-    def _across_tracks(self, block: int, x: Tensor, points: int) -> Tensor:
-        """One exchange between points and virtual tracks; x (B*S, N + virtual, hidden)."""
-        point, virtual = x[:, :points], x[:, points:]
-        virtual = self.space_virtual2point_blocks[block](virtual, point)
-        virtual = self.space_virtual_blocks[block](virtual)
-        point = self.space_point2virtual_blocks[block](point, virtual)
-        return torch.cat((point, virtual), dim=1)
-
-
-def _repeat(kind: type[nn.Module], count: int, width: int, heads: int) -> nn.ModuleList:
-    return nn.ModuleList(kind(width, heads) for _ in range(count))
 
 
 class Tracker(nn.Module):
@@ -285,15 +225,11 @@ class TrackHead(nn.Module):
         """Track query points of frame 0.
 
         features: aggregator layer -> (B, S, P, width); image_size: (height, width) in pixels;
-        query_points: (B, N, 2) = (x, y) in pixels; iterations: None for the config's; frames_chunk: frames
-        whose features and correlations are computed at once.
-        Raises ValueError for query points of another shape, none at all, or images too small for the pyramid.
+        query_points: (N, 2) or (B, N, 2) = (x, y) in pixels; iterations: None for the config's;
+        frames_chunk: frames whose features and correlations are computed at once, None for all.
+        Raises ValueError for query points of another shape, or images too small for the pyramid.
         """
-        batch = next(iter(features.values())).shape[0]
-        if query_points.ndim != 3 or query_points.shape[::2] != (batch, 2) or query_points.shape[1] == 0:
-            raise ValueError(
-                f"query_points must be ({batch}, N >= 1, 2) pixels, got {tuple(query_points.shape)}"
-            )
+        query_points = batched_points(query_points, next(iter(features.values())).shape[0])
         maps = self.feature_extractor.extract(features, image_size, frames_chunk)  # (B, S, C, H/2, W/2)
         steps = self.config.iterations if iterations is None else iterations
         return self.tracker(maps, query_points, steps, frames_chunk)
