@@ -55,24 +55,31 @@ def use_the_books_lib(root: Path) -> None:
 
 
 def on_config(app: Sphinx, config: Config) -> None:
-    """Remove old pages; set the cache's folder and ``BOOK_STATE`` to those of the present fingerprint."""
+    """Remove old pages; plan the runs; key the cache of pages."""
     for old in (Path(app.outdir), failed_folder(app)):
         shutil.rmtree(old, ignore_errors=True)
+    try:
+        plan(app, Path(app.srcdir).resolve())
+    except (ValueError, OSError) as error:
+        raise ExtensionError(f"book/runs: {error}") from error
     Path(app.outdir).mkdir(parents=True)
-    root = Path(app.srcdir).resolve()
+    config.nb_execution_cache_path = str(Path(os.environ["BOOK_STATE"]) / "jupyter_cache")
+
+
+def plan(app: Sphinx, root: Path) -> None:
+    """Set ``app.book_runs``, ``app.book_fingerprint`` and the environment variable ``BOOK_STATE``."""
     use_the_books_lib(root)
     from lib import sweep
     from lib.records.fingerprints import versions
 
-    app.book_runs = sweep.declared(root / "book" / "runs")  # type: ignore[attr-defined]
-    keys = [job.origin.key for job in app.book_runs]  # type: ignore[attr-defined]
-    app.book_fingerprint = fingerprint(root, keys, versions(PACKAGES))  # type: ignore[attr-defined]
-    state = root / "_build" / "state" / app.book_fingerprint  # type: ignore[attr-defined]
+    runs = sweep.declared(root / "book" / "runs")
+    key = fingerprint(root, [job.origin.key for job in runs], versions(PACKAGES))
+    state = root / "_build" / "state" / key
     state.mkdir(parents=True, exist_ok=True)
     os.utime(state)
     forget_old(state.parent)
     os.environ["BOOK_STATE"] = str(state)
-    config.nb_execution_cache_path = str(state / "jupyter_cache")
+    app.book_runs, app.book_fingerprint = runs, key  # type: ignore[attr-defined]
 
 
 def forget_old(states: Path) -> None:

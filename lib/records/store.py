@@ -1,5 +1,6 @@
 """Records on disk: JSON with arrays beside it, named by everything that they depend on."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -50,9 +51,7 @@ def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
             f"{origin.experiment}: changed during the run, run it again: {', '.join(changed)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for stray in folder.glob("*.tmp"):
-        if time.time() - stray.stat().st_mtime > STRAY_AFTER:
-            stray.unlink(missing_ok=True)
+    _clear_strays(folder)
     path, content = path_of(origin, folder), _to_json(record)
     if record.arrays:
         buffer = io.BytesIO()
@@ -64,6 +63,14 @@ def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
         _replace(path.with_suffix(".npz"), buffer.getvalue())
     _replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return path
+
+
+def _clear_strays(folder: Path) -> None:
+    """Delete temporary files that a killed run left; one in use by another run may vanish meanwhile."""
+    for stray in folder.glob("*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - stray.stat().st_mtime > STRAY_AFTER:
+                stray.unlink()
 
 
 def _replace(path: Path, content: bytes) -> None:

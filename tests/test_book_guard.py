@@ -1,0 +1,184 @@
+"""No page shows a result of code that has since changed: real builds of a small book, one change each."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import small_book
+from small_book import SmallBook
+
+pytestmark = [pytest.mark.book, pytest.mark.slow]
+STRICT = ("-W", "-n", "--keep-going")
+
+
+def total(book: SmallBook) -> float:
+    """The number that the chapter shows."""
+    found = re.search(r"The runs add up to\s*(?:<[^>]+>)*([0-9.]+)", book.page("chapter"))
+    assert found, "the chapter shows no number"
+    return float(found.group(1))
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
+    """One book for the whole file: each case is a change to what the case before left."""
+    return small_book.make(tmp_path_factory.mktemp("book"))
+
+
+def unchanged(book: SmallBook) -> None:
+    """Nothing."""
+
+
+def prose(book: SmallBook) -> None:
+    """A word of a page."""
+    book.edit("book/chapter.md", "The runs add", "More prose.\n\nThe runs add")
+
+
+def unrelated_code(book: SmallBook) -> None:
+    """A module that the runs do not import."""
+    book.edit("lib/unrelated.py", "3", "4")
+
+
+def code(book: SmallBook) -> None:
+    """The function that the runs measure."""
+    book.edit("lib/size.py", "10 * m", "20 * m")
+
+
+def code_reverted(book: SmallBook) -> None:
+    """That edit taken back."""
+    book.edit("lib/size.py", "20 * m", "10 * m")
+
+
+def data(book: SmallBook) -> None:
+    """A file that the runs read."""
+    book.write("data/offset.txt", "2.0\n")
+
+
+# The chapter adds two runs: 10·0.1 + 10·0.5 plus twice the offset, 1.
+CASES = [
+    pytest.param(unchanged, (0, 2, 0, 2), 8.0, id="first build"),
+    pytest.param(unchanged, (0, 0, 0, 0), 8.0, id="nothing changed"),
+    pytest.param(prose, (0, 0, 1, 0), 8.0, id="prose"),
+    pytest.param(unrelated_code, (0, 2, 0, 0), 8.0, id="code that no run imports"),
+    pytest.param(code, (0, 2, 0, 2), 14.0, id="code of the runs"),
+    pytest.param(code_reverted, (0, 0, 2, 0), 8.0, id="revert"),
+    pytest.param(data, (0, 2, 0, 2), 10.0, id="data"),
+]
+
+
+@pytest.mark.parametrize(("change", "counts", "shown"), CASES)
+def test_a_build_repeats_what_changed_and_nothing_else(
+    book: SmallBook, change: Callable[[SmallBook], None], counts: tuple[int, ...], shown: float
+) -> None:
+    """Counts are (exit status, pages executed, pages from the cache, runs)."""
+    change(book)
+    build = book.build(*STRICT)
+    assert build.counts == counts, build.output[-3000:]
+    assert total(book) == shown
+
+
+def assert_no_finished_book(book: SmallBook) -> None:
+    """A failed build leaves nothing in the place of a finished one."""
+    assert not (book.root / "_build" / "html").exists()
+
+
+def test_a_failing_run_stops_the_build(book: SmallBook) -> None:
+    book.edit("book/runs/one.ipynb", "offset = float", "assert m < 0.4, 'm is large'\\noffset = float")
+    build = book.build(*STRICT)
+    book.edit("book/runs/one.ipynb", "assert m < 0.4, 'm is large'\\noffset = float", "offset = float")
+    assert build.status != 0
+    assert "m is large" in build.output
+    assert build.executed == 0, "no page may execute when its runs failed"
+    assert_no_finished_book(book)
+
+
+def test_a_run_without_a_record_stops_the_build(book: SmallBook) -> None:
+    book.edit("book/runs/one.ipynb", "records.save(", "print(")
+    build = book.build()
+    book.edit("book/runs/one.ipynb", "print(", "records.save(")
+    assert build.status != 0
+    assert "wrote no record" in build.output
+    assert_no_finished_book(book)
+
+
+def test_a_declared_parameter_that_the_notebook_does_not_take_stops_the_build(book: SmallBook) -> None:
+    book.edit("book/runs/grid.yml", "seed:", "sede:")
+    build = book.build()
+    book.edit("book/runs/grid.yml", "sede:", "seed:")
+    assert build.status != 0
+    assert "takes no parameter 'sede'" in build.output
+    assert "did you mean 'seed'?" in build.output
+    assert_no_finished_book(book)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        pytest.param("total = sum(", "total = 1 / 0 * sum(", "ZeroDivisionError", id="cell raises"),
+        pytest.param("(0.1, 0.5)", "(0.1, 0.7)", "StaleResultError", id="run was never declared"),
+    ],
+)
+def test_a_failing_page_fails_the_build(book: SmallBook, old: str, new: str, message: str) -> None:
+    """Without ``-W``: the extension is as strict by itself."""
+    book.edit("book/chapter.md", old, new)
+    build = book.build()
+    book.edit("book/chapter.md", new, old)
+    assert build.status != 0
+    assert message in build.output
+    assert_no_finished_book(book)
+
+
+BAD = """
+{doc}`nowhere` {ref}`no-label` {eq}`no-equation` {cite}`no-source` [anchor](#no-anchor) {glue:text}`no-key`
+"""
+REPORTED = ["nowhere", "no-label", "no-equation", "no-source", "no-anchor", "no-key"]
+
+
+def test_bad_references_and_stderr_fail_the_build_and_are_all_reported(book: SmallBook) -> None:
+    """Without flags again; the pages are kept apart under another name, for whoever mends them."""
+    intro = (book.root / "book/intro.md").read_text()
+    book.edit("book/intro.md", "glue(", "import sys; print('a complaint', file=sys.stderr)\nglue(")
+    book.edit("book/intro.md", "The constant", f"{BAD}\nThe constant")
+    build = book.build()
+    book.write("book/intro.md", intro)
+    warnings = [line for line in build.output.splitlines() if "WARNING" in line or "ERROR" in line]
+    assert build.status != 0
+    assert [name for name in REPORTED if not any(name in line for line in warnings)] == []
+    assert any("stderr" in line for line in warnings)
+    assert_no_finished_book(book)
+    assert (book.root / "_build" / "failed-html" / "book" / "intro.html").is_file()
+
+
+def test_failures_leave_nothing_behind(book: SmallBook) -> None:
+    """With everything mended the results of before are found again: nothing executes, nothing runs."""
+    build = book.build()
+    assert (build.status, build.executed, build.swept) == (0, 0, 0), build.output[-3000:]
+    assert total(book) == 10.0
+    assert not (book.root / "_build" / "failed-html").exists()
+
+
+def test_papermill_itself_refuses_an_unknown_parameter(book: SmallBook, tmp_path: Path) -> None:
+    """`records.parameters` in the notebook makes papermill's log line an error."""
+    out = str(tmp_path / "out.ipynb")
+    done = book.call(
+        str(Path(sys.executable).parent / "papermill"),
+        "book/runs/one.ipynb",
+        out,
+        "-p",
+        "M",
+        "0.3",
+        "--no-progress-bar",
+    )
+    assert done.returncode != 0
+    assert "takes no parameter 'M'" in done.stderr
+    done = book.call(
+        str(Path(sys.executable).parent / "papermill"),
+        "book/runs/one.ipynb",
+        out,
+        "-p",
+        "m",
+        "0.3",
+        "--no-progress-bar",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
