@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -120,23 +121,33 @@ class VGGT(nn.Module):
         )
         size = (images.shape[-2], images.shape[-1])
         prediction = Prediction(report)
-        # camera and dense heads stay out of autocast: they run in the precision of their weights
-        with torch.autocast(images.device.type, enabled=False):
-            if self.camera_head is not None and "camera" in wanted:
-                prediction.pose_enc_list = self.camera_head(features[self.config.depth - 1][:, :, 0])
-                prediction.pose_enc = prediction.pose_enc_list[-1]
-                prediction.extrinsics, prediction.intrinsics = decode_pose(prediction.pose_enc, size)
-            if self.depth_head is not None and "depth" in wanted:
-                prediction.depth, prediction.depth_conf = self.depth_head(features, size, frames_chunk)
-            if self.point_head is not None and "points" in wanted:
-                points, confidence = self.point_head(features, size, frames_chunk)
-                prediction.world_points, prediction.world_points_conf = points, confidence
+        with _outside_autocast(images.device):
+            self._predict_geometry(prediction, features, size, wanted, frames_chunk)
         if self.track_head is not None and query_points is not None and "tracks" in wanted:
             # the tracker stays under the caller's autocast (spec 1.10)
             tracks = self.track_head(features, size, query_points, frames_chunk=frames_chunk)
             prediction.tracks_list, prediction.tracks = tracks.points, tracks.points[-1]
             prediction.visibility, prediction.track_conf = tracks.visibility, tracks.confidence
         return prediction
+
+    def _predict_geometry(
+        self,
+        prediction: Prediction,
+        features: dict[int, Tensor],
+        size: tuple[int, int],
+        wanted: Collection[str],
+        frames_chunk: int | None,
+    ) -> None:
+        """Fill in what the camera, depth and point heads say; they run in the precision of their weights."""
+        if self.camera_head is not None and "camera" in wanted:
+            prediction.pose_enc_list = self.camera_head(features[self.config.depth - 1][:, :, 0])
+            prediction.pose_enc = prediction.pose_enc_list[-1]
+            prediction.extrinsics, prediction.intrinsics = decode_pose(prediction.pose_enc, size)
+        if self.depth_head is not None and "depth" in wanted:
+            prediction.depth, prediction.depth_conf = self.depth_head(features, size, frames_chunk)
+        if self.point_head is not None and "points" in wanted:
+            points, confidence = self.point_head(features, size, frames_chunk)
+            prediction.world_points, prediction.world_points_conf = points, confidence
 
     def _layers(self, wanted: Collection[str]) -> set[int]:
         """Aggregator layers that the wanted heads read."""
@@ -198,6 +209,13 @@ class VGGT(nn.Module):
             raise ValueError(
                 f"image {name} {length} is not a multiple of the patch size {patch}; use {nearest}"
             )
+
+
+def _outside_autocast(device: torch.device) -> AbstractContextManager:
+    """A context without autocast; the meta device knows none."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -1,0 +1,124 @@
+"""Pose encoding, quaternions, inverse poses and unprojection, against stored numbers and by round trips."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from parity import assert_close_golden
+from safetensors.torch import load_file
+from scipy.spatial.transform import Rotation
+
+from lib.vggt.cameras import (
+    decode_pose,
+    encode_pose,
+    invert_pose,
+    matrix_to_quaternion,
+    quaternion_to_matrix,
+    unproject_depth,
+)
+from lib.vggt.heads import activate_pose
+
+
+@pytest.fixture(scope="module")
+def units(golden, golden_config):
+    return load_file(golden / golden_config["units"]["file"])
+
+
+@pytest.fixture(scope="module")
+def check(units, golden_config):
+    def compare(key, value):
+        tolerances = golden_config["tolerances"]["units"]
+        assert_close_golden(key, value, units[key], tolerances, golden_config["units"]["file"])
+
+    return compare
+
+
+class TestStored:
+    def test_encode_and_decode(self, units, golden_config, check):
+        pose = golden_config["units"]["pose"]
+        size = (pose["image_height"], pose["image_width"])
+        check(pose["encoding"], encode_pose(units[pose["extrinsics"]], units[pose["intrinsics"]], size))
+        extrinsics, intrinsics = decode_pose(units[pose["encoding"]], size)
+        check(pose["decoded_extrinsics"], extrinsics)
+        check(pose["decoded_intrinsics"], intrinsics)
+
+    def test_quaternions(self, units, golden_config, check):
+        keys = golden_config["units"]["quaternion"]
+        matrices = quaternion_to_matrix(units[keys["quaternions"]])
+        check(keys["matrices"], matrices)
+        check(keys["back"], matrix_to_quaternion(matrices))
+
+    def test_pose_activation(self, units, golden_config, check):
+        keys = golden_config["units"]["pose_activation"]
+        check(keys["activated"], activate_pose(units[keys["raw"]]))
+
+    def test_geometry(self, units, golden_config, check):
+        keys = golden_config["units"]["geometry"]
+        depth, extrinsics = units[keys["depth"]], units[keys["extrinsics"]]
+        points = unproject_depth(depth, extrinsics, units[keys["intrinsics"]])
+        assert points.dtype == torch.float64
+        check(keys["world_points"], points)
+        check(keys["inverse"], invert_pose(extrinsics))
+
+
+class TestQuaternions:
+    @given(seed=st.integers(0, 10_000), scale=st.floats(0.01, 50))
+    def test_agree_with_scipy_at_any_scale_and_sign(self, seed, scale):
+        q = np.random.default_rng(seed).normal(size=4)
+        for sign in (1, -1):
+            ours = quaternion_to_matrix(torch.tensor(sign * scale * q))
+            np.testing.assert_allclose(ours.numpy(), Rotation.from_quat(q).as_matrix(), atol=1e-12)
+
+    @given(seed=st.integers(0, 10_000), turn=st.floats(0.0, np.pi))
+    def test_inverse_is_exact_up_to_half_turns(self, seed, turn):
+        axis = np.random.default_rng(seed).normal(size=3)
+        matrix = Rotation.from_rotvec(turn * axis / np.linalg.norm(axis)).as_matrix()
+        quaternion = matrix_to_quaternion(torch.tensor(matrix))
+        assert quaternion[3] >= 0
+        np.testing.assert_allclose(quaternion.norm(), 1, atol=1e-12)
+        np.testing.assert_allclose(quaternion_to_matrix(quaternion).numpy(), matrix, atol=1e-12)
+
+
+class TestGeometry:
+    def test_unprojected_points_project_back_to_their_pixels(self):
+        extrinsics, intrinsics, depth = _camera()
+        world = unproject_depth(depth, extrinsics, intrinsics)  # (2, 4, 6, 3)
+        camera = torch.einsum("fij,fhwj->fhwi", extrinsics[..., :3], world)
+        camera = camera + extrinsics[:, None, None, :, 3]
+        torch.testing.assert_close(camera[..., 2], depth)
+        pixels = torch.einsum("fij,fhwj->fhwi", intrinsics, camera / camera[..., 2:])
+        v, u = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
+        torch.testing.assert_close(pixels[..., 0], u.double().expand(2, -1, -1))
+        torch.testing.assert_close(pixels[..., 1], v.double().expand(2, -1, -1))
+
+    def test_trailing_channel_makes_no_difference(self):
+        extrinsics, intrinsics, depth = _camera()
+        flat = unproject_depth(depth, extrinsics, intrinsics)
+        assert torch.equal(flat, unproject_depth(depth[..., None], extrinsics, intrinsics))
+
+    def test_inverse_composes_to_identity(self):
+        extrinsics, _, _ = _camera()
+        product = invert_pose(invert_pose(extrinsics)) @ invert_pose(extrinsics)
+        torch.testing.assert_close(product, torch.eye(4).double().expand(2, 4, 4))
+
+    def test_skew_is_rejected(self):
+        extrinsics, intrinsics, depth = _camera()
+        intrinsics[1, 0, 1] = 0.5
+        with pytest.raises(ValueError, match=r"zero skew, found 0\.5"):
+            unproject_depth(depth, extrinsics, intrinsics)
+
+    def test_gradient_reaches_the_encoding_through_rotation_and_focal_length(self):
+        encoding = torch.tensor([0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.9, 1.0, 1.2], requires_grad=True)
+        extrinsics, intrinsics = decode_pose(encoding, (40, 60))
+        ((extrinsics * torch.arange(12.0).view(3, 4)).sum() + intrinsics.sum()).backward()
+        assert encoding.grad.isfinite().all() and (encoding.grad[[0, 3, 6, 7, 8]] != 0).all()
+
+
+def _camera():
+    generator = torch.Generator().manual_seed(3)
+    rotation = quaternion_to_matrix(torch.randn(2, 4, generator=generator, dtype=torch.float64))
+    translation = torch.randn(2, 3, 1, generator=generator, dtype=torch.float64)
+    intrinsics = torch.tensor([[5.0, 0, 2.5], [0, 6.0, 1.5], [0, 0, 1]], dtype=torch.float64).repeat(2, 1, 1)
+    depth = 1 + torch.rand(2, 4, 6, generator=generator, dtype=torch.float64)
+    return torch.cat((rotation, translation), dim=-1), intrinsics, depth

@@ -1,0 +1,183 @@
+"""Patch embedding, camera head and DPT head apart from the model: stored probes, units, and small laws."""
+
+import pytest
+import torch
+from parity import assert_close_golden
+from safetensors.torch import load_file
+
+from lib.vggt.config import CameraHeadConfig, DenseHeadConfig
+from lib.vggt.dense_head import (
+    DenseHead,
+    FusionBlock,
+    ResidualConvUnit,
+    activate_dense,
+    resize,
+    uv_axes,
+    uv_embedding,
+)
+from lib.vggt.dinov2 import interpolate_pos_embed
+from lib.vggt.heads import CameraHead
+
+
+@pytest.fixture(scope="module")
+def units(golden, golden_config):
+    return load_file(golden / golden_config["units"]["file"])
+
+
+@pytest.fixture(scope="module")
+def probes(golden, golden_config):
+    return load_file(golden / golden_config["probes"]["file"])
+
+
+def _weights(probes, golden_config, name):
+    prefix = name + golden_config["probes"]["weights_infix"]
+    return {key[len(prefix) :]: value for key, value in probes.items() if key.startswith(prefix)}
+
+
+class TestPositionalTable:
+    def test_matches_stored_interpolations(self, units, golden_config):
+        config = golden_config["units"]["pos_embed"]
+        for case in config["cases"]:
+            rows, columns = case["image_height"], case["image_width"]
+            ours = interpolate_pos_embed(
+                units[config["table"]],
+                rows // config["patch_size"],
+                columns // config["patch_size"],
+                square_image=rows == columns,
+            )
+            tolerances = golden_config["tolerances"]["units"]
+            assert_close_golden(
+                case["key"], ours, units[case["key"]], tolerances, golden_config["units"]["file"]
+            )
+
+    def test_own_grid_is_returned_untouched_only_for_square_images(self):
+        table = torch.randn(1, 1 + 36, 4, generator=torch.Generator().manual_seed(0))
+        assert interpolate_pos_embed(table, 6, 6, square_image=True) is table
+        oblong = interpolate_pos_embed(table, 4, 9, square_image=False)  # also 36 patches
+        assert oblong.shape == table.shape and not torch.equal(oblong, table)
+
+
+class TestCameraHead:
+    def test_matches_stored_iterations(self, probes, golden_config):
+        sizes = golden_config["probes"]["camera"]
+        config = CameraHeadConfig(
+            trunk_depth=sizes["trunk_depth"],
+            heads=sizes["heads"],
+            iterations=sizes["iterations"],
+            mlp_ratio=sizes["mlp_ratio"],
+        )
+        head = CameraHead(sizes["dim"], config, sizes["norm_eps"]).eval()
+        head.load_state_dict(_weights(probes, golden_config, "camera"))
+        assert head.adaln_norm.eps == sizes["adaln_eps"]
+        with torch.no_grad():
+            encodings = head(probes[sizes["tokens"]][:, :, 0])
+        for key, encoding in zip(sizes["outputs"], encodings, strict=True):
+            tolerances = golden_config["tolerances"]["probes"]
+            assert_close_golden(key, encoding, probes[key], tolerances, golden_config["probes"]["file"])
+
+    def test_gradient_of_the_last_iteration_does_not_flow_through_the_fed_back_pose(self):
+        torch.manual_seed(0)
+        head = CameraHead(16, CameraHeadConfig(trunk_depth=1, heads=2, iterations=2, layer_scale=0.5))
+        tokens = torch.randn(1, 3, 16)
+        first, second = head(tokens)
+        # with the pose detached, the second output depends on the first additively only
+        (through,) = torch.autograd.grad(second[..., :7].sum() - first[..., :7].sum(), head.empty_pose_tokens)
+        assert torch.equal(through, torch.zeros_like(through))
+
+
+class TestDenseHead:
+    def test_matches_stored_points(self, probes, golden_config):
+        sizes, tolerances = golden_config["probes"]["dpt"], golden_config["tolerances"]["probes"]
+        head = DenseHead(
+            sizes["dim"],
+            sizes["patch_size"],
+            sizes["special_tokens"],
+            _dense_config(sizes),
+            sizes["norm_eps"],
+        ).eval()
+        head.load_state_dict(_weights(probes, golden_config, "dpt"))
+        features = dict(zip(sizes["layers"], (probes[key] for key in sizes["tokens"]), strict=True))
+        with torch.no_grad():
+            points, confidence = head(features, (sizes["image_height"], sizes["image_width"]))
+        file = golden_config["probes"]["file"]
+        assert_close_golden(sizes["points"], points, probes[sizes["points"]], tolerances, file)
+        assert_close_golden(sizes["conf"], confidence, probes[sizes["conf"]], tolerances, file)
+
+    def test_chunks_and_batches_decode_alike(self):
+        head, features = _tiny_head()
+        whole = head(features, (16, 24), frames_chunk=None)
+        for chunk in (1, 2, 4, 100):
+            for ours, theirs in zip(head(features, (16, 24), frames_chunk=chunk), whole, strict=True):
+                torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-5)
+        second = head({layer: value[1:] for layer, value in features.items()}, (16, 24))
+        torch.testing.assert_close(second[0], whole[0][1:], atol=2e-6, rtol=1e-5)
+
+    def test_feature_head_returns_maps_at_reduced_size(self):
+        head, features = _tiny_head(output_channels=None, down_ratio=2, pos_embed=False)
+        assert head.extract(features, (16, 24)).shape == (2, 3, 8, 8, 12)
+
+    def test_residual_unit_adds_the_rectified_input(self):
+        unit = ResidualConvUnit(4)
+        torch.nn.init.zeros_(unit.conv2.weight)
+        torch.nn.init.zeros_(unit.conv2.bias)
+        x = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(unit(x), x.clamp(min=0)) and x.min() < 0
+
+    def test_coarsest_fusion_has_no_skip_unit(self):
+        assert not hasattr(FusionBlock(4, has_skip=False), "resConfUnit1")
+
+    def test_resize_keeps_the_corners_and_splits_large_batches(self, monkeypatch):
+        x = torch.randn(3, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+        big = resize(x, (7, 9))
+        torch.testing.assert_close(big[..., [0, -1], :][..., [0, -1]], x[..., [0, -1], :][..., [0, -1]])
+        monkeypatch.setattr("lib.vggt.dense_head.INTERPOLATION_LIMIT", 7 * 9 * 2)
+        assert torch.equal(resize(x, (7, 9)), big)
+
+
+class TestEmbeddingAndActivations:
+    def test_uv_grid_and_embedding_match(self, units, golden_config):
+        config, tolerances = golden_config["units"]["uv"], golden_config["tolerances"]["units"]
+        aspect = config["aspect_width"] / config["aspect_height"]
+        y, x = uv_axes(config["height"], config["width"], aspect)
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        file = golden_config["units"]["file"]
+        assert_close_golden(config["grid"], grid, units[config["grid"]], tolerances, file)
+        embedding = uv_embedding(config["height"], config["width"], aspect, config["channels"])
+        assert embedding.dtype == torch.float32
+        assert_close_golden(config["embedding"], embedding, units[config["embedding"]], tolerances, file)
+
+    def test_activations_match(self, units, golden_config):
+        config, tolerances = golden_config["units"], golden_config["tolerances"]["units"]
+        for case in config["activations"]:
+            values, confidence = activate_dense(
+                units[config["activation_input"]], case["activation"], case["conf_activation"]
+            )
+            assert_close_golden(case["points"], values, units[case["points"]], tolerances, config["file"])
+            assert_close_golden(case["conf"], confidence, units[case["conf"]], tolerances, config["file"])
+
+    def test_unknown_activations_are_named(self):
+        x = torch.zeros(1, 2, 2, 2)
+        with pytest.raises(ValueError, match="'cube'"):
+            activate_dense(x, "cube", "expp1")
+        with pytest.raises(ValueError, match="'cube'"):
+            activate_dense(x, "exp", "cube")
+
+
+def _dense_config(sizes):
+    return DenseHeadConfig(
+        output_channels=sizes["output_channels"],
+        activation=sizes["activation"],
+        confidence_activation=sizes["conf_activation"],
+        features=sizes["features"],
+        out_channels=tuple(sizes["out_channels"]),
+        layers=tuple(sizes["layers"]),
+        pos_embed=sizes["pos_embed"],
+    )
+
+
+def _tiny_head(**changes):
+    torch.manual_seed(0)
+    settings = dict(output_channels=4, features=8, out_channels=(8, 8, 12, 12), layers=(0, 1, 2, 3), hidden=6)
+    head = DenseHead(12, 8, 2, DenseHeadConfig(**{**settings, **changes})).eval()
+    generator = torch.Generator().manual_seed(1)
+    return head, {layer: torch.randn(2, 3, 2 + 6, 12, generator=generator) for layer in range(4)}

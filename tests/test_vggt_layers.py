@@ -1,0 +1,208 @@
+"""Rotary positions, attention and the block, against stored numbers and against their own laws."""
+
+import pytest
+import torch
+from parity import assert_close_golden
+from safetensors.torch import load_file
+
+from lib.merging import TokenLayout
+from lib.vggt.layers import Attention, Block, patch_positions, rope_angles, rope_tables, rotate
+
+
+@pytest.fixture(scope="module")
+def units(golden, golden_config):
+    return load_file(golden / golden_config["units"]["file"])
+
+
+@pytest.fixture(scope="module")
+def probes(golden, golden_config):
+    return load_file(golden / golden_config["probes"]["file"])
+
+
+def _probe_block(probes, golden_config, name):
+    sizes = golden_config["probes"][name]
+    block = Block(
+        sizes["width"],
+        sizes["heads"],
+        mlp_ratio=sizes["mlp_ratio"],
+        qk_norm=sizes["qk_norm"],
+        rope_base=sizes["rope_base"],
+        norm_eps=sizes["norm_eps"],
+        kind="frame",
+        layer=1,
+    )
+    prefix = name + golden_config["probes"]["weights_infix"]
+    block.load_state_dict({k[len(prefix) :]: v for k, v in probes.items() if k.startswith(prefix)})
+    positions = probes[sizes["positions"]] if sizes["positions"] else None
+    return block.eval(), probes[sizes["x"]], positions, sizes["y"]
+
+
+class TestRope:
+    def test_matches_stored_rotations(self, units, golden_config):
+        config = golden_config["units"]
+        for case in config["rope_cases"]:
+            dtype = getattr(torch, case["dtype"])
+            x, positions = units[case["x"]].to(dtype), units[case["positions"]]
+            tables = rope_tables(positions, case["head_dim"], config["rope_base"], dtype)
+            y = rotate(x, tables)
+            assert y.dtype == dtype
+            assert_close_golden(
+                case["y"], y, units[case["y"]], golden_config["tolerances"]["units"], config["file"]
+            )
+
+    def test_matches_stored_tables(self, units, golden_config):
+        config, tolerances = golden_config["units"], golden_config["tolerances"]["units"]
+        table = config["rope_table"]
+        angles = rope_angles(torch.arange(table["positions"]), table["half_width"], config["rope_base"])
+        both = torch.cat((angles, angles), dim=-1)
+        assert_close_golden(table["cos"], both.cos(), units[table["cos"]], tolerances, config["file"])
+        assert_close_golden(table["sin"], both.sin(), units[table["sin"]], tolerances, config["file"])
+
+    def test_matches_stored_positions(self, units, golden_config):
+        config, tolerances = golden_config["units"], golden_config["tolerances"]["units"]
+        grid = config["rope_grid"]
+        special = config["rope_special_tokens"]
+        ours = patch_positions(grid["height"], grid["width"], special)[0]
+        stored = units[grid["positions"]]
+        # the stored grid counts from 0; patches are shifted by one because the special tokens hold (0, 0)
+        shift = 1 - int(stored.min())
+        key = grid["positions"]
+        assert_close_golden(key, ours[special:] - shift, stored, tolerances, config["file"])
+        assert torch.equal(ours, units[config["rope_cases"][0]["positions"]][0])
+
+    def test_scores_depend_on_relative_position_only(self):
+        generator = torch.Generator().manual_seed(0)
+        q, k = torch.randn(2, 1, 1, 1, 16, generator=generator, dtype=torch.float64)
+
+        def score(at_q, at_k):
+            tables = [rope_tables(torch.tensor([[at]]), 16, 100.0, torch.float64) for at in (at_q, at_k)]
+            return (rotate(q, tables[0]) * rotate(k, tables[1])).sum()
+
+        assert score((2, 7), (5, 3)) == pytest.approx(float(score((12, 9), (15, 5))), abs=1e-5)
+        assert abs(score((2, 7), (5, 3)) - score((2, 7), (3, 5))) > 1e-3
+
+    def test_origin_is_not_rotated(self):
+        x = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(rotate(x, rope_tables(torch.zeros(1, 3, 2), 8, 100.0, x.dtype)), x)
+
+    def test_rejects_head_dimension_not_divisible_by_four(self):
+        with pytest.raises(ValueError, match="divisible by 4, got 6"):
+            Attention(12, 2, rope_base=100.0)
+
+
+class TestBlock:
+    @pytest.mark.parametrize("name", ["block", "vitblock"])
+    def test_matches_stored_output(self, probes, golden_config, name):
+        block, x, positions, key = _probe_block(probes, golden_config, name)
+        with torch.no_grad():
+            y = block(x, positions)
+        tolerances = golden_config["tolerances"]["probes"]
+        assert_close_golden(key, y, probes[key], tolerances, golden_config["probes"]["file"])
+
+    def test_observing_is_bitwise_neutral_and_sees_the_attention(self):
+        block = _random_block()
+        x, positions, layout = _tokens()
+        seen = []
+        plain = block(x, positions)
+        watched = block(x, positions, layout=layout, observe=seen.append)
+        assert torch.equal(plain, watched)
+        (event,) = seen
+        assert (event.kind, event.layer, event.layout) == ("global", 3, layout)
+        assert event.plan is None and event.x is x
+        assert torch.equal(event.q, event.q_full) and torch.equal(event.k, event.k_full)
+        # softmax by hand from what was seen gives the reported update
+        weights = (event.q @ event.k.transpose(-1, -2) * event.scale).softmax(-1)
+        by_hand = block.ls1(block.attn.proj((weights @ event.v).transpose(1, 2).flatten(2)))
+        torch.testing.assert_close(event.update, by_hand)
+        torch.testing.assert_close(plain, (x + by_hand) + block.ls2(block.mlp(block.norm2(x + by_hand))))
+
+    def test_plan_of_all_singletons_changes_nothing(self):
+        block = _random_block()
+        x, positions, layout = _tokens()
+        out = block(x, positions, rule=_Rule(_Identity(None)), layout=layout)
+        assert torch.equal(out, block(x, positions))
+
+    def test_plan_merges_after_rope_and_unmerges_after_projection(self):
+        block = _random_block()
+        x, positions, layout = _tokens()
+        seen = []
+        out = block(x, positions, rule=_Rule(_Halving()), layout=layout, observe=seen.append)
+        (event,) = seen
+        torch.testing.assert_close(event.k, _Halving().merge_keys(event.k_full))
+        torch.testing.assert_close(event.q, _Halving().merge_queries(event.q_full))
+        weights = (event.q @ event.k.transpose(-1, -2) * event.scale).softmax(-1)
+        update = block.attn.proj((weights @ event.v).transpose(1, 2).flatten(2)).repeat_interleave(2, dim=1)
+        torch.testing.assert_close(event.update, block.ls1(update))
+        assert not torch.allclose(out, block(x, positions))
+
+    def test_log_sizes_act_like_repeated_keys(self):
+        attention = _random_block().attn
+        x, positions, _ = _tokens()
+        repeats = torch.tensor([3, 1, 1, 2, 1, 1, 4, 1, 1, 1])
+        counted = attention(x, positions, plan=_Identity(repeats.double().log()[None].expand(2, -1)))
+        q, k, v = attention._project(x, positions)
+        k, v = k.repeat_interleave(repeats, dim=2), v.repeat_interleave(repeats, dim=2)
+        weights = (q @ k.transpose(-1, -2) * attention.scale).softmax(-1)
+        expected = attention.proj((weights @ v).transpose(1, 2).flatten(2))
+        torch.testing.assert_close(counted, expected)
+
+    def test_missing_positions_or_layout_are_named(self):
+        block = _random_block()
+        x, positions, _ = _tokens()
+        with pytest.raises(ValueError, match="pass positions"):
+            block(x)
+        with pytest.raises(ValueError, match="pass layout"):
+            block(x, positions, rule=_Rule(None))
+
+
+class _Identity:
+    """A plan that merges nothing, with a given key bias."""
+
+    kept, pairs, seconds = 1.0, 0, 0.0
+
+    def __init__(self, log_sizes):
+        self.log_sizes = log_sizes
+
+    def merge_queries(self, q):
+        return q
+
+    def merge_keys(self, k):
+        return k
+
+    def unmerge(self, y):
+        return y
+
+
+class _Halving(_Identity):
+    """Merges tokens 2i and 2i + 1 into their mean."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def merge_keys(self, k):
+        return k.unflatten(2, (-1, 2)).mean(3)
+
+    merge_queries = merge_keys
+
+    def unmerge(self, y):
+        return y.repeat_interleave(2, dim=-2)
+
+
+class _Rule:
+    def __init__(self, plan):
+        self._plan = plan
+
+    def plan(self, x, layout):
+        return self._plan
+
+
+def _random_block():
+    torch.manual_seed(0)
+    return Block(24, 2, qk_norm=True, rope_base=100.0, layer_scale=0.7, kind="global", layer=3).eval()
+
+
+def _tokens():
+    layout = TokenLayout(2, 2, 2, special=1)
+    positions = patch_positions(2, 2, 1).repeat(1, 2, 1)
+    x = torch.randn(2, layout.tokens, 24, generator=torch.Generator().manual_seed(1))
+    return x, positions, layout

@@ -1,0 +1,271 @@
+"""What holds for any VGGT: symmetries, arguments that must not change results, merging, errors."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from small_models import tiny_config, tiny_vggt
+
+from lib.merging import FastVGGTRule
+from lib.vggt import VGGT, CameraHeadConfig, PatchEmbedConfig, Prediction, VGGTConfig
+
+DENSE = ("pose_enc", "depth", "depth_conf", "world_points", "world_points_conf")
+TENSORS = (*DENSE, "extrinsics", "intrinsics")
+
+
+def _images(*lead, seed=0):
+    return torch.rand(*lead, 3, 16, 24, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_vggt().requires_grad_(False)
+
+
+class Watcher:
+    def __init__(self):
+        self.events = []
+
+    def observe(self, event):
+        self.events.append(event)
+
+
+def _assert_bitwise_equal(first: Prediction, second: Prediction):
+    for name in TENSORS:
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+class TestSymmetries:
+    def test_equivariant_to_permuting_all_frames_but_the_first(self, model):
+        images, order = _images(5), [0, 3, 1, 4, 2]
+        plain, permuted = model(images), model(images[order])
+        for name in DENSE:
+            torch.testing.assert_close(
+                getattr(permuted, name), getattr(plain, name)[:, order], atol=2e-5, rtol=1e-4
+            )
+
+    def test_the_first_frame_is_special(self, model):
+        images, order = _images(3), [1, 0, 2]
+        plain, swapped = model(images), model(images[order])
+        assert (swapped.pose_enc - plain.pose_enc[:, order]).abs().max() > 1e-2
+
+    def test_scenes_of_a_batch_do_not_mix(self, model):
+        images = torch.stack((_images(3, seed=1), _images(3, seed=2)))
+        both = model(images)
+        for index in range(2):
+            alone = model(images[index])
+            for name in DENSE:
+                torch.testing.assert_close(
+                    getattr(both, name)[index], getattr(alone, name)[0], atol=2e-5, rtol=1e-4
+                )
+
+    def test_scene_axis_may_be_left_out(self, model):
+        images = _images(2)
+        _assert_bitwise_equal(model(images), model(images[None]))
+
+    @pytest.mark.parametrize("kind", ["conv", "dinov2"])
+    def test_row_and_column_are_told_apart(self, kind):
+        patch_embed = PatchEmbedConfig(kind=kind, depth=1, heads=3)
+        model = tiny_vggt(patch_embed=patch_embed).requires_grad_(False)
+        images = _images(2)[..., :16]
+        turned, plain = model(images.transpose(-1, -2)), model(images)
+        assert (turned.pose_enc - plain.pose_enc).abs().max() > 1e-2
+
+
+class TestNeutralArguments:
+    def test_no_merging_is_bitwise_plain(self, model):
+        images = _images(3)
+        plain = model(images)
+        _assert_bitwise_equal(plain, model(images, merging=None, merging_start=1))
+        rule = FastVGGTRule(0.5)
+        _assert_bitwise_equal(plain, model(images, merging=rule, merging_start=model.config.depth))
+
+    def test_probing_is_bitwise_neutral(self, model):
+        images, watcher = _images(2, 3), Watcher()
+        _assert_bitwise_equal(model(images), model(images, probe=watcher))
+        depth = model.config.depth
+        labels = [(event.kind, event.layer) for event in watcher.events]
+        assert labels == [(kind, layer) for layer in range(depth) for kind in ("frame", "global")]
+        frame, whole = watcher.events[:2]
+        assert frame.x.shape == (6, frame.layout.tokens_per_frame, model.config.width)
+        assert whole.x.shape == (2, whole.layout.tokens, model.config.width)
+        assert (frame.layout.frames, frame.layout.patches_high, frame.layout.patches_wide) == (3, 2, 3)
+
+    def test_probing_a_merged_pass_is_bitwise_neutral(self, model):
+        images, watcher, rule = _images(3), Watcher(), FastVGGTRule(0.5)
+        merged = model(images, merging=rule)
+        _assert_bitwise_equal(merged, model(images, merging=rule, probe=watcher))
+        plans = [event.plan for event in watcher.events if event.kind == "global"]
+        assert all(plan is not None for plan in plans)
+        assert all(event.plan is None for event in watcher.events if event.kind == "frame")
+
+    @pytest.mark.parametrize("heads", [("camera",), ("depth",), ("points", "camera")])
+    def test_a_subset_of_heads_equals_the_full_run(self, model, heads):
+        images = _images(3)
+        full, part = model(images), model(images, heads=heads)
+        owned = {
+            "camera": ("pose_enc", "extrinsics", "intrinsics"),
+            "depth": ("depth", "depth_conf"),
+            "points": ("world_points", "world_points_conf"),
+        }
+        for head, names in owned.items():
+            for name in names:
+                if head in heads:
+                    assert torch.equal(getattr(part, name), getattr(full, name))
+                else:
+                    assert getattr(part, name) is None
+
+    def test_frame_chunks_make_no_difference(self, model):
+        images = _images(5)
+        whole, chunked = model(images, frames_chunk=None), model(images, frames_chunk=2)
+        for name in DENSE:
+            torch.testing.assert_close(getattr(whole, name), getattr(chunked, name), atol=2e-6, rtol=1e-5)
+
+    def test_only_layers_that_are_read_are_kept(self, model):
+        features, _ = model.aggregator(_images(1, 2), keep={1})
+        assert set(features) == {1}
+        assert model._layers(("camera",)) == {2} and model._layers(("depth",)) == {0, 1, 2}
+
+    def test_autocast_leaves_the_heads_in_full_precision(self, model):
+        images = _images(2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            prediction = model(images)
+        plain = model(images)
+        for name in DENSE:
+            value = getattr(prediction, name)
+            assert value.dtype == torch.float32 and value.isfinite().all()
+        assert (prediction.pose_enc - plain.pose_enc).norm() < 0.1 * plain.pose_enc.norm()
+
+    def test_a_model_in_half_precision_runs(self):
+        model = tiny_vggt().requires_grad_(False).to(torch.bfloat16)
+        prediction = model(_images(2), merging=FastVGGTRule(0.3))
+        assert prediction.depth.dtype == torch.bfloat16 and prediction.depth.isfinite().all()
+
+
+class TestMerging:
+    def test_report_counts_what_the_plans_say(self, model):
+        watcher = Watcher()
+        report = model(_images(4), merging=FastVGGTRule(0.5), merging_start=1, probe=watcher).report
+        plans = [event.plan for event in watcher.events if event.kind == "global"]
+        tokens = watcher.events[0].layout.tokens
+        assert plans[0] is None and report.kept[0] == 1.0
+        assert report.kept[1:] == tuple(plan.kept for plan in plans[1:])
+        assert all(kept < 1 for kept in report.kept[1:])
+        assert report.pairs == tokens**2 + sum(plan.pairs for plan in plans[1:])
+        assert report.pairs_plain == model.config.depth * tokens**2 and report.tokens == tokens
+        assert report.matching_seconds > 0
+        by_hand = sum(len(event.q[0, 0]) * len(event.k[0, 0]) for event in watcher.events[1::2])
+        assert report.pairs == by_hand
+
+    def test_plain_report(self, model):
+        report = model(_images(2)).report
+        assert report.kept == (1.0,) * model.config.depth
+        assert report.pairs == report.pairs_plain and report.matching_seconds == 0
+
+    def test_merging_starts_where_asked(self, model):
+        images, rule = _images(4), FastVGGTRule(0.5)
+        plain, late, early = (
+            model.aggregator(images[None], keep=range(3), **arguments)[0]
+            for arguments in ({}, {"merging": rule, "merging_start": 1}, {"merging": rule})
+        )
+        width = model.config.width
+        assert torch.equal(plain[0], late[0])
+        assert not torch.equal(plain[0], early[0])
+        assert torch.equal(plain[1][..., :width], late[1][..., :width])  # frame block 1 comes first
+        assert not torch.equal(plain[1][..., width:], late[1][..., width:])
+
+    def test_scenes_of_a_batch_merge_on_their_own(self, model):
+        images = torch.stack((_images(3, seed=1), _images(3, seed=2)))
+        rule = FastVGGTRule(0.5)
+        both = model(images, merging=rule)
+        alone = model(images[1], merging=rule)
+        torch.testing.assert_close(both.depth[1], alone.depth[0], atol=5e-5, rtol=1e-4)
+
+
+class TestTraining:
+    def test_every_parameter_of_the_conv_model_gets_a_gradient(self):
+        model = tiny_vggt()
+        prediction = model(_images(2, 3))
+        loss = sum(encoding.square().sum() for encoding in prediction.pose_enc_list)
+        loss = loss + prediction.depth.log().square().mean() + prediction.depth_conf.mean()
+        loss = loss + prediction.world_points.square().mean() + prediction.world_points_conf.mean()
+        loss.backward()
+        dead = [
+            name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()
+        ]
+        assert dead == []
+
+    def test_a_seed_decides_the_weights_and_spares_the_global_state(self):
+        state = torch.random.get_rng_state()
+        first, again, other = (VGGT.from_seed(tiny_config(), seed).state_dict() for seed in (1, 1, 2))
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert all(torch.equal(first[name], again[name]) for name in first)
+        name = "aggregator.camera_token"
+        assert not torch.equal(first[name], other[name])
+
+
+class TestConfig:
+    def test_json_round_trip(self):
+        for config in (VGGTConfig.vggt_1b(), tiny_config()):
+            assert VGGTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+    def test_absent_heads_are_absent(self):
+        model = tiny_vggt(camera_head=None, point_head=None).requires_grad_(False)
+        prediction = model(_images(2))
+        assert model.available_heads == ("depth",)
+        filled = {entry.name for entry in fields(prediction) if getattr(prediction, entry.name) is not None}
+        assert filled == {"report", "depth", "depth_conf"}
+
+    def test_iterations_are_configurable(self):
+        model = tiny_vggt(camera_head=CameraHeadConfig(trunk_depth=1, heads=4, iterations=2))
+        assert len(model(_images(2), heads=("camera",)).pose_enc_list) == 2
+
+    def test_impossible_sizes_are_named(self):
+        with pytest.raises(ValueError, match="width 50 is not a multiple of heads 3"):
+            tiny_config(width=50)
+        with pytest.raises(ValueError, match="divisible by 4, got 6"):
+            tiny_config(width=12, heads=2)
+        with pytest.raises(ValueError, match="'linear'"):
+            tiny_config(patch_embed=PatchEmbedConfig(kind="linear"))
+        with pytest.raises(ValueError, match=r"depth_head.layers must be four layers in 0\.\.2"):
+            tiny_config(depth_head=replace(tiny_config().depth_head, layers=(0, 1, 2, 3)))
+        with pytest.raises(ValueError, match="no field"):
+            VGGTConfig.from_dict({"colour": 3})
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("images", "message"),
+        [
+            (torch.rand(2, 4, 16, 24), r"got \(1, 2, 4, 16, 24\)"),
+            (torch.rand(3, 16, 24), r"\(S, 3, H, W\).*got \(3, 16, 24\)"),
+            (torch.rand(0, 3, 16, 24), "S >= 1"),
+            (torch.rand(2, 3, 18, 24), "height 18 is not a multiple of the patch size 8; use 16 or 24"),
+            (torch.rand(2, 3, 16, 5), "width 5 is not a multiple of the patch size 8; use 8"),
+            (torch.full((2, 3, 16, 24), float("nan")), "NaN or infinite"),
+            (torch.rand(2, 3, 16, 24) / 0, "NaN or infinite"),
+            (torch.rand(2, 3, 16, 24) * 255, "divide by 255"),
+            (torch.rand(2, 3, 16, 24) - 0.5, r"lie in \[0, 1\]"),
+            (torch.zeros(2, 3, 16, 24, dtype=torch.uint8), "floating point"),
+        ],
+    )
+    def test_images(self, model, images, message):
+        with pytest.raises(ValueError, match=message):
+            model(images)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"query_points": torch.rand(4, 2)}, "no track head"),
+            ({"heads": ("camera", "sky")}, r"\['sky'\] are not in this model"),
+            ({"heads": ("tracks",)}, r"\['tracks'\] are not in this model"),
+            ({"heads": "camera"}, "collection of names"),
+            ({"frames_chunk": 0}, "at least 1"),
+            ({"merging_start": 4}, r"0\.\.3, got 4"),
+            ({"merging_start": -1}, r"0\.\.3, got -1"),
+        ],
+    )
+    def test_arguments(self, model, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            model(_images(2), **arguments)
