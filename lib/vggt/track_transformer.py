@@ -1,4 +1,4 @@
-"""The transformer inside the tracker: attention over time, and over tracks through virtual ones (spec 1.9)."""
+"""The transformer inside the tracker: attention over time, and across tracks via virtual ones (spec 1.9)."""
 
 from __future__ import annotations
 

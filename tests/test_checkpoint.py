@@ -1,0 +1,267 @@
+"""Checkpoints: what comes back is what was saved, and every kind of bad file has its own error."""
+
+import json
+import pickle
+import sys
+import types
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from small_models import golden_vggt_config, tiny_config, tiny_vggt
+
+from lib.vggt import checkpoint
+
+
+@pytest.fixture
+def model():
+    return tiny_vggt(seed=3)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    checkpoint.save(model, path, {"steps": 7, "note": "mini"})
+    return path
+
+
+def rewrite(path, change):
+    """Apply `change` to the tensors of a saved file, keeping its header."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata=header)
+
+
+def test_round_trip_is_exact_and_needs_no_config(model, saved):
+    loaded = checkpoint.load(saved)
+    assert loaded.config == model.config and not loaded.training
+    assert checkpoint.read_metadata(saved) == {"steps": 7, "note": "mini"}
+    ours = loaded.state_dict()
+    assert ours.keys() == model.state_dict().keys()
+    assert all(torch.equal(ours[name], value) for name, value in model.state_dict().items())
+    images = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(loaded(images).depth, model(images).depth)
+
+
+def test_parameters_can_be_trained_and_random_state_is_untouched(saved):
+    state = torch.get_rng_state()
+    loaded = checkpoint.load(saved)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_reference_weights_load(golden, golden_config):
+    sizes = golden_config["small_vggt"]
+    path = golden / sizes["weights_file"]
+    loaded = checkpoint.load(path, golden_vggt_config(sizes))
+    assert torch.equal(
+        loaded.track_head.tracker.query_ref_token, load_file(path)["track_head.tracker.query_ref_token"]
+    )
+
+
+def test_file_without_config_is_taken_for_vggt_1b(golden, golden_config):
+    with pytest.raises(
+        checkpoint.MissingKeysError, match=r"lacks .* and \d+ more of the model's 1797 tensors"
+    ):
+        checkpoint.load(golden / golden_config["small_vggt"]["weights_file"])
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_half_precision_storage_becomes_float32(model, tmp_path, stored):
+    path = tmp_path / "half.safetensors"
+    checkpoint.save(model, path, dtype=stored)
+    assert path.stat().st_size < 0.6 * 4 * sum(value.numel() for value in model.parameters())
+    name, value = next(iter(checkpoint.load(path).state_dict().items()))
+    assert value.dtype == torch.float32
+    assert torch.equal(value, model.state_dict()[name].to(stored).float())
+    assert {p.dtype for p in checkpoint.load(path, dtype=torch.bfloat16).parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("wrap", [None, "model", "state_dict"])
+def test_pickled_state_dict(model, tmp_path, wrap):
+    path = tmp_path / "tiny.pt"
+    content = dict(model.state_dict())
+    torch.save({wrap: content, "epoch": 3} if wrap else content, path)
+    loaded = checkpoint.load(path, model.config)
+    assert torch.equal(loaded.aggregator.camera_token, model.aggregator.camera_token)
+
+
+def test_heads_that_the_config_leaves_out_are_skipped(saved):
+    loaded = checkpoint.load(saved, tiny_config(point_head=None))
+    assert loaded.point_head is None and loaded.depth_head is not None
+
+
+def test_missing_surplus_and_misshapen_keys(saved):
+    rewrite(saved, lambda weights: weights.pop("depth_head.norm.bias"))
+    with pytest.raises(checkpoint.MissingKeysError, match=r"lacks depth_head\.norm\.bias of the model's"):
+        checkpoint.load(saved)
+    rewrite(
+        saved, lambda w: w.update({"depth_head.norm.bias": torch.zeros(96), "extra.weight": torch.ones(1)})
+    )
+    with pytest.raises(checkpoint.SurplusKeysError, match=r"has extra\.weight that"):
+        checkpoint.load(saved)
+    rewrite(saved, lambda w: (w.pop("extra.weight"), w.update({"depth_head.norm.bias": torch.zeros(95)})))
+    with pytest.raises(checkpoint.ShapeMismatchError, match=r"norm\.bias \(95,\) instead of \(96,\)"):
+        checkpoint.load(saved)
+
+
+def test_long_lists_of_keys_are_counted(saved):
+    rewrite(saved, lambda weights: [weights.pop(name) for name in list(weights)[:8]])
+    with pytest.raises(checkpoint.MissingKeysError, match=r"(\S+, ){4}\S+ and 3 more of"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_non_finite_weights(model, saved, tmp_path, value):
+    rewrite(saved, lambda weights: weights["depth_head.norm.bias"].fill_(value))
+    with pytest.raises(checkpoint.NonFiniteError, match=r"values in depth_head\.norm\.bias"):
+        checkpoint.load(saved)
+    with torch.no_grad():
+        model.aggregator.camera_token.fill_(value)
+    target = tmp_path / "never.safetensors"
+    with pytest.raises(checkpoint.NonFiniteError, match="the model has"):
+        checkpoint.save(model, target)
+    assert not target.exists()
+
+
+def test_weights_that_overflow_half_precision_are_not_saved(model, tmp_path):
+    with torch.no_grad():
+        model.aggregator.camera_token.fill_(1e6)
+    with pytest.raises(checkpoint.NonFiniteError):
+        checkpoint.save(model, tmp_path / "never.safetensors", dtype=torch.float16)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 300, 0.5, -1])
+def test_truncated_safetensors(saved, keep):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(checkpoint.CorruptCheckpointError, match="truncated or no safetensors file"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("keep", [0, 300, 0.5, -1])
+def test_truncated_pickle(model, tmp_path, keep):
+    path = tmp_path / "cut.pt"
+    torch.save(model.state_dict(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(checkpoint.CorruptCheckpointError):
+        checkpoint.load(path, model.config)
+
+
+def test_text_under_a_weights_name(tmp_path):
+    for name in ("notes.pt", "notes.safetensors"):
+        (tmp_path / name).write_text("these are not the weights you are looking for, " * 20)
+        with pytest.raises(checkpoint.CorruptCheckpointError):
+            checkpoint.load(tmp_path / name)
+
+
+class Payload:
+    """Unpickling it in the ordinary way creates the file `marker`."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (open, (str(self.marker), "w"))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("form", ["plain pickle", "torch file"])
+def test_malicious_pickle_does_not_run(tmp_path, form):
+    marker, path = tmp_path / "executed", tmp_path / "weights.pt"
+    if form == "plain pickle":
+        path.write_bytes(pickle.dumps(Payload(marker)))
+    else:
+        torch.save({"weight": torch.ones(1), "more": Payload(marker)}, path)
+    with pytest.raises(checkpoint.UnsafeCheckpointError, match="can run code"):
+        checkpoint.load(path)
+    assert not marker.exists()
+    if form == "plain pickle":  # the trap works: unpickled naively it does create the file
+        pickle.loads(path.read_bytes()).close()
+        assert marker.exists()
+
+
+@pytest.mark.parametrize("content", [torch.ones(3), [torch.ones(3)], {"epoch": 3}, {3: torch.ones(1)}, {}])
+def test_not_a_state_dict(tmp_path, content):
+    path = tmp_path / "other.pt"
+    torch.save(content, path)
+    with pytest.raises(checkpoint.NotAStateDictError):
+        checkpoint.load(path)
+
+
+def test_integer_weights(saved):
+    rewrite(
+        saved, lambda weights: weights.update({"depth_head.norm.bias": torch.zeros(96, dtype=torch.int64)})
+    )
+    with pytest.raises(checkpoint.NotAStateDictError, match=r"integers in depth_head\.norm\.bias"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("change", [{"colour": "blue"}, {"width": 49}, {"depth_head": {"sise": 1}}])
+def test_stored_config_that_does_not_fit(model, tmp_path, change):
+    path = tmp_path / "tiny.safetensors"
+    config = json.dumps(model.config.to_dict() | change)
+    save_file(dict(model.state_dict()), path, metadata={"config": config})
+    with pytest.raises(checkpoint.CheckpointConfigError):
+        checkpoint.load(path)
+    save_file(dict(model.state_dict()), path, metadata={"config": "{not json"})
+    with pytest.raises(checkpoint.CheckpointConfigError):
+        checkpoint.load(path)
+
+
+def test_missing_file_and_unknown_suffix(tmp_path, model):
+    for source in (
+        tmp_path / "absent.safetensors",
+        str(tmp_path / "absent"),
+        "weights/absent.pt",
+        tmp_path,
+        "",
+    ):
+        with pytest.raises(checkpoint.CheckpointNotFoundError, match="no checkpoint at"):
+            checkpoint.load(source)
+    other = tmp_path / "weights.onnx"
+    other.write_bytes(b"0")
+    with pytest.raises(checkpoint.CorruptCheckpointError, match="unknown suffix"):
+        checkpoint.load(other)
+    with pytest.raises(ValueError, match=r"saved as \.safetensors"):
+        checkpoint.save(model, tmp_path / "weights.pt")
+
+
+def test_hub_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(checkpoint.HubError, match="pip install huggingface_hub"):
+        checkpoint.load("facebook/VGGT-1B")
+
+
+def test_hub_download_and_offline(monkeypatch, saved):
+    asked = []
+
+    def fetch(repository, filename):
+        asked.append((repository, filename))
+        if repository == "nobody/nothing":
+            raise ConnectionError("offline")
+        return str(saved)
+
+    hub = types.SimpleNamespace(hf_hub_download=fetch)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert checkpoint.load("someone/tiny").config == tiny_config()
+    with pytest.raises(checkpoint.HubError, match=r"ConnectionError: offline.*download the file by hand"):
+        checkpoint.load("nobody/nothing")
+    assert asked == [("someone/tiny", "model.safetensors"), ("nobody/nothing", "model.safetensors")]
+
+
+def test_save_leaves_no_temporary_file_behind(saved):
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_every_error_is_a_checkpoint_error():
+    kinds = [
+        kind for kind in vars(checkpoint).values() if isinstance(kind, type) and issubclass(kind, Exception)
+    ]
+    own = [kind for kind in kinds if kind.__module__ == checkpoint.__name__]
+    assert len(own) == 11 and all(issubclass(kind, checkpoint.CheckpointError) for kind in own)
