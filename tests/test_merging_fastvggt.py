@@ -8,10 +8,9 @@ import pytest
 import torch
 from parity import assert_close_golden
 from safetensors.torch import load_file
+from small_models import golden_vggt
 
 from lib.merging import FastVGGTRule, MergingRule, Plan, TokenLayout
-from lib.vggt.aggregator import Aggregator
-from lib.vggt.config import PatchEmbedConfig, VGGTConfig
 
 
 @pytest.fixture(scope="module")
@@ -134,34 +133,8 @@ class Recording:
 
 @pytest.fixture(scope="module")
 def aggregator(golden, golden_config):
-    section, small = golden_config["fastvggt_e2e"], golden_config["small_vggt"]
-    config = VGGTConfig(
-        image_size=small["img_size"],
-        patch_size=small["patch_size"],
-        width=small["width"],
-        depth=small["depth"],
-        heads=small["heads"],
-        mlp_ratio=small["mlp_ratio"],
-        registers=small["registers"],
-        rope_base=small["rope_base"],
-        norm_eps=small["norm_eps"],
-        patch_embed=PatchEmbedConfig(
-            depth=small["vit_depth"],
-            heads=small["heads"],
-            registers=small["vit_registers"],
-            mlp_ratio=small["vit_mlp_ratio"],
-            norm_eps=small["vit_norm_eps"],
-        ),
-        camera_head=None,
-        depth_head=None,
-        point_head=None,
-        track_head=None,
-    )
-    model = Aggregator(config).eval()
-    prefix = section["weights_prefix"]
-    weights = load_file(golden / section["weights_file"])
-    model.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-    return model
+    assert golden_config["fastvggt_e2e"]["model"] == "small_vggt"
+    return golden_vggt(golden, golden_config, track=False).aggregator
 
 
 def test_end_to_end(golden, golden_config, aggregator, subtests):
@@ -217,3 +190,85 @@ def test_end_to_end_destinations(golden, golden_config):
     rule = rule_of(section, {}, 0.5)
     assert rule.destinations(layout).tolist() == sorted(stored[section["all_dst_key"]].flatten().tolist())
     assert rule.protected(layout).tolist() == sorted(stored[section["protected_key"]].flatten().tolist())
+
+
+# what was mended, and what saturates ----------------------------------------------------------------
+
+
+LAYOUT = TokenLayout(frames=4, patches_high=5, patches_wide=7)
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_every_m_beyond_the_largest_gives_the_same_plan():
+    x = noise(1, LAYOUT.tokens, 16)
+    largest = FastVGGTRule(0.5).largest_m(LAYOUT)
+    plans = [FastVGGTRule(m).plan(x, LAYOUT) for m in (largest, 0.7, 0.9, 0.999)]
+    for plan in plans[1:]:
+        assert torch.equal(plan.keys.members, plans[0].keys.members)
+        assert torch.equal(plan.keys.offsets, plans[0].keys.offsets)
+        assert torch.equal(plan.output_rows, plans[0].output_rows)
+    below = FastVGGTRule(largest - 2 / LAYOUT.tokens).plan(x, LAYOUT)
+    assert below.key_length > plans[0].key_length
+
+
+def test_strict_raises_beyond_the_largest_m():
+    x, largest = noise(1, LAYOUT.tokens, 16), FastVGGTRule(0.5).largest_m(LAYOUT)
+    assert FastVGGTRule(largest, strict=True).plan(x, LAYOUT) is not None
+    with pytest.raises(ValueError, match=f"m = 0.9 is out of reach: the largest m .* is {largest:.4f}"):
+        FastVGGTRule(0.9, strict=True).plan(x, LAYOUT)
+
+
+def test_one_frame_has_nothing_to_merge():
+    layout = TokenLayout(1, 5, 7)
+    rule = FastVGGTRule(0.9)
+    assert rule.largest_m(layout) == 0.0
+    assert rule.plan(noise(2, layout.tokens, 16), layout) is None
+
+
+def test_a_protected_destination_has_two_rows_that_share_its_weight():
+    rule = FastVGGTRule(0.9, size_bias=True)
+    plan = rule.plan(noise(1, LAYOUT.tokens, 16), LAYOUT)
+    destinations = rule.destinations(LAYOUT)
+    averaged = LAYOUT.tokens - len(rule.protected(LAYOUT))  # more rows than that only through second rows
+    assert plan.key_length > averaged - plan.sources.shape[1]
+    copies = plan.sizes[0, -len(rule.protected(LAYOUT)) :]
+    expected = [0.5 if token in destinations else 1.0 for token in rule.protected(LAYOUT)]
+    assert copies.tolist() == expected and 0.5 in expected and 1.0 in expected
+
+
+def test_numerically_equal_scores_do_not_depend_on_tiles_or_precision_of_norms():
+    """A token and its multiple have the same cosine: both similarities must match it to its own copy."""
+    rule = FastVGGTRule(0.2)
+    destinations = rule.destinations(LAYOUT)
+    x = noise(1, LAYOUT.tokens, 16)
+    free = [t for t in range(LAYOUT.tokens) if t not in destinations and t not in rule.protected(LAYOUT)]
+    x[0, free[:5]] = 7.0 * x[0, destinations[40:45]]
+    for similarity in ("bf16", "fp32"):
+        plan = FastVGGTRule(0.2, similarity=similarity).plan(x, LAYOUT)
+        found = dict(zip(plan.sources[0].tolist(), plan.destinations[0].tolist(), strict=True))
+        assert [found[token] for token in free[:5]] == destinations[40:45].tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stride": 0}, "stride must be at least 1, got 0"),
+        ({"protect": 1.0}, r"protect must lie in \[0, 1\), got 1.0"),
+        ({"similarity": "fp8"}, "similarity must be one of .* got 'fp8'"),
+    ],
+)
+def test_arguments_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FastVGGTRule(0.5, **arguments)
+
+
+def test_cells_and_replayed_pairs_are_checked():
+    with pytest.raises(ValueError, match=r"cells must be integers in \[0, 4\) of shape \(3, 2, 3\)"):
+        FastVGGTRule(0.5, cells=torch.zeros(3, 2, 2)).destinations(LAYOUT)
+    with pytest.raises(ValueError, match=r"cells must be integers in \[0, 4\)"):
+        FastVGGTRule(0.5, cells=torch.full((3, 2, 3), 4)).destinations(LAYOUT)
+    with pytest.raises(ValueError, match="sources hold a token that this rule does not admit"):
+        FastVGGTRule(0.5).replay(LAYOUT, torch.tensor([[0]]), torch.tensor([[1]]))

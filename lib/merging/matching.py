@@ -62,7 +62,8 @@ def projected(x: Tensor, width: int, seed: int) -> Tensor:
         return x
     noise = torch.randn(channels, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     basis = torch.linalg.qr(noise).Q
-    return x.detach() @ basis.to(device=x.device, dtype=x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return x.detach() @ basis.to(device=x.device, dtype=x.dtype)
 
 
 def best_match(

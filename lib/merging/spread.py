@@ -121,7 +121,8 @@ def _nearest_in_frame(layout: TokenLayout, pattern: Tensor) -> Tensor:
     if len(tokens) == 0:
         return torch.zeros_like(pattern, dtype=torch.int64)
     place = positions(layout).to(pattern.device)
-    return tokens[torch.cdist(place, place[tokens]).argmin(dim=1)]
+    # Squared distances are whole numbers, so that ties are exact (and no product is left to autocast).
+    return tokens[(place[:, None] - place[tokens]).square().sum(dim=-1).argmin(dim=1)]
 
 
 def free_tokens(layout: TokenLayout, keep_first_frame: bool, keep_special: bool) -> Tensor:

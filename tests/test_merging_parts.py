@@ -1,0 +1,193 @@
+"""The parts of merging: streamed matching against whole scores, and the spread of what stays."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lib.merging import KeyValueGridRule, TokenLayout, UniformRule
+from lib.merging.matching import best_match, projected, unit_rows
+from lib.merging.spread import apportion, dither_order, nearest_kept, positions
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the largest tensor that any operation made."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.numel = max(self.numel, tensor.numel())
+        return out
+
+
+@pytest.mark.parametrize("similarity", ["bf16", "fp32"])
+@pytest.mark.parametrize("tile", [(1, 1), (7, 5), (64, 64), None])
+def test_streamed_match_equals_whole_scores(similarity, tile):
+    sources, destinations = unit_rows(noise(50, 8), similarity), unit_rows(noise(30, 8, seed=1), similarity)
+    destinations[20:] = destinations[:10]  # exact ties: the first must win
+    scores = sources @ destinations.T
+    whole = (scores.bfloat16() if similarity == "bf16" else scores).max(dim=1)
+    score, place = best_match(sources, destinations, similarity, tile)
+    assert torch.equal(place, whole.indices) and torch.allclose(score, whole.values, atol=1e-6)
+
+
+def test_scores_are_never_held_whole():
+    sources, destinations = noise(400, 8), noise(300, 8, seed=1)
+    with LargestTensor() as seen:
+        best_match(sources, destinations, "fp32", tile=(32, 16))
+    assert seen.numel <= sources.numel()
+    layout = TokenLayout(8, 12, 16)
+    x = noise(1, layout.tokens, 16)
+    for rule in (UniformRule(0.5), UniformRule(0.9, region=1, protect_first_frame=False)):
+        with LargestTensor() as seen:
+            rule.plan(x, layout)
+        assert seen.numel <= 512 * 2048
+
+
+def test_match_needs_a_destination():
+    with pytest.raises(ValueError, match="at least one destination"):
+        best_match(noise(3, 4), noise(0, 4), "fp32")
+
+
+def test_projection_is_fixed_by_its_seed_and_keeps_cosines_roughly():
+    x = noise(200, 512)
+    x[100:] = x[:100] + 0.1 * x[100:]  # each row has one near twin
+    low = projected(x, 64, seed=3)
+    assert low.shape == (200, 64) and torch.equal(low, projected(x, 64, seed=3))
+    assert not torch.equal(low, projected(x, 64, seed=4))
+    assert projected(x[:, :64], 64, seed=3) is not None and torch.equal(
+        projected(x[:, :64], 64, 3), x[:, :64]
+    )
+    unit = unit_rows(low, "fp32")
+    assert torch.equal(best_match(unit[:100], unit[100:], "fp32")[1], torch.arange(100))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.floats(0, 1))
+@settings(max_examples=200, deadline=None)
+def test_apportion_is_exact_even_and_fits(sizes, fraction):
+    weights = torch.tensor(sizes)
+    total = round(fraction * sum(sizes))
+    shares = apportion(total, weights)
+    assert int(shares.sum()) == total
+    assert bool(((shares >= 0) & (shares <= weights)).all())
+    if sum(sizes):
+        assert bool(((shares - weights * total / sum(sizes)).abs() < 1).all())
+    with pytest.raises(ValueError, match=f"hold 0 to {sum(sizes)} items"):
+        apportion(sum(sizes) + 1, weights)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 7])
+def test_dither_order_is_a_permutation_and_a_lattice(seed):
+    layout = TokenLayout(3, 8, 16)
+    order = dither_order(layout, seed)
+    assert torch.equal(order.sort(dim=1).values, torch.arange(128).expand(3, -1))
+    for frame in order.view(3, 8, 16):
+        quarter = (frame < 32).view(4, 2, 8, 2).sum(dim=(1, 3))
+        assert bool((quarter == 1).all())  # one of each 2x2 cell
+        sixteenth = (frame < 8).view(2, 4, 4, 4).sum(dim=(1, 3))
+        assert bool((sixteenth == 1).all())
+
+
+def test_dither_order_is_even_for_any_number_on_any_grid():
+    """No window of a quarter of the real grid is starved or crowded, whatever the number kept."""
+    layout = TokenLayout(1, 28, 37)
+    order = dither_order(layout, 2).view(28, 37)
+    for count in (50, 100, 333, 518, 900):
+        kept = (order < count).float()
+        windows = torch.nn.functional.avg_pool2d(kept[None, None], (14, 18), stride=1)
+        assert bool(((windows / (count / 1036) - 1).abs() < 0.35).all())
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.integers(0, 3),
+    st.integers(0, 1000),
+    st.data(),
+)
+@settings(max_examples=100, deadline=None)
+def test_nearest_kept_against_plain_search(frames, high, wide, special, seed, data):
+    layout = TokenLayout(frames, high, wide, special)
+    density = data.draw(st.sampled_from([0.05, 0.3, 0.9]))
+    kept = torch.rand(layout.tokens, generator=torch.Generator().manual_seed(seed)) < density
+    kept[seed % layout.tokens] = True
+    owner = nearest_kept(layout, kept.view(frames, -1))
+    per_frame, place = layout.tokens_per_frame, positions(layout)
+    for token in range(layout.tokens):
+        if kept[token]:
+            assert owner[token] == token
+            continue
+        candidates = kept.nonzero().flatten().tolist()
+        frame = token // per_frame
+        expected = min(
+            candidates,
+            key=lambda c: (
+                abs(c // per_frame - frame),
+                c // per_frame,
+                float((place[c % per_frame] - place[token % per_frame]).square().sum()),
+                c,
+            ),
+        )
+        assert owner[token] == expected
+    with pytest.raises(ValueError, match="at least one token must be kept"):
+        nearest_kept(layout, torch.zeros(frames, per_frame, dtype=torch.bool))
+
+
+def test_grid_by_stride_keeps_the_lattice():
+    layout = TokenLayout(3, 5, 7)
+    rule = KeyValueGridRule(stride=2)
+    kept = rule.kept_tokens(layout)
+    assert bool(kept[0].all()) and bool(kept[:, :5].all())
+    grid = kept[1, 5:].view(5, 7)
+    assert bool(grid[::2, ::2].all()) and int(grid.sum()) == 3 * 4
+    assert rule.kept(layout) == (40 + 2 * (5 + 12)) / 120
+    plan = rule.plan(noise(1, layout.tokens, 4), layout)
+    assert plan.kept == rule.kept(layout) and plan.query_length == layout.tokens
+    shifted = KeyValueGridRule(stride=2, seed=1).kept_tokens(TokenLayout(9, 5, 7))
+    assert len(shifted[1:].unique(dim=0)) > 1
+    everything = KeyValueGridRule(stride=1)
+    assert everything.kept(layout) == 1.0 and everything.plan(noise(1, layout.tokens, 4), layout) is None
+
+
+def test_grid_cells_count_their_patches():
+    layout = TokenLayout(2, 4, 4, special=1)
+    plan = KeyValueGridRule(stride=2, size_bias=True).plan(noise(1, layout.tokens, 4), layout)
+    assert plan.sizes[0, :17].tolist() == [1.0] * 17  # the first frame stands for itself
+    # Rows and columns 1 and 3 are kept, and a tie goes to the first: each key owns its 2x2 cell.
+    assert plan.sizes[0, 17:].tolist() == [1.0] + [4.0] * 4
+
+
+def test_uniform_regions_keep_merges_inside():
+    layout = TokenLayout(6, 4, 5)
+    for matching in ("features", "position"):
+        rule = UniformRule(0.6, region=2, matching=matching, protect_first_frame=False)
+        plan = rule.plan(noise(1, layout.tokens, 8), layout)
+        group = layout.tokens_per_frame * 2
+        assert torch.equal(plan.sources // group, plan.destinations // group)
+    free = UniformRule(0.6, matching="features", protect_first_frame=False)
+    plan = free.plan(noise(1, layout.tokens, 8), layout)
+    assert not torch.equal(plan.sources // group, plan.destinations // group)
+
+
+def test_uniform_merges_the_most_similar_first():
+    layout = TokenLayout(4, 6, 6)
+    x = noise(1, layout.tokens, 16)
+    half = UniformRule(0.2, matching="features").plan(x, layout)
+    whole = UniformRule(0.4, matching="features").plan(x, layout)
+    assert set(half.sources[0].tolist()) < set(whole.sources[0].tolist())
+    unit = unit_rows(x[0], "fp32")
+    scores = (unit[whole.sources[0]] * unit[whole.destinations[0]]).sum(dim=1)
+    assert bool((scores.diff() <= 1e-6).all())
+    by_place = UniformRule(0.4, matching="position").plan(x, layout)
+    assert (
+        scores.mean() > 0.1 + (unit[by_place.sources[0]] * unit[by_place.destinations[0]]).sum(dim=1).mean()
+    )
