@@ -1,0 +1,233 @@
+"""Where each kind of recording keeps its colour images, depth maps, poses and intrinsics.
+
+One reader for each layout lists the files of a folder as a `Recording`; no pixel is read here. Poses are kept
+as recorded: camera-to-world, OpenCV axes (x right, y down, z forward), metres.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lib.scenes.recording_files import (
+    IMAGE_SUFFIXES,
+    Array,
+    RecordingError,
+    associate,
+    list_images,
+    pinhole,
+    read_matrix,
+    read_pose,
+    read_timed,
+    read_trajectory,
+)
+
+_VGA_WIDTH = 640  # the width that the focal lengths below belong to
+_SEVEN_SCENES_COLOUR_FOCAL, _SEVEN_SCENES_DEPTH_FOCAL = 525.0, 585.0
+# fx, fy, cx, cy of the TUM calibration page; elsewhere the ROS default that the page recommends
+_TUM_DEFAULT = (525.0, 525.0, 319.5, 239.5)
+_TUM_CALIBRATED = {
+    "freiburg1": (517.3, 516.5, 318.6, 255.3),
+    "freiburg2": (520.9, 521.0, 325.1, 249.7),
+    "freiburg3": (535.4, 539.2, 320.1, 247.6),
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The files of one frame; `pose` is camera-to-world (4, 4) float64, finite, or None."""
+
+    name: str
+    colour: Path
+    depth: Path | None = None
+    pose: Array | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The usable frames of a recording, in order, and its cameras.
+
+    Attributes:
+        name: folder name, with the scene before it where that is a level higher.
+        layout: one of `LAYOUTS`.
+        frames: those with a colour image and, in a layout with poses, a finite pose.
+        dropped: names of the frames left out because their pose is missing or not finite.
+        colour_camera, depth_camera: map an image size (width, height) to its intrinsics (3, 3); None: the
+            intrinsics are unknown, or the depth is registered to the colour image.
+        depth_unit: depth image values for one metre.
+    """
+
+    name: str
+    layout: str
+    frames: tuple[Frame, ...]
+    dropped: tuple[str, ...] = ()
+    colour_camera: Callable[[int, int], Array] | None = None
+    depth_camera: Callable[[int, int], Array] | None = None
+    depth_unit: float = 1000.0
+
+
+def read_layout(path: str | Path, layout: str | None = None) -> Recording:
+    """List the frames of the recording in `path`, which may also be the only recording one level below.
+
+    Layouts: "scannet" (color/*.jpg, depth/*.png in mm, pose/*.txt, intrinsic/intrinsic_color.txt and
+    intrinsic_depth.txt), "7scenes" (frame-XXXXXX.color.png or .jpg, .depth.png in mm, .pose.txt), "tum"
+    (rgb.txt, depth.txt, groundtruth.txt; see `read_tum`), "images" (any images, no poses). None looks at the
+    files.
+
+    Raises:
+        RecordingError: missing folder, nothing recognised, several recordings, unreadable or missing files.
+    """
+    folder = Path(path)
+    if layout is not None and layout not in LAYOUTS:
+        raise RecordingError(f"layout is {layout!r}; choose one of {sorted(LAYOUTS)}")
+    if not folder.is_dir():
+        raise RecordingError(f"{folder} is {'a file' if folder.exists() else 'not there'}; give a folder")
+    if _detect(folder) is None or (layout is not None and not LAYOUTS[layout][0](folder)):
+        folder = _only_recording_below(folder, layout)
+    kind = layout or _detect(folder)
+    assert kind is not None  # _only_recording_below raises when it finds none
+    recording = LAYOUTS[kind][1](folder)
+    if not recording.frames:
+        raise RecordingError(
+            f"{folder} ({kind}): none of its {len(recording.dropped)} images has a finite pose; "
+            "layout='images' reads them without"
+        )
+    return recording
+
+
+def read_scannet(folder: Path) -> Recording:
+    """ScanNet as exported by its SensReader; depth is looked up through both intrinsics at zero baseline."""
+    images = list_images(folder / "color")
+    intrinsic = folder / "intrinsic"
+    colour = read_matrix(intrinsic / "intrinsic_color.txt")[:3, :3]
+    depth_file = intrinsic / "intrinsic_depth.txt"
+    depth = read_matrix(depth_file)[:3, :3] if depth_file.exists() else None
+
+    def colour_camera(width: int, height: int) -> Array:
+        off_x, off_y = colour[0, 2] / width, colour[1, 2] / height
+        if not (0.25 < off_x < 0.75 and 0.25 < off_y < 0.75):
+            raise RecordingError(
+                f"{intrinsic / 'intrinsic_color.txt'} has its principal point at ({colour[0, 2]:g}, "
+                f"{colour[1, 2]:g}), far from the middle of {width}x{height} images: it is for another size"
+            )
+        return colour
+
+    frames = [
+        Frame(
+            image.stem,
+            image,
+            _existing(folder / "depth" / f"{image.stem}.png"),
+            read_pose(folder / "pose" / f"{image.stem}.txt"),
+        )
+        for image in images
+    ]
+    depth_camera = None if depth is None else lambda width, height: depth
+    return _posed(folder, "scannet", frames, colour_camera, depth_camera)
+
+
+def read_seven_scenes(folder: Path) -> Recording:
+    """7-Scenes, in its own size (640x480) or made smaller.
+
+    Focal lengths at width 640 are 525 px (colour) and 585 px (depth), principal points in the middle. The
+    depth camera is **not registered** to the colour camera; depth is looked up through the two intrinsics as
+    if both stood in the same place with the same orientation, since their offset is not published.
+    """
+
+    def camera(focal: float) -> Callable[[int, int], Array]:
+        def intrinsics(width: int, height: int) -> Array:
+            scaled = focal * width / _VGA_WIDTH
+            return pinhole(scaled, scaled, width / 2, height / 2)
+
+        return intrinsics
+
+    frames = []
+    for image in list_images(folder, "frame-*.color.*"):
+        name = image.name.split(".color.")[0]
+        depth, pose = _existing(folder / f"{name}.depth.png"), read_pose(folder / f"{name}.pose.txt")
+        frames.append(Frame(name, image, depth, pose))
+    colour, depth_camera = camera(_SEVEN_SCENES_COLOUR_FOCAL), camera(_SEVEN_SCENES_DEPTH_FOCAL)
+    return _posed(folder, "7scenes", frames, colour, depth_camera)
+
+
+def read_tum(folder: Path, max_difference: float = 0.02) -> Recording:
+    """TUM RGB-D: each colour image with the depth map and the pose nearest in time, at most 0.02 s away.
+
+    Poses are quaternions xyzw, depth has 5000 units a metre and is registered to the colour image. Intrinsics
+    are the calibrated ones where the folder name has freiburg1, 2 or 3, otherwise the ROS default; the lens
+    distortion of freiburg1 and 2 is not undone.
+    """
+    colour = read_timed(folder / "rgb.txt", 1)
+    pose_times, poses = read_trajectory(folder / "groundtruth.txt")
+    depths = read_timed(folder / "depth.txt", 1) if (folder / "depth.txt").exists() else []
+    times = np.array([time for time, _ in colour])
+    pose_of = associate(times, pose_times, max_difference)
+    depth_of = associate(times, np.array([time for time, _ in depths]), max_difference)
+    frames = []
+    for index, (time, (file,)) in enumerate(colour):
+        depth = folder / depths[depth_of[index]][1][0] if index in depth_of else None
+        pose = poses[pose_of[index]] if index in pose_of else None
+        frames.append(Frame(f"{time:.6f}", folder / file, depth, pose))
+    parameters = next((v for k, v in _TUM_CALIBRATED.items() if k in folder.name.lower()), _TUM_DEFAULT)
+
+    def camera(width: int, height: int) -> Array:
+        shrink = width / _VGA_WIDTH  # the calibration is for 640x480; pixel centres lie on integers
+        fx, fy, cx, cy = parameters
+        return pinhole(fx * shrink, fy * shrink, (cx + 0.5) * shrink - 0.5, (cy + 0.5) * shrink - 0.5)
+
+    return _posed(folder, "tum", frames, camera, None, depth_unit=5000.0)
+
+
+def read_images(folder: Path) -> Recording:
+    """Any folder of images, in natural order of their names (img2 before img10), without poses."""
+    frames = tuple(Frame(image.name, image) for image in list_images(folder))
+    return Recording(_name(folder), "images", frames)
+
+
+# layout -> (does this folder look like it, reader); the order is that of detection
+LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Recording]]] = {
+    "scannet": (lambda f: (f / "color").is_dir() and (f / "pose").is_dir(), read_scannet),
+    "tum": (lambda f: (f / "rgb.txt").is_file(), read_tum),
+    "7scenes": (lambda f: any(f.glob("frame-*.color.*")), read_seven_scenes),
+    "images": (lambda f: any(p.suffix.lower() in IMAGE_SUFFIXES for p in f.iterdir()), read_images),
+}
+
+
+def _detect(folder: Path) -> str | None:
+    return next((name for name, (matches, _) in LAYOUTS.items() if matches(folder)), None)
+
+
+def _only_recording_below(folder: Path, layout: str | None) -> Path:
+    matches = LAYOUTS[layout][0] if layout else _detect
+    found = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and matches(sub)]
+    if len(found) == 1:
+        return found[0]
+    what = f"a {layout} recording" if layout else f"images or a recording ({', '.join(LAYOUTS)})"
+    if not found:
+        raise RecordingError(f"{folder} does not hold {what}")
+    raise RecordingError(f"{folder} holds {len(found)} recordings; give one of {[sub.name for sub in found]}")
+
+
+def _posed(
+    folder: Path,
+    layout: str,
+    frames: list[Frame],
+    colour_camera: Callable[[int, int], Array],
+    depth_camera: Callable[[int, int], Array] | None,
+    depth_unit: float = 1000.0,
+) -> Recording:
+    usable = tuple(frame for frame in frames if frame.pose is not None)
+    dropped = tuple(frame.name for frame in frames if frame.pose is None)
+    return Recording(_name(folder), layout, usable, dropped, colour_camera, depth_camera, depth_unit)
+
+
+def _name(folder: Path) -> str:
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if re.fullmatch(r"seq-\d+", folder.name) else folder.name
+
+
+def _existing(file: Path) -> Path | None:
+    return file if file.is_file() else None

@@ -1,0 +1,135 @@
+"""The small files of a recording: lists of images, poses, matrices, time stamps; errors name the file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+Array = NDArray[np.float64]
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be read; the message names the file or folder and says what is expected."""
+
+
+def list_images(folder: Path, pattern: str = "*") -> list[Path]:
+    """Image files matching `pattern`, in natural order (img2 before img10); RecordingError for none."""
+    files = [f for f in folder.glob(pattern) if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
+    if not files:
+        raise RecordingError(f"no images in {folder} (looked for {', '.join(IMAGE_SUFFIXES)})")
+    return sorted(files, key=_natural)
+
+
+def read_pose(file: Path) -> Array | None:
+    """Camera-to-world (4, 4) with its rotation made orthonormal, or None if missing or not finite."""
+    if not file.is_file():
+        return None
+    pose = read_matrix(file)
+    if pose.shape != (4, 4):
+        raise RecordingError(f"{file} must hold a 4x4 pose, got {pose.shape[0]}x{pose.shape[1]}")
+    if not np.isfinite(pose).all():
+        return None  # ScanNet writes -inf where tracking was lost
+    rotation = pose[:3, :3]
+    deviation = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if deviation > 1e-2 or np.linalg.det(rotation) < 0:
+        raise RecordingError(
+            f"{file} is not a rigid pose: |R R^T - 1| = {deviation:.3g} (at most 0.01), "
+            f"det R = {np.linalg.det(rotation):.3g} (must be +1)"
+        )
+    return _rigid(Rotation.from_matrix(rotation), pose[:3, 3])
+
+
+def read_matrix(file: Path) -> Array:
+    """(3, 3) or (4, 4) float64 from a text file. Raises RecordingError."""
+    try:
+        numbers = np.array(file.read_text().split(), dtype=float)
+    except FileNotFoundError as error:
+        raise RecordingError(f"{file} is missing") from error
+    except ValueError as error:
+        raise RecordingError(f"{file} is not a table of numbers ({error})") from error
+    if numbers.size not in (9, 16):
+        raise RecordingError(f"{file} must hold a 3x3 or 4x4 matrix, got {numbers.size} numbers")
+    side = 3 if numbers.size == 9 else 4
+    return numbers.reshape(side, side)
+
+
+def pinhole(fx: float, fy: float, cx: float, cy: float) -> Array:
+    """(3, 3) intrinsics without skew, pixels."""
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
+
+
+def read_trajectory(file: Path) -> tuple[Array, list[Array | None]]:
+    """Time stamps (n,) and camera-to-world poses (4, 4) of a TUM trajectory: tx ty tz qx qy qz qw a line.
+
+    A pose that is not finite is None. Raises as `read_timed`.
+    """
+    rows = read_timed(file, 7)
+    try:
+        poses = [_quaternion_pose(words) for _, words in rows]
+    except ValueError as error:
+        raise RecordingError(f"{file} has a pose that is not seven numbers ({error})") from error
+    return np.array([time for time, _ in rows]), poses
+
+
+def read_timed(file: Path, words: int) -> list[tuple[float, list[str]]]:
+    """(time stamp in seconds, the `words` words behind it) of every line that is not a comment, by time.
+
+    Raises RecordingError naming file and line.
+    """
+    try:
+        lines = file.read_text().splitlines()
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise RecordingError(f"{file} is missing or not text") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        parts = line.replace(",", " ").split()
+        if not parts or parts[0].startswith("#"):
+            continue
+        try:
+            time, rest = float(parts[0]), parts[1:]
+            if len(rest) != words:
+                raise ValueError(f"{words} words expected after the time stamp, got {len(rest)}")
+        except ValueError as error:
+            raise RecordingError(f"{file}, line {number}: {error}") from error
+        rows.append((time, rest))
+    return sorted(rows)
+
+
+def associate(times: Array, others: Array, max_difference: float) -> dict[int, int]:
+    """Pair time stamps (seconds) at most this far apart: closest pairs first, each stamp once."""
+    if len(others) == 0:
+        return {}
+    order = np.argsort(others, kind="stable")
+    candidates = []
+    for index, time in enumerate(times):
+        low, high = np.searchsorted(others[order], [time - max_difference, time + max_difference])
+        candidates += [(abs(others[j] - time), index, int(j)) for j in order[low : high + 1]]
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for difference, index, other in sorted(candidates):
+        if difference <= max_difference and index not in pairs and other not in taken:
+            pairs[index] = other
+            taken.add(other)
+    return pairs
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.name)]
+
+
+def _quaternion_pose(words: list[str]) -> Array | None:
+    values = np.array(words, dtype=float)
+    if not np.isfinite(values).all() or not values[3:].any():
+        return None
+    return _rigid(Rotation.from_quat(values[3:]), values[:3])
+
+
+def _rigid(rotation: Rotation, translation: Array) -> Array:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation.as_matrix(), translation
+    return pose
