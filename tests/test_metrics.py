@@ -249,6 +249,8 @@ def test_camera_errors_refuse_a_line_other_lengths_and_bad_choices():
     line[:, 0, 3] = np.arange(5)
     with pytest.raises(metrics.DegenerateAlignmentError, match="on one line"):
         metrics.camera_errors(line, line)
+    with pytest.raises(metrics.DegenerateAlignmentError, match="all 5 estimated points coincide"):
+        metrics.camera_errors(np.repeat(poses[:1], 5, axis=0), poses)
     with pytest.raises(ValueError, match="5 estimated poses but 4 true ones"):
         metrics.camera_errors(poses, poses[:4])
     with pytest.raises(ValueError, match=r"delta is 5; with 5 poses it must lie in \[1, 4\]"):
@@ -310,6 +312,12 @@ def test_point_errors_after_alignment(seed):
     step = metrics.Similarity(1.0, np.eye(3), np.array([-0.3, 0.0, 0.0]))
     moved = metrics.point_errors(np.nan_to_num(truth) + np.array([0.3, 0.0, 0.4]), truth, alignment=step)
     assert moved.rmse == pytest.approx(0.4)
+
+
+def test_point_errors_by_hand():
+    errors = metrics.point_errors([[1.0, 0, 0], [0, 2, 0], [0, 0, 6]], np.zeros((3, 3)))
+    assert (errors.mean, errors.median) == (3.0, 2.0)
+    assert errors.rmse == pytest.approx(np.sqrt(41 / 3))
 
 
 def test_point_errors_refuse_what_has_no_answer():
