@@ -41,7 +41,7 @@ def photographs(
     figure, axes = plt.subplots(
         1 + len(depths),
         len(indices),
-        figsize=(width + 0.9, (1.55 * aspect + 0.22) * (1 + len(depths)) + 0.3),
+        figsize=(width + 0.9, (1.5 * aspect + 0.06) * (1 + len(depths)) + 0.3),
         squeeze=False,
     )
     for column, frame in enumerate(indices):

@@ -10,11 +10,13 @@ from lib.verdicts.claims import (
     merging_cost,
     merging_mean_field,
     printed_evidence,
+    vggt,
 )
 
 PARTS = tuple(
     (module.__name__.rpartition(".")[2], module.CHECKS, module.CLAIMS)
     for module in (
+        vggt,
         attention_map,
         linearised_softmax,
         mean_field,

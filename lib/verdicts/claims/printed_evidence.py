@@ -29,15 +29,6 @@ _NEEDS_ERRORS = ("no-error-data",)
 
 CLAIMS = (
     Claim(
-        "fig-1",
-        "Fig. 1",
-        "Merging before global attention and unmerging around local attention; heat maps collapse.",
-        "A drawing. Part I redraws the architecture from the specification; Part II measures the maps.",
-        Verdict.NOT_DECIDABLE,
-        "attention maps of the model, measured",
-        missing=("no-heatmap-data",),
-    ),
-    Claim(
         "fig-2",
         "Fig. 2",
         "All camera and geometry metrics improve consistently as the merge ratio grows.",
