@@ -1,0 +1,97 @@
+"""What a set of singular values says: entropy, effective rank, stable rank, participation; and the dense
+oracle.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Summary of the singular values σ of one matrix; p = σ / Σσ.
+
+    size: k, how many singular values there can be. entropy: H = -Σ p ln p in nats. effective_rank: e^H (Roy
+    and Vetterli). normalised_entropy: H / ln k, the paper's Eq. (5) and Table 1. stable_rank: Σσ² / σ₁².
+    participation: (Σσ)² / Σσ². frobenius: sqrt(Σσ²). largest: σ₁. All dimensionless floats.
+    """
+
+    size: int
+    entropy: float
+    effective_rank: float
+    normalised_entropy: float
+    stable_rank: float
+    participation: float
+    frobenius: float
+    largest: float
+
+    @classmethod
+    def of(cls, singular_values: Tensor, size: int | None = None) -> "Measures":
+        """From singular values (r,), any order, ≥ 0; size counts zeros left out and is r by default.
+
+        Raises ValueError if there is no positive value or one is negative or not finite.
+        """
+        values = singular_values.double().flatten()
+        if values.numel() == 0 or not bool(torch.isfinite(values).all()) or float(values.min()) < 0:
+            raise ValueError("singular values must be finite, ≥ 0 and at least one")
+        positive = values[values > 0]
+        if positive.numel() == 0:
+            raise ValueError("all singular values are 0: the spectrum of a zero matrix has no entropy")
+        size = values.numel() if size is None else size
+        total, squares, largest = float(positive.sum()), float((positive**2).sum()), float(positive.max())
+        share = positive / total
+        entropy = max(0.0, -float((share * share.log()).sum()))
+        return cls(
+            size=size,
+            entropy=entropy,
+            effective_rank=math.exp(entropy),
+            normalised_entropy=normalise(entropy, size),
+            stable_rank=squares / largest**2,
+            participation=total**2 / squares,
+            frobenius=math.sqrt(squares),
+            largest=largest,
+        )
+
+
+def normalise(entropy: float, size: int) -> float:
+    """H / ln k; 0 for k = 1, where H can only be 0."""
+    return entropy / math.log(size) if size > 1 else 0.0
+
+
+def dense_measures(matrix: Tensor) -> Measures:
+    """Measures of a stored matrix (rows, columns) by a full SVD in float64: O(n³) time, the oracle of
+    the tests.
+    """
+    return Measures.of(torch.linalg.svdvals(matrix.double()))
+
+
+class DenseOperator:
+    """A stored matrix behind the same interface as an attention operator: the way to prescribed spectra.
+
+    matrix (rows, columns), float32 or float64. A product with any number of columns counts one pass.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix, self.dtype, self.device = matrix, matrix.dtype, matrix.device
+        self.rows, self.columns = matrix.shape
+        self.passes = 0
+
+    def matvec(self, vectors: Tensor) -> Tensor:
+        """A @ vectors: (columns, b) -> (rows, b)."""
+        self.passes += 1
+        return self.matrix @ vectors
+
+    def rmatvec(self, vectors: Tensor) -> Tensor:
+        """Aᵀ @ vectors: (rows, b) -> (columns, b)."""
+        self.passes += 1
+        return self.matrix.T @ vectors
+
+    def frobenius_squared(self) -> float:
+        """‖A‖_F²."""
+        return float((self.matrix.double() ** 2).sum())
+
+    def dense(self) -> Tensor:
+        """The matrix in float64."""
+        return self.matrix.double()

@@ -1,0 +1,197 @@
+"""One attention matrix A = softmax(scale * q kᵀ + log_sizes) as a linear operator that never stores it.
+
+    A V  = sdpa(q, k, V)
+    Aᵀ U = c ∘ sdpa(k', q', U),   k' = [k, 1], q' = [q, -lse / scale],   c = exp(lse of that very call) = Aᵀ 1
+
+because scale * k' q'ᵀ = log Aᵀ entry by entry: the log-sum-exp of the rows is one more key column, and no
+kernel of our own is needed. Every product with up to head_dim columns costs one *pass*: one ordinary
+attention-head call.
+"""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_ALIGNMENT = 8  # GPU kernels want head widths that are multiples of eight
+
+
+class LinearMap(Protocol):
+    """What the spectrum estimators need to know about a matrix."""
+
+    rows: int
+    columns: int
+    passes: int
+    dtype: torch.dtype  # of the vectors it takes and returns
+    device: torch.device
+
+    def matvec(self, vectors: Tensor) -> Tensor: ...  # (columns, b) -> (rows, b)
+    def rmatvec(self, vectors: Tensor) -> Tensor: ...  # (rows, b) -> (columns, b)
+    def frobenius_squared(self) -> float: ...
+    def dense(self) -> Tensor: ...
+
+
+def attention_with_lse(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """One fused attention call for one head that also returns the row log-sum-exp.
+
+    query (Nq, D), key (Nk, D), value (Nk, D), all of one dtype -> output (Nq, D), lse (Nq,) float32 or
+    float64. Memory is O((Nq + Nk) D). CPU: any float dtype; CUDA: float32 (memory-efficient kernel),
+    bfloat16 and float16 (flash kernel). Raises NotImplementedError elsewhere.
+    """
+    q, k, v = (x.contiguous()[None, None] for x in (query, key, value))
+    aten = torch.ops.aten
+    if q.device.type == "cpu":
+        out, lse = aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, scale=scale)[:2]
+    elif q.device.type == "cuda" and q.dtype == torch.float32:
+        out, lse = aten._scaled_dot_product_efficient_attention(q, k, v, None, True, scale=scale)[:2]
+    elif q.device.type == "cuda" and q.dtype in (torch.bfloat16, torch.float16):
+        out, lse = aten._scaled_dot_product_flash_attention(q, k, v, scale=scale)[:2]
+    else:
+        raise NotImplementedError(
+            f"no fused attention with log-sum-exp for {q.dtype} on {q.device.type}; use the CPU, or CUDA in "
+            "float32, bfloat16 or float16"
+        )
+    lse = lse.reshape(-1)[: q.shape[-2]]  # the efficient kernel pads the log-sum-exp to a multiple of 32
+    return out[0, 0], lse.double() if q.dtype == torch.float64 else lse.float()
+
+
+def _column(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """values (N,) as columns of `dtype` whose sum keeps 24 bits: one column, or three in half precision."""
+    pieces, rest = [], values
+    for _ in range(3 if dtype.itemsize == 2 else 1):
+        pieces.append(rest.to(dtype))
+        rest = rest - pieces[-1].to(rest.dtype)
+    return torch.stack(pieces, 1)
+
+
+def _join(vectors: Tensor, extra: Tensor) -> Tensor:
+    """Append columns (N, e) to vectors (N, D) and pad with zero columns to the kernels' alignment."""
+    joined = torch.cat([vectors, extra.to(vectors.dtype)], 1)
+    return F.pad(joined, (0, -joined.shape[1] % _ALIGNMENT))
+
+
+def _with_bias(query: Tensor, key: Tensor, scale: float, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Queries and keys whose product times `scale` is scale q kᵀ + bias: the bias is one more key column."""
+    if bias is None:
+        pad = (0, -query.shape[1] % _ALIGNMENT)
+        return F.pad(query, pad), F.pad(key, pad)
+    column = _column(bias / scale, query.dtype)
+    return _join(query, torch.ones_like(column[:1]).expand(len(query), -1)), _join(key, column)
+
+
+class AttentionOperator:
+    """A = softmax(scale q kᵀ + log_sizes) of one head, (Nq, Nk), from q and k alone.
+
+    query (Nq, D), key (Nk, D): as they enter attention (after qk-norm, RoPE and merging), one dtype and
+    device. scale: factor of the logits, > 0. log_sizes (Nk,): log group sizes added to the logits, or None.
+    Attributes: rows = Nq, columns = Nk, row_lse (Nq,), column_mass (Nk,) = Aᵀ 1, passes = attention calls
+    so far. Products accept and return float32 (float64 if q is float64) whatever dtype the kernel runs in.
+    Raises ValueError on shapes that do not fit. Memory O((Nq + Nk) D).
+    """
+
+    def __init__(self, query: Tensor, key: Tensor, scale: float, log_sizes: Tensor | None = None) -> None:
+        if query.ndim != 2 or key.ndim != 2 or query.shape[1] != key.shape[1]:
+            raise ValueError(
+                f"query {tuple(query.shape)} and key {tuple(key.shape)} must be (Nq, D), (Nk, D)"
+            )
+        if not scale > 0:
+            raise ValueError(f"scale = {scale} must be > 0 (1/sqrt(head_dim) in VGGT)")
+        if query.dtype != key.dtype or query.device != key.device:
+            raise ValueError(
+                f"query ({query.dtype}, {query.device}) and key ({key.dtype}, {key.device}) must agree"
+            )
+        if log_sizes is not None and log_sizes.shape != key.shape[:1]:
+            raise ValueError(f"log_sizes {tuple(log_sizes.shape)} must be ({key.shape[0]},), one per key")
+        self.query, self.key, self.scale, self.log_sizes = query, key, float(scale), log_sizes
+        self.rows, self.columns, self.passes = query.shape[0], key.shape[0], 0
+        self.dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        self.device = query.device
+        self._q, self._k = _with_bias(query, key, self.scale, log_sizes)
+        self.mixed_keys, self.row_lse = self._fused(self._q, self._k, self.key.to(self.dtype), self.scale)
+        minus_lse = _column(-self.row_lse / self.scale, query.dtype)
+        self._q_adjoint = _join(self._q, minus_lse)
+        self._k_adjoint = _join(self._k, torch.ones_like(minus_lse[:1]).expand(self.columns, -1))
+        column_lse = self._fused(self._k_adjoint, self._q_adjoint, None, self.scale)[1]
+        self.column_mass = column_lse.exp()
+
+    def _fused(self, q: Tensor, k: Tensor, values: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+        """softmax(scale q kᵀ) @ values in slices of the head width, and the log-sum-exp of its rows."""
+        width = q.shape[1]
+        if values is None:
+            values = k.new_zeros(k.shape[0], 1)
+        outputs, lse = [], None
+        for start in range(0, values.shape[1], width):
+            piece = values[:, start : start + width]
+            padded = F.pad(piece, (0, width - piece.shape[1])).to(q.dtype)
+            out, lse = attention_with_lse(q, k, padded, scale)
+            outputs.append(out[:, : piece.shape[1]].to(self.dtype))
+            self.passes += 1
+        assert lse is not None
+        return torch.cat(outputs, 1), lse
+
+    def matvec(self, vectors: Tensor) -> Tensor:
+        """A @ vectors: (Nk, b) -> (Nq, b), ceil(b / width) passes."""
+        return self._fused(self._q, self._k, vectors, self.scale)[0]
+
+    def rmatvec(self, vectors: Tensor) -> Tensor:
+        """Aᵀ @ vectors: (Nq, b) -> (Nk, b), ceil(b / width) passes."""
+        mixed = self._fused(self._k_adjoint, self._q_adjoint, vectors, self.scale)[0]
+        return self.column_mass[:, None] * mixed
+
+    def row_products(self, key: Tensor, bias: Tensor | None) -> Tensor:
+        """Σ_p exp(2 scale q_i·key_p + bias_p - 2 lse_i) for every row i, (Nq,) float64. 1 pass.
+
+        With key_p = (k_a + k_b) / 2 and bias_p = log_sizes_a + log_sizes_b + log w the terms are w A_ia A_ib.
+        """
+        q, k = _with_bias(self.query, key, 2 * self.scale, bias)
+        lse = self._fused(q, k, None, 2 * self.scale)[1]
+        return (lse.double() - 2 * self.row_lse.double()).exp()
+
+    def row_squares(self) -> Tensor:
+        """Σ_j A_ij² for every row i, (Nq,) float64: a log-sum-exp at twice the scale. 1 pass."""
+        return self.row_products(self.key, None if self.log_sizes is None else 2 * self.log_sizes)
+
+    def frobenius_squared(self) -> float:
+        """‖A‖_F² = Σσ². Exact up to rounding; 1 pass."""
+        return float(self.row_squares().sum())
+
+    def row_entropies(self) -> Tensor:
+        """-Σ_j A_ij ln A_ij for every row, (Nq,) float64 nats, from lse_i - scale q_i·(A k)_i. 0 or 1
+        pass.
+        """
+        mean_logit = self.scale * (self.query.double() * self.mixed_keys.double()).sum(1)
+        if self.log_sizes is not None:
+            mean_logit += self.matvec(self.log_sizes[:, None].to(self.dtype))[:, 0].double()
+        return self.row_lse.double() - mean_logit
+
+    def entries(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """A[rows, columns] pair by pair, (p,) float64. No pass."""
+        logits = self.scale * (self.query[rows].double() * self.key[columns].double()).sum(1)
+        if self.log_sizes is not None:
+            logits += self.log_sizes[columns].double()
+        return (logits - self.row_lse[rows].double()).exp()
+
+    def diagonal(self) -> Tensor | None:
+        """A_ii, (N,) float64; None where queries and keys are not the same tokens (Nq ≠ Nk)."""
+        if self.rows != self.columns:
+            return None
+        same = torch.arange(self.rows, device=self.device)
+        return self.entries(same, same)
+
+    def attention_rows(self, rows: Tensor) -> Tensor:
+        """A[rows, :] as probabilities, (r, Nk) in the vectors' dtype: r · Nk numbers are stored."""
+        logits = self.scale * (self.query[rows].to(self.dtype) @ self.key.to(self.dtype).T)
+        if self.log_sizes is not None:
+            logits += self.log_sizes.to(self.dtype)
+        return (logits - self.row_lse[rows, None].to(self.dtype)).exp()
+
+    def dense(self, limit: int = 16_384) -> Tensor:
+        """The whole matrix, (Nq, Nk) float64. Raises ValueError above `limit` rows or columns."""
+        if max(self.rows, self.columns) > limit:
+            size = self.rows * self.columns * 8 / 2**30
+            raise ValueError(f"a {self.rows} x {self.columns} matrix takes {size:.0f} GiB; limit = {limit}")
+        logits = (self.query.double() @ self.key.double().T) * self.scale
+        if self.log_sizes is not None:
+            logits = logits + self.log_sizes.double()
+        return torch.softmax(logits, -1)

@@ -1,0 +1,163 @@
+"""The operator against the matrix it stands for: products, exact scalars, size bias, merged and lifted."""
+
+import math
+
+import pytest
+import torch
+
+from lib.merging import FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
+from lib.spectra import (
+    FAMILIES,
+    AttentionOperator,
+    LiftedAttention,
+    Measures,
+    exact_scalars,
+    frame_pooled,
+    make_head,
+    pooled_measures,
+)
+
+KINDS = (*FAMILIES, "low rank")
+
+
+def operator(kind="peaked", tokens=256, dtype=torch.float64, bias=False):
+    head = make_head(kind, tokens, seed=3, frame_tokens=32)
+    sizes = torch.arange(1, tokens + 1, dtype=dtype).log() if bias else None
+    return AttentionOperator(head.query.to(dtype), head.key.to(dtype), head.scale, sizes)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_equal_the_matrix(kind, bias):
+    op = operator(kind, bias=bias)
+    a, x = op.dense(), torch.randn(256, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(op.matvec(x), a @ x, atol=1e-11)
+    assert torch.allclose(op.rmatvec(x), a.T @ x, atol=1e-11)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 3e-6), (torch.bfloat16, 1e-2)])
+def test_half_precision_keeps_the_adjoint(dtype, tolerance):
+    """The log-sum-exp column needs 24 bits: one bf16 column alone would be wrong by several per cent."""
+    op = operator("random", dtype=dtype)
+    x = torch.randn(256, 64, generator=torch.Generator().manual_seed(0))
+    a = op.dense().float()
+    for ours, exact in ((op.matvec(x), a @ x), (op.rmatvec(x), a.T @ x)):
+        assert float((ours - exact).norm() / exact.norm()) < tolerance
+    assert torch.allclose(op.column_mass.double(), op.dense().sum(0), rtol=2 * tolerance)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_scalars_equal_the_matrix(kind, bias):
+    op = operator(kind, bias=bias)
+    a, mine = op.dense(), exact_scalars(op, seed=1)
+    sigma, mass = torch.linalg.svdvals(a), a.sum(0) / 256
+    assert mine.frobenius == pytest.approx(float(a.norm()), rel=1e-10)
+    assert mine.largest == pytest.approx(float(sigma[0]), rel=1e-6)
+    assert mine.largest <= float(sigma[0]) * (1 + 1e-12)
+    assert mine.largest_error <= 5e-4
+    assert mine.stable_rank == pytest.approx(Measures.of(sigma).stable_rank, rel=1e-6)
+    assert mine.trace == pytest.approx(float(a.trace()), rel=1e-10)
+    row_entropy = float(torch.special.entr(a).sum(1).mean())
+    assert mine.row_entropy == pytest.approx(row_entropy, rel=1e-9)
+    assert mine.normalised_row_entropy == pytest.approx(row_entropy / math.log(256), rel=1e-9)
+    assert mine.row_participation == pytest.approx(float((1 / (a**2).sum(1)).mean()), rel=1e-9)
+    assert mine.column_entropy == pytest.approx(
+        float(torch.special.entr(mass).sum()) / math.log(256), rel=1e-9
+    )
+    assert mine.column_participation == pytest.approx(float(1 / (mass**2).sum()), rel=1e-9)
+    assert (mine.sink, mine.sink_index) == (pytest.approx(float(mass.max())), int(mass.argmax()))
+
+
+def test_pooled_is_the_mean_over_rows_and_the_sum_over_columns():
+    op = operator("peaked", tokens=32 * 70)  # more frames than one pass carries columns
+    pooled = frame_pooled(op, 70)
+    blocks = op.dense().view(70, 32, 70, 32)
+    assert torch.allclose(pooled, blocks.sum(3).mean(1), atol=1e-12)
+    assert torch.allclose(pooled.sum(1), torch.ones(70, dtype=torch.float64))
+    exact = torch.linalg.svdvals(pooled)
+    assert pooled_measures(pooled).stable_rank == pytest.approx(float((exact**2).sum() / exact[0] ** 2))
+
+
+def test_nothing_of_matrix_size_is_stored(monkeypatch):
+    """Every tensor that the fused call sees or returns is O(N · width)."""
+    seen = []
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+    def spy(*tensors, **options):
+        results = fused(*tensors, **options)
+        seen.extend(x.numel() for x in (*tensors, *results))
+        return results
+
+    monkeypatch.setattr("torch.ops.aten._scaled_dot_product_flash_attention_for_cpu", spy, raising=False)
+    op = operator("random", tokens=4096, dtype=torch.float32)
+    exact_scalars(op, seed=0)
+    assert seen and max(seen) <= 4096 * 80
+
+
+LAYOUT = TokenLayout(frames=5, patches_high=6, patches_wide=7, special=5)
+RULES = {
+    "released": FastVGGTRule(m=0.6),
+    "released, size bias": FastVGGTRule(m=0.6, size_bias=True),
+    "uniform": UniformRule(m=0.7),
+    "uniform, size bias": UniformRule(m=0.7, size_bias=True),
+    "grid": KeyValueGridRule(stride=2),
+    "grid, size bias": KeyValueGridRule(m=0.5, size_bias=True),
+}
+
+
+@pytest.fixture(params=list(RULES))
+def merged(request):
+    """(rule name, lifted operator, its dense matrix built from the plan's own merge and unmerge)."""
+    rng = torch.Generator().manual_seed(5)
+    n = LAYOUT.tokens
+    x, q, k = (torch.randn(1, n, d, generator=rng, dtype=torch.float64) for d in (24, 16, 16))
+    plan = RULES[request.param].plan(x, LAYOUT)
+    mq, mk = plan.merge_queries(q[None])[0, 0], plan.merge_keys(k[None])[0, 0]
+    bias = plan.log_sizes[0] if plan.log_sizes is not None else None
+    op = AttentionOperator(mq, mk, 0.5, bias)
+    averages = plan.merge_keys(torch.eye(n, dtype=torch.float64)[None, None])  # (1, 1, Nk, N)
+    dense = plan.unmerge(op.dense() @ averages[0, 0][None])[0]
+    return request.param, LiftedAttention(op, plan), dense
+
+
+def test_lifted_products_equal_the_plan(merged):
+    _, lifted, dense = merged
+    x = torch.randn(LAYOUT.tokens, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(lifted.dense(), dense, atol=1e-12)
+    assert torch.allclose(lifted.matvec(x), dense @ x, atol=1e-11)
+    assert torch.allclose(lifted.rmatvec(x), dense.T @ x, atol=1e-11)
+    assert torch.allclose(dense.sum(1), torch.ones(LAYOUT.tokens, dtype=torch.float64))
+
+
+def test_lifted_scalars_equal_the_matrix(merged):
+    name, lifted, dense = merged
+    mine = exact_scalars(lifted, seed=1)
+    assert mine.frobenius == pytest.approx(float(dense.norm()), rel=1e-9)
+    assert mine.trace == pytest.approx(float(dense.trace()), rel=1e-9)
+    assert mine.largest == pytest.approx(float(torch.linalg.svdvals(dense)[0]), rel=1e-6)
+    assert torch.allclose(lifted.column_mass, dense.sum(0), atol=1e-10)
+    assert torch.allclose(lifted.attention_rows(torch.tensor([0, 17])), dense[[0, 17]], atol=1e-12)
+    entropy = float(torch.special.entr(dense).sum(1).mean())
+    if name.startswith("released"):  # a token in two rows counts as two: larger, by less than ln 2
+        assert entropy < mine.row_entropy < entropy + math.log(2)
+    else:
+        assert mine.row_entropy == pytest.approx(entropy, rel=1e-9)
+    pooled = frame_pooled(lifted, 5)
+    assert torch.allclose(pooled, dense.view(5, 47, 5, 47).sum(3).mean(1), atol=1e-12)
+
+
+def test_errors_name_the_value():
+    q = torch.randn(8, 4)
+    with pytest.raises(ValueError, match=r"\(8, 4\).*\(8, 3\)"):
+        AttentionOperator(q, torch.randn(8, 3), 1.0)
+    with pytest.raises(ValueError, match="scale = 0"):
+        AttentionOperator(q, q, 0.0)
+    with pytest.raises(ValueError, match="log_sizes"):
+        AttentionOperator(q, q, 1.0, torch.zeros(7))
+    with pytest.raises(ValueError, match="float64"):
+        AttentionOperator(q, q.double(), 1.0)
+    with pytest.raises(ValueError, match="frames = 3"):
+        frame_pooled(AttentionOperator(q, q, 1.0), 3)
+    with pytest.raises(ValueError, match="limit = 4"):
+        AttentionOperator(q, q, 1.0).dense(limit=4)
