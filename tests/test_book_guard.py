@@ -98,7 +98,7 @@ def test_a_run_without_a_record_stops_the_build(book: SmallBook) -> None:
     build = book.build()
     book.edit("book/runs/one.ipynb", "print(", "records.save(")
     assert build.status != 0
-    assert "wrote no record" in build.output
+    assert "ended without its record" in build.output
     assert_no_finished_book(book)
 
 
@@ -156,6 +156,20 @@ def test_failures_leave_nothing_behind(book: SmallBook) -> None:
     assert (build.status, build.executed, build.swept) == (0, 0, 0), build.output[-3000:]
     assert total(book) == 10.0
     assert not (book.root / "_build" / "failed-html").exists()
+
+
+def test_code_edited_during_a_build_fails_it(book: SmallBook) -> None:
+    """Otherwise results of the new code would be cached under the key of the old."""
+    chapter = (book.root / "book/chapter.md").read_text()
+    book.edit(
+        "book/chapter.md", "total = sum(", "open('../lib/unrelated.py', 'a').write('# x')\ntotal = sum("
+    )
+    build = book.build()
+    book.write("book/chapter.md", chapter)
+    book.edit("lib/unrelated.py", "# x", "")
+    assert build.status != 0
+    assert "edited while the book was being built, build it again: lib/unrelated.py" in build.output
+    assert_no_finished_book(book)
 
 
 def test_papermill_itself_refuses_an_unknown_parameter(book: SmallBook, tmp_path: Path) -> None:

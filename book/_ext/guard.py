@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,20 @@ PACKAGES = (
 STATES_KEPT = 6
 
 
-def fingerprint(root: Path, runs: Iterable[str], versions: dict[str, str]) -> str:
-    """16 hexadecimal digits of everything that a page's outputs depend on beside its own text."""
-    digest = hashlib.sha256(repr((sorted(runs), sorted(versions.items()))).encode())
-    for folder in HASHED:
-        for file in sorted((root / folder).rglob("*")):
-            if file.is_file() and file.suffix not in SKIPPED:
-                digest.update(file.relative_to(root).as_posix().encode() + b"\0")
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+def file_hashes(root: Path) -> dict[str, str]:
+    """Hash of every file, beside the pages' own text, that can change what a page shows."""
+    files = [p for folder in HASHED for p in (root / folder).rglob("*") if p.is_file()]
+    return {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files
+        if p.suffix not in SKIPPED
+    }
+
+
+def fingerprint(files: Mapping[str, str], runs: Iterable[str], versions: Mapping[str, str]) -> str:
+    """16 hexadecimal digits of those hashes, the keys of the runs, and package versions."""
+    parts = (sorted(files.items()), sorted(runs), sorted(versions.items()))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def use_the_books_lib(root: Path) -> None:
@@ -67,19 +72,20 @@ def on_config(app: Sphinx, config: Config) -> None:
 
 
 def plan(app: Sphinx, root: Path) -> None:
-    """Set ``app.book_runs``, ``app.book_fingerprint`` and the environment variable ``BOOK_STATE``."""
+    """Set ``app.book_{files,runs,fingerprint}`` and the environment variable ``BOOK_STATE``."""
     use_the_books_lib(root)
     from lib import sweep
     from lib.records.fingerprints import versions
 
     runs = sweep.declared(root / "book" / "runs")
-    key = fingerprint(root, [job.origin.key for job in runs], versions(PACKAGES))
+    files = file_hashes(root)
+    key = fingerprint(files, [job.origin.key for job in runs], versions(PACKAGES))
     state = root / "_build" / "state" / key
     state.mkdir(parents=True, exist_ok=True)
     os.utime(state)
     forget_old(state.parent)
     os.environ["BOOK_STATE"] = str(state)
-    app.book_runs, app.book_fingerprint = runs, key  # type: ignore[attr-defined]
+    app.book_files, app.book_runs, app.book_fingerprint = files, runs, key  # type: ignore[attr-defined]
 
 
 def forget_old(states: Path) -> None:
@@ -114,7 +120,14 @@ def on_outdated(
 
 
 def on_finished(app: Sphinx, error: Exception | None) -> None:
-    """Move the pages of a failed build out of the way."""
+    """Move the pages of a failed build out of the way; fail one whose code was edited meanwhile."""
+    before: dict[str, str] = app.book_files  # type: ignore[attr-defined]
+    now = file_hashes(Path(app.srcdir).resolve())
+    edited = sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n))
+    if edited:  # what this build executed is filed under a key that it may not belong to
+        shutil.rmtree(os.environ["BOOK_STATE"], ignore_errors=True)
+    if edited and error is None:
+        raise ExtensionError(f"edited while the book was being built, build it again: {', '.join(edited)}")
     if error is not None or (app._warncount and app.keep_going):
         fail(app)
 
