@@ -21,10 +21,10 @@ CLAIMS = (
     Claim(
         "fig-1",
         "Fig. 1",
-        "Features are refined through global attention with token merging and local self-attention with token "
-        "unmerging.",
-        "Tokens are merged and unmerged inside the same global block, around the softmax; local (frame) attention "
-        "sees every token and takes no part in it.",
+        "Features are refined through global attention with token merging and local self-attention with "
+        "token unmerging.",
+        "Tokens are merged and unmerged inside the same global block, around the softmax; local (frame) "
+        "attention sees every token and takes no part in it.",
         Verdict.CONTRADICTED,
         "by the model itself: unmerging happens in the operation that merged",
         refutes=("frame-attention-unmerged", "merged-only-inside"),
