@@ -1,0 +1,1 @@
+"""Training of the mini VGGT on rendered rooms: configuration, data, losses, loop, evaluation."""

@@ -1,0 +1,234 @@
+"""The training loop: one object that holds everything a run must remember, and advances it step by step."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lib.training.checkpoints import load_latest, save_checkpoint
+from lib.training.config import TrainConfig
+from lib.training.data import Batch, RoomPool, sample_batch
+from lib.training.losses import Target, camera_loss, confident_loss, make_target, matching_loss
+from lib.training.optimisation import Average, Optimisers, decay_length, rate_share
+from lib.training.validation import validate, validation_walks
+from lib.vggt.model import VGGT
+
+SAVE_SECONDS = 45.0
+CURVE_STEPS = 25  # training losses are averaged over so many steps before they enter the curves
+
+
+@dataclass
+class Progress:
+    """What has been done so far; all of it is saved."""
+
+    step: int = 0
+    sequences: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+    decay_start: int | None = None
+    decay_steps: int = 0
+    losses: list[dict[str, float]] = field(default_factory=list)
+    validations: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """A run of `config`, in `folder` (checkpoints and rendered rooms), on `device`.
+
+    Everything random is a function of (seed, step), so a resumed run repeats an unbroken one exactly; the
+    checkpoint holds weights, their average, optimiser states, schedule and progress.
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path, device: torch.device | str = "cpu"):
+        self.config, self.folder, self.device = config, folder, torch.device(device)
+        self.model = VGGT.from_seed(config.model, config.seed).to(self.device)
+        _start_poses_upright(self.model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed + 1)
+            self.matcher = nn.Linear(config.model.width, config.match_width).to(self.device)
+        self.both = nn.ModuleDict({"model": self.model, "matcher": self.matcher})
+        self.optimisers = Optimisers(self.both, config)
+        self.average = Average(self.model, config.ema)
+        self.progress = Progress()
+        on_disk = folder / "rooms" if self.device.type == "cpu" else None
+        self.pool = RoomPool(config, self.device, on_disk)
+        self._parts: list[dict[str, float]] = []
+
+    def train_step(self) -> dict[str, float]:
+        """One update; returns the losses of its batch."""
+        config, progress = self.config, self.progress
+        batch = sample_batch(config, self.pool.at(progress.step), progress.step)
+        losses = self._losses(batch)
+        losses["total"].backward()
+        nn.utils.clip_grad_norm_(self.both.parameters(), config.clip)
+        share = rate_share(progress.step, config.warmup_steps, progress.decay_start, progress.decay_steps)
+        self.optimisers.step(share)
+        self.average.update(self.model, progress.step)
+        progress.sequences += batch.images.shape[0]
+        progress.frames += batch.images.shape[0] * batch.images.shape[1]
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        self._note(values)
+        progress.step += 1
+        return values
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        config, model = self.config, self.model
+        target = make_target(batch)
+        size = (batch.images.shape[-2], batch.images.shape[-1])
+        last = config.model.depth - 1
+        layers = {last, config.match_layer} | {
+            layer for head in (config.model.depth_head, config.model.point_head) if head for layer in head.layers
+        }
+        with self._precision():
+            features, _ = model.aggregator(batch.images, keep=layers)
+        assert model.camera_head is not None
+        losses = {"camera": camera_loss(model.camera_head(features[last][:, :, 0]), target.pose)}
+        some = _frame_subset(batch.images.shape[1], config.dense_frames, config.seed, self.progress.step)
+        losses |= self._dense_losses({layer: f[:, some] for layer, f in features.items()}, target, some, size)
+        patches = features[config.match_layer][:, :, config.model.special_tokens :, config.model.width :]
+        descriptors = nn.functional.normalize(self.matcher(patches.float()), dim=-1)
+        losses["match"] = matching_loss(descriptors, target, config.model.patch_size)
+        weights = (config.camera_weight, config.depth_weight, config.point_weight, config.match_weight)
+        names = ("camera", "depth", "point", "match")
+        losses["total"] = sum(  # type: ignore[assignment]
+            weight * losses[name] for name, weight in zip(names, weights, strict=True)
+        )
+        return losses
+
+    def _dense_losses(
+        self, features: dict[int, Tensor], target: Target, some: list[int], size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        model, valid = self.model, target.valid[:, some]
+        assert model.depth_head is not None and model.point_head is not None
+        depth, depth_sure = model.depth_head(features, size, None)
+        points, points_sure = model.point_head(features, size, None)
+        return {
+            "depth": confident_loss(depth, depth_sure, target.depth[:, some, ..., None], valid),
+            "point": confident_loss(points, points_sure, target.points[:, some], valid),
+        }
+
+    def _precision(self) -> Any:
+        """bf16 inside the aggregator on CUDA; the heads and losses stay in fp32, as in VGGT."""
+        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+    def _note(self, values: dict[str, float]) -> None:
+        self._parts.append(values)
+        if len(self._parts) == CURVE_STEPS:
+            mean = {name: sum(part[name] for part in self._parts) / CURVE_STEPS for name in values}
+            self.progress.losses.append({"step": self.progress.step + 1, **mean})
+            self._parts.clear()
+
+    def validate(self) -> dict[str, float]:
+        """Errors of the averaged weights on the validation rooms; also kept in the curves."""
+        averaged = self.averaged_model()
+        walks = validation_walks(self.config, self.device)
+        errors = validate(averaged, walks)
+        self.progress.validations.append({"step": self.progress.step, **errors})
+        return errors
+
+    def averaged_model(self) -> VGGT:
+        """A new model, in evaluation mode, with the averaged weights."""
+        averaged = VGGT(self.config.model).to(self.device)
+        averaged.load_state_dict(self.average.weights)
+        return averaged.eval()
+
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        state = {
+            "config": self.config.to_dict(),
+            "both": self.both.state_dict(),
+            "average": self.average.weights,
+            "optimisers": self.optimisers.state(),
+            "progress": vars(self.progress),
+            "parts": self._parts,
+        }
+        return save_checkpoint(self.folder, self.progress.step, state)
+
+    def resume(self) -> bool:
+        """Go on from the newest sound checkpoint of the folder; False if there is none.
+
+        Raises:
+            ValueError: the checkpoint belongs to a model of other sizes.
+            CorruptCheckpointError: no checkpoint of the folder is sound.
+        """
+        state = load_latest(self.folder, self.device)
+        if state is None:
+            return False
+        if TrainConfig.from_dict(state["config"]).model != self.config.model:
+            raise ValueError(f"the checkpoint in {self.folder} is of another model; choose another folder")
+        self.both.load_state_dict(state["both"])
+        self.average.load(state["average"])
+        self.optimisers.load(state["optimisers"])
+        self.progress = Progress(**state["progress"])
+        self._parts = state["parts"]
+        return True
+
+    def run(self, budget_minutes: float | None = None, show: bool = True) -> None:
+        """Train until `config.steps`, or until `budget_minutes` from now are spent, whichever comes first.
+
+        The learning rate falls to zero over the last `decay_share` of the steps or of the time.
+        """
+        start, seconds_before, step_before = time.monotonic(), self.progress.seconds, self.progress.step
+        budget = None if budget_minutes is None else 60 * budget_minutes
+        saved = start
+        bar = tqdm(total=self.config.steps, initial=step_before, disable=not show, mininterval=10)
+        while not self._finished():
+            elapsed = time.monotonic() - start
+            self._plan_decay(elapsed, budget, step_before)
+            values = self.train_step()
+            self.progress.seconds = seconds_before + time.monotonic() - start
+            if self.progress.step % self.config.validate_every == 0 or self._finished():
+                errors = self.validate()
+                tqdm.write(f"step {self.progress.step} {self.progress.seconds:.0f} s {_say(values | errors)}")
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self.save()
+                saved = time.monotonic()
+            bar.update()
+            bar.set_postfix_str(_say({name: values[name] for name in ("total", "camera", "point")}), refresh=False)
+        bar.close()
+        self.save()
+
+    def _finished(self) -> bool:
+        progress = self.progress
+        if progress.decay_start is not None:
+            return progress.step >= progress.decay_start + progress.decay_steps
+        return self.config.steps is not None and progress.step >= self.config.steps
+
+    def _plan_decay(self, elapsed: float, budget: float | None, step_before: int) -> None:
+        """Fix when the learning rate starts to fall, as soon as it is known; then it is part of the state."""
+        progress, config = self.progress, self.config
+        if progress.decay_start is not None:
+            return
+        if config.steps is not None:
+            progress.decay_steps = max(1, round(config.decay_share * config.steps))
+            progress.decay_start = config.steps - progress.decay_steps
+        elif budget is not None and elapsed > (1 - config.decay_share) * budget and progress.step > step_before:
+            progress.decay_start = progress.step
+            progress.decay_steps = decay_length(progress.step - step_before, elapsed, budget - elapsed)
+
+
+def _frame_subset(frames: int, wanted: int, seed: int, step: int) -> list[int]:
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + step) * 2)
+    return sorted(torch.randperm(frames, generator=generator)[:wanted].tolist())
+
+
+@torch.no_grad()
+def _start_poses_upright(model: VGGT) -> None:
+    """Let the camera head begin at the identity with a field of view of about a radian.
+
+    A negative field of view would be rectified to zero and get no gradient.
+    """
+    assert model.camera_head is not None
+    last = model.camera_head.pose_branch.fc2
+    last.weight.mul_(0.1)
+    last.bias.copy_(torch.tensor([0.0, 0, 0, 0, 0, 0, 1, 1.1, 1.1]) / model.camera_head.iterations)
+
+
+def _say(values: dict[str, float]) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in values.items())

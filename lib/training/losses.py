@@ -1,0 +1,135 @@
+"""The training losses of VGGT: camera, depth and points with confidence, and matching in place of tracking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lib.training.data import Batch
+from lib.vggt.cameras import encode_pose
+
+HUBER = 0.05  # where the camera loss turns from quadratic to linear
+ITERATION_DECAY = 0.6  # weight of an earlier camera iteration relative to the next
+CONFIDENCE_WEIGHT = 0.2  # of -log(confidence)
+TEMPERATURE = 0.1  # of the matching softmax
+DEPTH_TOLERANCE = 0.05  # relative depth difference beyond which a projected point counts as hidden
+
+
+@dataclass(frozen=True)
+class Target:
+    """Ground truth in frame 0's coordinates at unit mean distance.
+
+    Attributes:
+        pose: (B, S, 9) encodings. depth: (B, S, H, W). points: (B, S, H, W, 3). valid: (B, S, H, W) bool.
+        relative: (B, S, 3, 4) camera-from-frame-0, scaled. intrinsics: (B, S, 3, 3).
+        scale: (B,) metres of one unit.
+    """
+
+    pose: Tensor
+    depth: Tensor
+    points: Tensor
+    valid: Tensor
+    relative: Tensor
+    intrinsics: Tensor
+    scale: Tensor
+
+
+def make_target(batch: Batch) -> Target:
+    """Express a batch in frame 0's coordinates and divide by the mean distance of its points from frame 0."""
+    relative = relative_to_first(batch.extrinsics)
+    points = unproject(batch.depth, relative, batch.intrinsics)
+    valid = batch.depth > 0
+    count = valid.sum((1, 2, 3)).clamp(min=1)
+    scale = (points.norm(dim=-1) * valid).sum((1, 2, 3)) / count  # (B,)
+    shift = relative[..., 3:] / scale[:, None, None, None]
+    relative = torch.cat([relative[..., :3], shift], -1)
+    size = (batch.depth.shape[-2], batch.depth.shape[-1])
+    return Target(
+        pose=encode_pose(relative, batch.intrinsics, size),
+        depth=batch.depth / scale[:, None, None, None],
+        points=points / scale[:, None, None, None, None],
+        valid=valid,
+        relative=relative,
+        intrinsics=batch.intrinsics,
+        scale=scale,
+    )
+
+
+def relative_to_first(extrinsics: Tensor) -> Tensor:
+    """(B, S, 3, 4) camera-from-world -> camera-from-frame-0: E_i E_0^-1."""
+    rotation, shift = extrinsics[..., :3], extrinsics[..., 3:]
+    first = rotation[:, :1].transpose(-1, -2)
+    turned = rotation @ first
+    return torch.cat([turned, shift - turned @ shift[:, :1]], -1)
+
+
+def unproject(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> Tensor:
+    """Points (..., H, W, 3) of z-depth (..., H, W), in the frame that extrinsics (..., 3, 4) start from."""
+    height, width = depth.shape[-2:]
+    v = torch.arange(height, device=depth.device, dtype=depth.dtype)[:, None]
+    u = torch.arange(width, device=depth.device, dtype=depth.dtype)
+    k = intrinsics[..., None, None]
+    x = (u - k[..., 0, 2, :, :]) / k[..., 0, 0, :, :] * depth
+    y = (v - k[..., 1, 2, :, :]) / k[..., 1, 1, :, :] * depth
+    camera = torch.stack([x, y, depth], -1) - extrinsics[..., None, None, :, 3]
+    return torch.einsum("...ji,...hwj->...hwi", extrinsics[..., :3], camera)
+
+
+def camera_loss(predictions: list[Tensor], target: Tensor) -> Tensor:
+    """Huber loss on pose encodings (B, S, 9) of every iteration, the later ones weighing more."""
+    total = target.new_zeros(())
+    weight = norm = 0.0
+    for age, prediction in enumerate(reversed(predictions)):
+        weight = ITERATION_DECAY**age
+        error = functional.huber_loss(prediction, target, reduction="none", delta=HUBER) / HUBER
+        parts = error[..., :3].mean() + error[..., 3:7].mean() + 0.5 * error[..., 7:].mean()
+        total, norm = total + weight * parts, norm + weight
+    return total / norm
+
+
+def confident_loss(prediction: Tensor, confidence: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Mean over valid pixels of c |prediction - target| - alpha log c; (..., H, W, k) and (..., H, W)."""
+    error = (prediction - target).square().sum(-1).add(1e-8).sqrt()
+    loss = confidence * error - CONFIDENCE_WEIGHT * confidence.log()
+    return (loss * valid).sum() / valid.sum().clamp(min=1)
+
+
+def matching_loss(descriptors: Tensor, target: Target, patch: int) -> Tensor:
+    """Cross-entropy of finding each patch centre of frames 1.. among the patches of frame 0.
+
+    Stands in for VGGT's tracking loss. descriptors: (B, S, h*w, width) of unit length. The truth is spread
+    bilinearly over the patches around the projected point; points hidden or outside in frame 0 do not count.
+    """
+    goal, seen = matching_targets(target, patch)  # (B, S-1, hw, hw), (B, S-1, hw)
+    logits = descriptors[:, 1:] @ descriptors[:, :1].transpose(-1, -2) / TEMPERATURE
+    loss = -(goal * logits.log_softmax(-1)).sum(-1)
+    return (loss * seen).sum() / seen.sum().clamp(min=1)
+
+
+def matching_targets(target: Target, patch: int) -> tuple[Tensor, Tensor]:
+    """Bilinear weights (B, S-1, hw, hw) over frame 0's patches and visibility (B, S-1, hw) as floats."""
+    height, width = target.depth.shape[-2:]
+    middle = slice(patch // 2, None, patch)
+    points = target.points[:, 1:, middle, middle].flatten(2, 3)  # (B, S-1, hw, 3), frame 0's coordinates
+    depth = points[..., 2].clamp(min=1e-3)
+    k = target.intrinsics[:, :1, None]
+    u = points[..., 0] / depth * k[..., 0, 0] + k[..., 0, 2]
+    v = points[..., 1] / depth * k[..., 1, 1] + k[..., 1, 2]
+    inside = (u > 0) & (u < width - 1) & (v > 0) & (v < height - 1) & (points[..., 2] > 1e-3)
+    row, column = v.round().clamp(0, height - 1).long(), u.round().clamp(0, width - 1).long()
+    first = target.depth[:, 0].flatten(1)  # (B, HW)
+    there = first.gather(1, (row * width + column).flatten(1)).view_as(depth)
+    seen = inside & ((there - depth).abs() < DEPTH_TOLERANCE * depth)
+    rows = _hat((v - patch // 2) / patch, height // patch)
+    columns = _hat((u - patch // 2) / patch, width // patch)
+    goal = (rows[..., :, None] * columns[..., None, :]).flatten(-2)
+    return goal, seen.float()
+
+
+def _hat(position: Tensor, count: int) -> Tensor:
+    """Linear interpolation weights (..., count) of `position` on the grid 0..count-1, clamped at the ends."""
+    grid = torch.arange(count, device=position.device, dtype=position.dtype)
+    return (1 - (position.clamp(0, count - 1)[..., None] - grid).abs()).clamp(min=0)

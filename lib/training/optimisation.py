@@ -1,0 +1,89 @@
+"""Optimisers, learning-rate schedule and the running average of the weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lib.training.config import TrainConfig
+
+
+class Optimisers:
+    """Muon for the matrices of the transformer blocks (if asked for) and AdamW for everything else."""
+
+    def __init__(self, model: nn.Module, config: TrainConfig):
+        matrices, vectors, others = [], [], []
+        for name, parameter in model.named_parameters():
+            if config.muon and parameter.ndim == 2 and ("_blocks." in name or ".trunk." in name):
+                matrices.append(parameter)
+            elif parameter.ndim == 1 or "token" in name:
+                vectors.append(parameter)
+            else:
+                others.append(parameter)
+        groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self._rates = [config.rate]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.95))]
+        if matrices:
+            self._rates.append(config.matrix_rate)
+            self.parts.append(
+                torch.optim.Muon(
+                    matrices,
+                    lr=config.matrix_rate,
+                    weight_decay=config.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+
+    def step(self, share: float) -> None:
+        """One update at `share` of the peak learning rates; clears the gradients."""
+        for part, rate in zip(self.parts, self._rates, strict=True):
+            for group in part.param_groups:
+                group["lr"] = rate * share
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict]:
+        """What `load` needs to go on exactly."""
+        return [part.state_dict() for part in self.parts]
+
+    def load(self, states: list[dict]) -> None:
+        """Inverse of `state`."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def rate_share(step: int, warmup: int, decay_start: int | None, decay_steps: int) -> float:
+    """Share of the peak rate at `step`: linear warm-up, constant, then (once it is known) linear to zero."""
+    share = min(1.0, (step + 1) / max(1, warmup))
+    if decay_start is not None and step >= decay_start:
+        share *= max(0.0, 1 - (step - decay_start + 1) / max(1, decay_steps))
+    return share
+
+
+class Average:
+    """Exponential moving average of a model's weights; young averages forget faster, so that the start fades."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self._decay = decay
+        self.weights: dict[str, Tensor] = {
+            name: value.detach().clone() for name, value in model.state_dict().items()
+        }
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the weights of `model` after update number `step` (from 0)."""
+        keep = min(self._decay, (1 + step) / (10 + step))
+        state = model.state_dict()
+        torch._foreach_lerp_(list(self.weights.values()), [state[name] for name in self.weights], 1 - keep)
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Take over saved weights."""
+        for name, value in weights.items():
+            self.weights[name].copy_(value)
+
+
+def decay_length(steps_done: int, seconds_done: float, seconds_left: float) -> int:
+    """How many steps fit into the time that is left at the pace so far; at least one."""
+    return max(1, math.floor(steps_done / max(seconds_done, 1e-9) * seconds_left))
