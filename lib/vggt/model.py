@@ -103,7 +103,7 @@ class VGGT(nn.Module):
         query_points: (Q, 2) or (B, Q, 2) pixels (x, y) in the first frame, to be tracked; None = no tracks.
         merging: rule for global blocks with index >= merging_start; None is plain VGGT, bit for bit.
         probe: sees every alternating block through `observe`; never changes the result.
-        frames_chunk: frames a dense head decodes at once (memory against nothing else); None = all.
+        frames_chunk: frames a dense head decodes at once, to save memory; None = all.
         heads: which of "camera", "depth", "points", "tracks" to compute; None = all there are.
         Raises ValueError on images, heads or chunks that do not fit.
         """
@@ -123,11 +123,8 @@ class VGGT(nn.Module):
         prediction = Prediction(report)
         with _outside_autocast(images.device):
             self._predict_geometry(prediction, features, size, wanted, frames_chunk)
-        if self.track_head is not None and query_points is not None and "tracks" in wanted:
-            # the tracker stays under the caller's autocast (spec 1.10)
-            tracks = self.track_head(features, size, query_points, frames_chunk=frames_chunk)
-            prediction.tracks_list, prediction.tracks = tracks.points, tracks.points[-1]
-            prediction.visibility, prediction.track_conf = tracks.visibility, tracks.confidence
+        if query_points is not None and "tracks" in wanted:
+            self._predict_tracks(prediction, features, size, query_points, frames_chunk)
         return prediction
 
     def _predict_geometry(
@@ -148,6 +145,20 @@ class VGGT(nn.Module):
         if self.point_head is not None and "points" in wanted:
             points, confidence = self.point_head(features, size, frames_chunk)
             prediction.world_points, prediction.world_points_conf = points, confidence
+
+    def _predict_tracks(
+        self,
+        prediction: Prediction,
+        features: dict[int, Tensor],
+        size: tuple[int, int],
+        query_points: Tensor,
+        frames_chunk: int | None,
+    ) -> None:
+        """Fill in the tracks; the tracker stays under the caller's autocast (spec 1.10)."""
+        if self.track_head is not None:
+            tracks = self.track_head(features, size, query_points, frames_chunk=frames_chunk)
+            prediction.tracks_list, prediction.tracks = tracks.points, tracks.points[-1]
+            prediction.visibility, prediction.track_conf = tracks.visibility, tracks.confidence
 
     def _layers(self, wanted: Collection[str]) -> set[int]:
         """Aggregator layers that the wanted heads read."""
@@ -223,7 +234,7 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _check_range(images: Tensor) -> None:
-    low, high = (float(value) for value in torch.aminmax(images))
+    low, high = torch.stack(torch.aminmax(images)).tolist()
     if not (abs(low) < float("inf") and abs(high) < float("inf")):  # aminmax passes NaN on
         raise ValueError("images contain NaN or infinite values")
     if low < -1e-3 or high > 1 + 1e-3:
