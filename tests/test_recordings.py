@@ -109,7 +109,7 @@ def assert_wall(sequence: Sequence, valid: float) -> None:
     expected = plane_depth(sequence.intrinsics[0].numpy(), wide, high)
     measured = sequence.depth[0].numpy()
     assert (measured > 0).mean() > valid
-    assert np.abs(measured - expected)[measured > 0].max() < 0.05 < np.ptp(expected) / 4
+    assert np.abs(measured - expected)[measured > 0].max() < 0.07 < np.ptp(expected) / 4
 
 
 def test_scannet_round_trip(tmp_path):
