@@ -124,7 +124,7 @@ def measure(
 
 
 def whole_scores(layout: TokenLayout, x: Tensor) -> tuple[float, float, float, float]:
-    """(seconds, MiB) of FastVGGT's match with the scores held whole, then streamed."""
+    """Seconds and MiB of one match with the scores held whole, then the same streamed."""
     rule = FastVGGTRule(0.5, similarity="fp32")
     chosen = torch.zeros(layout.tokens, dtype=torch.bool)
     chosen[rule.destinations(layout)] = True

@@ -70,6 +70,10 @@ def check_run(stored, tolerances, case: str, run: str, rule: FastVGGTRule, layou
     assert_close_golden(key, plan.unmerge(merged["v"]), stored[key], tolerances, "fastvggt_merge")
 
 
+def test_defaults_are_the_released_constants(golden_config):
+    assert FastVGGTRule(0.3) == rule_of(golden_config["fastvggt_merge"], {}, 0.3, similarity="bf16")
+
+
 def test_cells_can_be_passed_in(stored, golden_config):
     section = golden_config["fastvggt_merge"]
     for case in (case for case in section["cases"] if case["cells_key"]):
