@@ -3,9 +3,10 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 JOBS ?= 2
+VENV ?= .venv
 
-BIN := .venv/bin
-STAMP := .venv/installed
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
 
 .PHONY: book test lint pages screenshots clean
 
@@ -34,7 +35,7 @@ clean:
 # Some Linux distributions ship venv without ensurepip; pip can then install itself into a bare environment.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"Python {v[0]}.{v[1]} found, 3.11 or newer is needed: make PYTHON=python3.12 ...")'
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { \
-	  $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable '.[book,test]'
 	touch $@

@@ -103,11 +103,13 @@ def code_hashes(experiment: str, root: Path) -> dict[str, str]:
     Raises:
         FileNotFoundError: there is no such notebook or module.
     """
+    folders = experiment.split(".")
     if experiment.endswith(".ipynb"):
         path, package = root / experiment, ""
+    elif (root.joinpath(*folders) / "__init__.py").is_file():
+        path, package = root.joinpath(*folders) / "__init__.py", experiment
     else:
-        hits = module_files(experiment, root)
-        package, path = hits[-1] if hits else ("", root / (experiment.replace(".", "/") + ".py"))
+        path, package = root.joinpath(*folders).with_suffix(".py"), ".".join(folders[:-1])
     if not path.is_file():
         raise FileNotFoundError(f"no experiment {experiment!r}; give a notebook's path or a module of lib")
     source = notebook_source(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")

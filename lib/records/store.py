@@ -192,10 +192,15 @@ def load_measured(experiment: str, /, **params: Any) -> Measured:
     Raises:
         StaleResultError: there is none.
     """
-    now = provenance(experiment, params)
-    found = _same_run(MEASUREMENTS, now)
+    return measured_in(MEASUREMENTS, ROOT, experiment, params)
+
+
+def measured_in(folder: Path, root: Path, experiment: str, params: Mapping[str, Any]) -> Measured:
+    """`load_measured` from any folder of records of any project root."""
+    now = provenance(experiment, params, root)
+    found = _same_run(folder, now)
     if not found:
-        raise StaleResultError(f"data/measurements holds no run of {experiment} with {dict(params)}")
+        raise StaleResultError(f"{folder.name} holds no run of {experiment} with {dict(params)}")
     record = found[-1]
     absent = {f"inputs {name}" for name in record.provenance.inputs.keys() - now.inputs.keys()}
     changed = record.provenance.changes(now, versions=False)

@@ -1,0 +1,297 @@
+"""Records: what a result depends on, writing it in one piece, and never giving out a stale one."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_book import notebook
+
+from lib import records
+from lib.records import code, experiments, fingerprints, store
+from lib.records.record import Quantity, Record
+
+NOTEBOOK = "book/runs/one.ipynb"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project: one notebook, a library of which it imports a part, a data file and weights."""
+    files = {
+        NOTEBOOK: notebook("m = 0.5\nseed = 0\nmodel = 'mini'", "from lib.deep import work\nwork(m)"),
+        "lib/__init__.py": "",
+        "lib/records/__init__.py": "LAYOUT = 1\n",
+        "lib/deep/__init__.py": "from .work import work\nfrom lib import records\n",
+        "lib/deep/work.py": "from lib.base import one\n\n\ndef work(m):\n    return m * one()\n",
+        "lib/base.py": "def one():\n    return 1\n",
+        "lib/unrelated.py": "X = 1\n",
+        "data/points.txt": "1 2 3",
+        "data/weights/mini.safetensors": "weights",
+        "data/measurements/old.json": "{}",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def written(root: Path, value: float = 1.5, **params: object) -> tuple[Record, Path]:
+    """A finished record in the folder ``records`` of the project."""
+    run = records.begin(NOTEBOOK, params, root=root)
+    arrays = {"curve": np.arange(4, dtype=np.float32)}
+    record = run.finish({"ate": (value, "m"), "forward": (0.3, "s")}, kept=0.5, arrays=arrays)
+    return record, records.save(record, root / "records", root)
+
+
+def loaded(root: Path, **params: object) -> Record:
+    return store.load_from(root / "records", root, NOTEBOOK, params)
+
+
+# --- what a result depends on ---
+
+
+def test_code_is_followed_through_packages_and_relative_imports(root: Path) -> None:
+    files = set(code.code_hashes(NOTEBOOK, root))
+    assert files == {NOTEBOOK, "lib/__init__.py", "lib/deep/__init__.py", "lib/deep/work.py", "lib/base.py"}
+
+
+def test_a_module_is_an_experiment_too(root: Path) -> None:
+    assert set(code.code_hashes("lib.base", root)) == {"lib/base.py"}
+    with pytest.raises(FileNotFoundError, match=r"lib\.nowhere"):
+        code.code_hashes("lib.nowhere", root)
+
+
+EDITS = [
+    ("lib/base.py", "return 1", "return 2", True),
+    ("lib/base.py", "    return 1", "    '''Words.'''\n    return 1  # a comment\n\n", False),
+    ("lib/unrelated.py", "X = 1", "X = 2", False),
+    ("lib/records/__init__.py", "LAYOUT = 1", "LAYOUT = 2", False),
+    (NOTEBOOK, "work(m)", "2 * work(m)", True),
+    (NOTEBOOK, "seed = 0", "seed = 1", True),
+    ("data/points.txt", "1 2 3", "1 2 4", True),
+    ("data/weights/mini.safetensors", "weights", "others", True),
+    ("data/measurements/old.json", "{}", "[]", False),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "changes"), EDITS)
+def test_the_key_changes_with_what_can_change_a_number(
+    root: Path, name: str, old: str, new: str, changes: bool
+) -> None:
+    before = records.key(NOTEBOOK, {"m": 0.3}, root)
+    text = (root / name).read_text()
+    assert old in text
+    (root / name).write_text(text.replace(old, new))
+    assert (records.key(NOTEBOOK, {"m": 0.3}, root) != before) is changes
+
+
+def test_versions_are_part_of_the_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = records.key(NOTEBOOK, {}, root)
+    monkeypatch.setattr(fingerprints.metadata, "version", lambda package: "0.0.1")
+    assert records.key(NOTEBOOK, {}, root) != before
+
+
+def test_metadata_narrows_what_data_a_notebook_reads(root: Path) -> None:
+    raw = json.loads((root / NOTEBOOK).read_text())
+    raw["metadata"]["inputs"] = ["data/{model}*"]
+    (root / NOTEBOOK).write_text(json.dumps(raw))
+    (root / "data/mini-extra.txt").write_text("x")
+    inputs = records.provenance(NOTEBOOK, {}, root).inputs
+    assert set(inputs) == {"data/mini-extra.txt", "data/weights/mini.safetensors"}
+
+
+def test_a_folder_named_by_a_parameter_counts_with_names_and_contents(root: Path, tmp_path: Path) -> None:
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    (scene / "a.png").write_bytes(b"1")
+    keys = [records.key("lib.base", {"scene": "scene"}, root)]
+    (scene / "a.png").write_bytes(b"2")
+    keys.append(records.key("lib.base", {"scene": "scene"}, root))
+    (scene / "a.png").rename(scene / "b.png")
+    keys.append(records.key("lib.base", {"scene": "scene"}, root))
+    assert len(set(keys)) == 3
+
+
+@given(st.text(alphabet="abc#'\"\n =1", max_size=40))
+def test_a_trailing_comment_never_counts(comment: str) -> None:
+    source = "def f():\n    return '# kept'"
+    remark = "\n".join(f"# {line}" for line in comment.split("\n"))
+    assert code.significant(f"{source}\n{remark}\n") == code.significant(source)
+    assert "# kept" in code.significant(source)
+
+
+def test_magics_count_as_code() -> None:
+    assert code.significant("%precision 3\nx = 1") != code.significant("%precision 4\nx = 1")
+
+
+# --- parameters ---
+
+
+def test_defaults_complete_what_is_given_and_ints_become_floats(root: Path) -> None:
+    full = experiments.complete(NOTEBOOK, {"m": 0}, root)
+    assert full == {"m": 0.0, "seed": 0, "model": "mini"}
+    assert records.key(NOTEBOOK, {"m": 0.5}, root) == records.key(NOTEBOOK, {"seed": 0}, root)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sede": 1}, "takes no parameter 'sede'.*did you mean 'seed'"),
+        ({"m": "0.5"}, "m = '0.5' is a str, needed is a float"),
+        ({"seed": True}, "seed = True is a bool"),
+        ({"seed": 0.5}, "seed = 0.5 is a float"),
+    ],
+)
+def test_unknown_or_mistyped_parameters_are_refused(root: Path, given: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        records.key(NOTEBOOK, given, root)
+
+
+def test_a_notebook_sees_what_papermill_passed(root: Path) -> None:
+    namespace = {"m": 0.3, "seed": 1, "model": "mini", "In": [], "_x": 1, "Path": Path, "json": json}
+    assert records.parameters(NOTEBOOK, namespace, root) == {"m": 0.3, "seed": 1, "model": "mini"}
+    with pytest.raises(ValueError, match="takes no parameter 'M'"):
+        records.parameters(NOTEBOOK, namespace | {"M": 0.3}, root)
+
+
+@pytest.mark.parametrize("cell", ["m = 1 + x", "import os", "m, n = 1, 2"])
+def test_a_parameters_cell_holds_only_literals(root: Path, cell: str) -> None:
+    (root / NOTEBOOK).write_text(notebook(cell))
+    with pytest.raises(ValueError, match=r"literal"):
+        experiments.declared(NOTEBOOK, root)
+
+
+# --- writing and reading ---
+
+
+def test_what_was_written_is_read_back(root: Path) -> None:
+    record, path = written(root, m=0.3, seed=7)
+    back = loaded(root, m=0.3, seed=7)
+    assert path.name == f"one-{record.provenance.key}.json"
+    assert back["ate"] == 1.5
+    assert back.measurements["ate"] == Quantity(1.5, "m")
+    assert (back.kept, back.seed, back.provenance) == (0.5, 7, record.provenance)
+    np.testing.assert_array_equal(back["curve"], record["curve"])
+    with pytest.raises(KeyError, match="ate, forward, curve"):
+        back["rpe"]
+
+
+def test_the_file_names_everything_it_depends_on(root: Path) -> None:
+    raw = json.loads(written(root)[1].read_text())
+    assert raw["weights"].keys() == {"data/weights/mini.safetensors"}
+    assert raw["data"].keys() == {"data/points.txt"}
+    assert {"python", "numpy"} <= raw["versions"].keys()
+    assert raw["params"] == {"m": 0.5, "seed": 0, "model": "mini"}
+    assert raw["device"].startswith("cpu ")
+    assert raw["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("lib/base.py", "code lib/base.py"),
+        ("data/points.txt", "inputs data/points.txt"),
+        ("data/weights/mini.safetensors", "inputs data/weights/mini.safetensors"),
+    ],
+)
+def test_a_stale_record_is_an_error_that_says_what_changed(root: Path, name: str, what: str) -> None:
+    written(root)
+    before = (root / name).read_text()
+    (root / name).write_text(before + "\nchanged = 1\n")
+    with pytest.raises(records.StaleResultError, match=f"changed since the last run: {what}"):
+        loaded(root)
+    (root / name).write_text(before)
+    assert loaded(root)["ate"] == 1.5
+
+
+def test_a_run_that_never_was_is_an_error_that_says_how_to_run_it(root: Path) -> None:
+    written(root)
+    with pytest.raises(records.StaleResultError, match=r"it never ran.*lib\.sweep .*-p m 0\.7"):
+        loaded(root, m=0.7)
+
+
+def test_code_that_changed_during_the_run_is_not_recorded(root: Path) -> None:
+    run = records.begin(NOTEBOOK, {}, root=root)
+    (root / "lib/base.py").write_text("def one():\n    return 2\n")
+    with pytest.raises(records.StaleResultError, match=r"lib/base\.py"):
+        records.save(run.finish({"ate": (1.0, "m")}), root / "records", root)
+    assert not (root / "records").exists()
+
+
+def test_lost_or_exchanged_arrays_are_an_error(root: Path) -> None:
+    _, path = written(root)
+    np.savez(path.with_suffix(".npz"), curve=np.zeros(4, dtype=np.float32))
+    with pytest.raises(records.StaleResultError, match=r"npz"):
+        loaded(root)
+    path.with_suffix(".npz").unlink()
+    with pytest.raises(records.StaleResultError, match=r"npz"):
+        loaded(root)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("nan")]])
+def test_a_measurement_is_finite_and_has_a_unit(root: Path, value: object) -> None:
+    run = records.begin(NOTEBOOK, {}, root=root)
+    with pytest.raises(ValueError, match="not finite"):
+        run.finish({"ate": (value, "m")})
+    with pytest.raises(ValueError, match="no unit"):
+        run.finish({"ate": (1.0, "")})
+
+
+def test_an_interrupted_write_leaves_the_old_record_and_strays_are_cleared(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path = written(root, value=1.5)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            written(root, value=9.0)
+    assert loaded(root)["ate"] == 1.5
+    strays = list(path.parent.glob("*.tmp"))
+    assert strays
+    young = path.parent / "young.tmp"
+    young.write_text("of another run")
+    for stray in strays:
+        os.utime(stray, (0, time.time() - 2 * store.STRAY_AFTER))
+    written(root, value=2.0)
+    assert list(path.parent.glob("*.tmp")) == [young]
+
+
+def test_two_runs_are_compared_bit_by_bit_apart_from_times(root: Path) -> None:
+    first, second, other = (written(root, value=v)[0] for v in (1.5, 1.5, 1.5 + 2**-52))
+    assert first.seconds != second.seconds
+    assert first.comparable() == second.comparable()
+    assert first.comparable() != other.comparable()
+    assert "forward" not in first.comparable()["measurements"]
+
+
+# --- measurements from other machines ---
+
+
+def test_a_measurement_says_whether_the_code_is_still_the_same(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "data/measurements/old.json").unlink()
+    record, _ = written(root, m=0.3)
+    records.save(record, root / "data/measurements", root)
+
+    def measured() -> store.Measured:
+        return store.measured_in(root / "data/measurements", root, NOTEBOOK, {"m": 0.3})
+
+    monkeypatch.setattr(fingerprints.metadata, "version", lambda package: "another machine's")
+    assert (measured().changed, measured().banner) == ((), None)
+    assert measured().origin.startswith("cpu ")
+    (root / "data/weights/mini.safetensors").unlink()
+    assert measured().banner is None, "weights that are not here cannot have changed"
+    (root / "lib/base.py").write_text("def one():\n    return 2\n")
+    assert "Measured with other code" in (measured().banner or "")
+    assert measured().changed == ("code lib/base.py",)
+    with pytest.raises(records.StaleResultError, match="holds no run"):
+        store.measured_in(root / "data/measurements", root, NOTEBOOK, {"m": 0.9})
