@@ -255,7 +255,16 @@ def test_hub_download_and_offline(monkeypatch, saved):
     assert asked == [("someone/tiny", "model.safetensors"), ("nobody/nothing", "model.safetensors")]
 
 
-def test_save_leaves_no_temporary_file_behind(saved):
+def test_interrupted_save_keeps_the_old_file_and_leaves_nothing_behind(model, saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoint.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(model, saved, {"steps": 8})
+    assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 

@@ -113,7 +113,7 @@ def save(
     """Write weights, configuration and ``metadata`` (any JSON) to a .safetensors file, atomically.
 
     dtype: storage type such as torch.bfloat16, None for the model's own.
-    Raises ValueError for another suffix, NonFiniteError for weights that are NaN or infinite (also after the cast).
+    Raises ValueError for another suffix, NonFiniteError for weights that are NaN or infinite, cast included.
     """
     path = Path(path)
     if path.suffix not in SAFETENSORS:
