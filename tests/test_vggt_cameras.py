@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import assert_close_golden
 from safetensors.torch import load_file
@@ -63,6 +63,7 @@ class TestStored:
 
 
 class TestQuaternions:
+    @settings(deadline=None, max_examples=40)
     @given(seed=st.integers(0, 10_000), scale=st.floats(0.01, 50))
     def test_agree_with_scipy_at_any_scale_and_sign(self, seed, scale):
         q = np.random.default_rng(seed).normal(size=4)
@@ -70,6 +71,7 @@ class TestQuaternions:
             ours = quaternion_to_matrix(torch.tensor(sign * scale * q))
             np.testing.assert_allclose(ours.numpy(), Rotation.from_quat(q).as_matrix(), atol=1e-12)
 
+    @settings(deadline=None, max_examples=40)
     @given(seed=st.integers(0, 10_000), turn=st.floats(0.0, np.pi))
     def test_inverse_is_exact_up_to_half_turns(self, seed, turn):
         axis = np.random.default_rng(seed).normal(size=3)

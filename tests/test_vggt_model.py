@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_models import tiny_config, tiny_vggt
 
-from lib.merging import FastVGGTRule
+from lib.merging import FastVGGTRule, KeyValueGridRule
 from lib.vggt import VGGT, CameraHeadConfig, PatchEmbedConfig, Prediction, VGGTConfig
 
 DENSE = ("pose_enc", "depth", "depth_conf", "world_points", "world_points_conf")
@@ -127,11 +127,12 @@ class TestNeutralArguments:
         assert set(features) == {1}
         assert model._layers(("camera",)) == {2} and model._layers(("depth",)) == {0, 1, 2}
 
-    def test_autocast_leaves_the_heads_in_full_precision(self, model):
-        images = _images(2)
+    @pytest.mark.parametrize("rule", [None, KeyValueGridRule(stride=2, size_bias=True)])
+    def test_autocast_leaves_the_heads_in_full_precision(self, model, rule):
+        images = _images(3)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            prediction = model(images)
-        plain = model(images)
+            prediction = model(images, merging=rule)
+        plain = model(images, merging=rule)
         for name in DENSE:
             value = getattr(prediction, name)
             assert value.dtype == torch.float32 and value.isfinite().all()
