@@ -189,3 +189,14 @@ def test_impossible_budgets_are_refused():
         make_head("random", 1000, 0)
     with pytest.raises(ValueError, match="sharp"):
         make_head("sharp", 1024, 0)
+
+
+def test_half_precision_says_how_little_it_knows():
+    head = make_head("random", 1024, 0)
+    op = AttentionOperator(head.query.bfloat16(), head.key.bfloat16(), head.scale)
+    got, truth = spectrum_bracket(op, 0, steps=8, dense_below=0), dense_measures(op.dense())
+    assert got.lower <= truth.entropy <= got.upper <= math.log(1024)
+    assert (
+        got.rounding
+        > 100 * spectrum_bracket(head_operator("random", 1024, 0), 0, steps=4, dense_below=0).rounding
+    )

@@ -194,20 +194,18 @@ def _look(basis: KrylovBasis, energy: float) -> dict:
     radau = _quadrature(factor[: -basis.block], basis, energy)[1]
     ritz = Measures.of(ritz_values)
     captured = min(1.0, float((ritz_values**2).sum()) / energy)
-    unit = torch.finfo(basis.operator.dtype).eps / 2
-    size = min(basis.operator.rows, basis.operator.columns)
-    # Entries with relative errors of 16 u move Σσ by at most sqrt(k) 16 u ‖A‖_F, spread over values as
-    # small as u:
+    unit, size = basis.operator.entry_error, min(basis.operator.rows, basis.operator.columns)
+    # Entries with relative errors u move Σσ by at most sqrt(k) u ‖A‖_F, spread over values as small as u:
     # -p ln p turns that into ln(1/u) times as much entropy.
-    rounding = 16 * unit * math.sqrt(size * energy) / gauss.nuclear * math.log(1 / unit)
+    rounding = min(unit * math.sqrt(size * energy) / gauss.nuclear * math.log(1 / unit), math.log(size))
     error = max(gauss.error, radau.error)
     lower = max(radau.entropy - MARGIN * error, ritz.entropy) - rounding
     upper = gauss.entropy + MARGIN * error + rounding
     complete = gauss.entropy - ritz.entropy < max(rounding, 1e-4)
     return {
         "entropy": ritz.entropy if complete else (gauss.entropy + radau.entropy) / 2,
-        "lower": lower,
-        "upper": max(upper, lower),
+        "lower": max(lower, 0.0),
+        "upper": min(upper, math.log(size)),
         "method": "ritz" if complete else "quadrature",
         "ritz": ritz.entropy,
         "radau": radau.entropy,

@@ -80,7 +80,7 @@ def rademacher(rows: int, columns: int, seed: int, like: Tensor | None = None) -
 
 
 def largest_singular_value(
-    operator: LinearMap, seed: int, *, block: int = 16, tolerance: float = 1e-3, max_steps: int = 30
+    operator: LinearMap, seed: int, *, block: int = 64, tolerance: float = 1e-3, max_steps: int = 30
 ) -> tuple[float, float]:
     """σ₁ and a bound on its relative error, from a few passes.
 

@@ -6,11 +6,40 @@ set beside plain attention. A token may sit in two key rows (the released rule's
 the rows of M may overlap.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
-from lib.merging import Plan
 from lib.spectra.operator import AttentionOperator
+
+
+class KeyGroups(Protocol):
+    """Which tokens each key row averages: rows one after the other in `members` (B, M), from `offsets`
+    (B, Nk).
+    """
+
+    @property
+    def members(self) -> Tensor: ...
+    @property
+    def offsets(self) -> Tensor: ...
+    @property
+    def weights(self) -> Tensor | None: ...  # (B, M), share of each member in its row; None = equal
+
+
+class MergedTokens(Protocol):
+    """What lifting needs to know of a merging plan (lib.merging.Plan, which lies above this package)."""
+
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def query_length(self) -> int: ...
+    @property
+    def key_length(self) -> int: ...
+    @property
+    def keys(self) -> KeyGroups: ...
+    @property
+    def output_rows(self) -> Tensor | None: ...  # (B, N), query row that each token receives
 
 
 class LiftedAttention:
@@ -21,18 +50,18 @@ class LiftedAttention:
     plan. Raises ValueError if their sizes disagree or a token sits in more than two key rows.
     """
 
-    def __init__(self, merged: AttentionOperator, plan: Plan, item: int = 0) -> None:
+    def __init__(self, merged: AttentionOperator, plan: MergedTokens, item: int = 0) -> None:
         if (merged.rows, merged.columns) != (plan.query_length, plan.key_length):
             planned = f"{plan.query_length} x {plan.key_length}"
             raise ValueError(f"attention is {merged.rows} x {merged.columns}, the plan {planned}")
         self.merged, self.rows, self.columns = merged, plan.tokens, plan.tokens
-        self.dtype, self.device = merged.dtype, merged.device
+        self.dtype, self.device, self.entry_error = merged.dtype, merged.device, merged.entry_error
         self._read_groups(plan, item)
         self._read_overlaps()
         ones = torch.ones(self.rows, 1, dtype=self.dtype, device=self.device)
         self.column_mass = self.rmatvec(ones)[:, 0]
 
-    def _read_groups(self, plan: Plan, item: int) -> None:
+    def _read_groups(self, plan: MergedTokens, item: int) -> None:
         """Memberships (row, token, share) of M, and the query row of every token."""
         offsets, self._token = plan.keys.offsets[item], plan.keys.members[item]
         counts = torch.diff(offsets, append=offsets.new_tensor([len(self._token)]))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lib.spectra.operator import ENTRY_ERROR
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -76,6 +78,7 @@ class DenseOperator:
     def __init__(self, matrix: Tensor) -> None:
         self.matrix, self.dtype, self.device = matrix, matrix.dtype, matrix.device
         self.rows, self.columns = matrix.shape
+        self.entry_error = ENTRY_ERROR[matrix.dtype]
         self.passes = 0
 
     def matvec(self, vectors: Tensor) -> Tensor:

@@ -14,6 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Relative error of exp(logit): accumulated logits, and in half precision the rounded weights and outputs.
+ENTRY_ERROR = {
+    torch.float64: 2.0**-49,
+    torch.float32: 2.0**-20,
+    torch.bfloat16: 2.0**-8,
+    torch.float16: 2.0**-11,
+}
 _ALIGNMENT = 8  # GPU kernels want head widths that are multiples of eight
 
 
@@ -25,6 +32,7 @@ class LinearMap(Protocol):
     passes: int
     dtype: torch.dtype  # of the vectors it takes and returns
     device: torch.device
+    entry_error: float  # relative error of an entry of the matrix, as the products see it
 
     def matvec(self, vectors: Tensor) -> Tensor: ...  # (columns, b) -> (rows, b)
     def rmatvec(self, vectors: Tensor) -> Tensor: ...  # (rows, b) -> (columns, b)
@@ -106,7 +114,7 @@ class AttentionOperator:
         self.query, self.key, self.scale, self.log_sizes = query, key, float(scale), log_sizes
         self.rows, self.columns, self.passes = query.shape[0], key.shape[0], 0
         self.dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-        self.device = query.device
+        self.device, self.entry_error = query.device, ENTRY_ERROR[query.dtype]
         self._q, self._k = _with_bias(query, key, self.scale, log_sizes)
         self.mixed_keys, self.row_lse = self._fused(self._q, self._k, self.key.to(self.dtype), self.scale)
         minus_lse = _column(-self.row_lse / self.scale, query.dtype)
