@@ -1,0 +1,109 @@
+"""Initial tokens on the unit sphere: uniform, biased, equiangular, Poisson-kernel, mixed, hierarchical."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def unit(x: Tensor) -> Tensor:
+    """Rows of ``x`` (..., n) divided by their lengths."""
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def gaussian(rows: int, columns: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """(rows, columns) standard normal numbers, drawn on the CPU so that every device sees the same."""
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
+        dtype
+    )
+
+
+def uniform_cloud(tokens: int, width: int, seed: int) -> Tensor:
+    """(tokens, width) independent uniform unit vectors, float64."""
+    return unit(gaussian(tokens, width, seed))
+
+
+def biased_cloud(tokens: int, width: int, bias: float, seed: int) -> Tensor:
+    """(tokens, width) unit vectors around e₁: Gaussian with mean ``bias``·√width on e₁, then normalised.
+
+    The mean length is about bias/√(1 + bias²): 0.33 gives R ≈ 0.3.
+    """
+    x = gaussian(tokens, width, seed)
+    x[:, 0] += bias * math.sqrt(width)
+    return unit(x)
+
+
+def equiangular_cloud(tokens: int, cosine: float = 0.0) -> Tensor:
+    """(tokens, tokens) unit vectors whose pairwise cosines all equal ``cosine``, float64.
+
+    Raises:
+        ValueError: no such vectors exist (``cosine`` outside −1/(tokens−1) … 1).
+    """
+    if not -1 / max(tokens - 1, 1) <= cosine <= 1:
+        raise ValueError(f"cosine {cosine} must lie in {-1 / max(tokens - 1, 1):.4g} … 1 for {tokens} tokens")
+    centre = torch.ones(tokens, tokens, dtype=torch.float64) / tokens
+    deviation = torch.eye(tokens, dtype=torch.float64) - centre
+    common = math.sqrt((1 + (tokens - 1) * cosine) / tokens)  # R
+    e = torch.ones(tokens, dtype=torch.float64) / math.sqrt(tokens)
+    return (
+        unit(common * e + math.sqrt(1 - common**2) * unit(deviation)) if common < 1 else e.repeat(tokens, 1)
+    )
+
+
+def poisson_cloud(tokens: int, width: int, radius: float, seed: int) -> Tensor:
+    """(tokens, width) draws from the Poisson kernel ((1−r²)/|x−r e₁|²)^(n−1), r = ``radius`` in [0, 1).
+
+    A uniform cloud moved by the Möbius transformation that sends 0 to r e₁ (chapter 4).
+    """
+    if not 0 <= radius < 1:
+        raise ValueError(f"radius {radius} must lie in [0, 1)")
+    y = uniform_cloud(tokens, width, seed)
+    y[:, 0] += radius
+    x = (1 - radius**2) * y / y.square().sum(-1, keepdim=True)
+    x[:, 0] += radius
+    return unit(x)
+
+
+def mixture_cloud(
+    tokens: int, width: int, unique: float, jitter: float, seed: int, clusters: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Redundant and unique tokens: (tokens, width) unit vectors and (tokens,) bool, True where unique.
+
+    A share ``unique`` in [0, 1] is uniform; the others lie around ``clusters`` random centres at distance
+    about ``jitter`` (radius before normalisation).
+    """
+    if not 0 <= unique <= 1:
+        raise ValueError(f"unique {unique} must lie in [0, 1]")
+    alone = round(unique * tokens)
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(rows: int) -> Tensor:
+        return unit(torch.randn(rows, width, generator=generator, dtype=torch.float64))
+
+    centres = draw(clusters)
+    label = torch.randint(clusters, (tokens - alone,), generator=generator)
+    redundant = unit(centres[label] + jitter * draw(tokens - alone))
+    flag = torch.arange(tokens) >= tokens - alone
+    return torch.cat([redundant, draw(alone)]), flag
+
+
+def hierarchical_cloud(frames: int, per_frame: int, common: float, frame: float, token: float) -> Tensor:
+    """(frames·per_frame, 1+frames+frames·per_frame): common·e + frame·f_F + token·d_i, mutually orthogonal.
+
+    Frame directions have zero mean over frames and token directions zero mean within a frame; lengths are
+    as given (unit tokens if common² + frame² + token² = 1). Needs at least two frames and two tokens each.
+    """
+    if min(frames, per_frame) < 2:
+        raise ValueError(f"frames {frames} and per_frame {per_frame} must both be at least 2")
+    x = torch.zeros(frames * per_frame, 1 + frames + frames * per_frame, dtype=torch.float64)
+    x[:, 0] = common
+    x[:, 1 : 1 + frames] = frame * _simplex(frames).repeat_interleave(per_frame, 0)
+    x[:, 1 + frames :] = token * torch.block_diag(*[_simplex(per_frame)] * frames)
+    return x
+
+
+def _simplex(corners: int) -> Tensor:
+    """(corners, corners) unit vectors with zero mean and equal pairwise cosines."""
+    return unit(torch.eye(corners, dtype=torch.float64) - 1 / corners)
