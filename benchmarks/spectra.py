@@ -158,14 +158,14 @@ def bracket(params: dict, run: records.Run) -> records.Record:
     with Clock(params["device"]) as clock:
         op = operator(params["kind"], params["tokens"], params["seed"], params)
         got: Bracket = spectrum_bracket(op, params["seed"], budget, steps=budget.most_steps(op))
-    texts = {
+    others = {
         "method": (got.method, "name"),
         "peak": (peak_gib(params["device"]), "GiB"),
         "wall": (clock.wall, "s"),
     }
     numbers = {k: (v, "1") for k, v in asdict(got).items() if k not in ("method", "seconds")}
     print(got, flush=True)
-    return run.finish(numbers | texts | machine)
+    return run.finish(numbers | others)
 
 
 def peak_gib(device: str) -> float:
@@ -190,24 +190,26 @@ def measure(part: str, params: dict, again: bool) -> None:
 def table() -> None:
     """Root-mean-square error, coverage and speed by size and family, from the newest records."""
     newest: dict = {}
-    for path in sorted(records.MEASUREMENTS.rglob(f"{EXPERIMENT}-*.json"), key=lambda p: p.stat().st_mtime):
+    paths = records.MEASUREMENTS.rglob(f"{EXPERIMENT}-*.json")
+    for path in sorted(paths, key=lambda p: p.stat().st_mtime):
         record = records.store.read(path)
         if record.params["part"] == "accuracy":
             newest[record.params["device"], record.params["dtype"], record.params["tokens"]] = record
     print(
-        "device dtype     N family     cases  rms error  worst  covered  mean width  CPU ratio  MiB / dense MiB"
+        "device dtype N family, cases, rms error, worst, covered, mean width, dense/free seconds, MiB/dense MiB"
     )
     for (device, dtype, tokens), r in sorted(newest.items()):
         for kind in FAMILIES:
             rows = [i for i, k in enumerate(r["kind"]) if k == kind]
             pick = {name: [r[name][i] for i in rows] for name in r.measurements}
             count, errors = len(rows), pick["error"]
+            clock = "s" if device.startswith("cuda") else "cpu_s"  # CPU seconds do not mind a busy machine
             print(
                 f"{device:6s} {dtype} {tokens:5d} {kind:9s} {count:5d}  "
                 f"{math.sqrt(sum(e * e for e in errors) / count):9.4f}  {max(map(abs, errors)):.4f}  "
                 f"{sum(pick['contains'])}/{count}  "
                 f"{sum(u - lo for u, lo in zip(pick['upper'], pick['lower'], strict=True)) / count:9.4f}  "
-                f"{sum(pick['dense_cpu_s']) / sum(pick['free_cpu_s']):6.1f}  "
+                f"{sum(pick[f'dense_{clock}']) / sum(pick[f'free_{clock}']):6.1f}  "
                 f"{pick['free_bytes'][0] / 2**20:.0f} / {pick['dense_bytes'][0] / 2**20:.0f}"
             )
 
