@@ -40,7 +40,11 @@ CHECKS = (
         r"simulated delay of an unweighted merge over $\tfrac12\ln(K\sum p^2)$",
         within(0.8, 1.1),
     ),
-    measurement("delay-over-d", r"$\tau'/(d\tau)$ of that merge", below(0.5)),
+    measurement(
+        "delay-over-d",
+        r"$\tau'/(d\tau)$ when ten clusters with nine tenths of the tokens are merged, $d\approx10$",
+        below(0.5),
+    ),
     identity("peak", r"the share of unique tokens grows up to $m^*=(1-f)(1-\pi)(1-q)$ and falls after it"),
     measurement(
         "non-monotone", r"$\tau$ at saturation over $\tau$ at $m^*$, merging without size bias", below(0.95)
