@@ -196,7 +196,7 @@ def table() -> None:
         if record.params["part"] == "accuracy":
             newest[record.params["device"], record.params["dtype"], record.params["tokens"]] = record
     print(
-        "device dtype N family, cases, rms error, worst, covered, mean width, dense/free seconds, MiB/dense MiB"
+        print("device dtype N family, cases, rms error, worst, covered, width, dense/free s, MiB / dense MiB")
     )
     for (device, dtype, tokens), r in sorted(newest.items()):
         for kind in FAMILIES:
