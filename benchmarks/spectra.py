@@ -195,9 +195,7 @@ def table() -> None:
         record = records.store.read(path)
         if record.params["part"] == "accuracy":
             newest[record.params["device"], record.params["dtype"], record.params["tokens"]] = record
-    print(
-        print("device dtype N family, cases, rms error, worst, covered, width, dense/free s, MiB / dense MiB")
-    )
+    print("device dtype N family, cases, rms error, worst, covered, width, dense/free s, MiB / dense MiB")
     for (device, dtype, tokens), r in sorted(newest.items()):
         for kind in FAMILIES:
             rows = [i for i, k in enumerate(r["kind"]) if k == kind]
