@@ -191,3 +191,14 @@ def test_uniform_merges_the_most_similar_first():
     assert (
         scores.mean() > 0.1 + (unit[by_place.sources[0]] * unit[by_place.destinations[0]]).sum(dim=1).mean()
     )
+
+
+def test_a_zero_row_is_similar_to_nothing():
+    """Its cosine is 0, not NaN: it is merged after every source with a positive score."""
+    layout = TokenLayout(4, 6, 6)
+    x = noise(1, layout.tokens, 16)
+    merged = UniformRule(0.2, matching="features").plan(x, layout).sources[0, :5]
+    x[0, merged] = 0
+    assert bool(unit_rows(x[0], "fp32").isfinite().all()) and not bool(unit_rows(x[0], "bf16")[merged].any())
+    plan = UniformRule(0.2, matching="features").plan(x, layout)
+    assert not set(merged.tolist()) & set(plan.sources[0].tolist())
