@@ -136,8 +136,8 @@ def test_scannet_frames_without_a_pose_are_left_out_and_counted(tmp_path):
 
 def test_scannet_intrinsics_of_another_size_are_refused(tmp_path):
     write_scannet(tmp_path)
-    np.savetxt(tmp_path / "intrinsic" / "intrinsic_color.txt", np.diag([2, 2, 1, 1]) @ np.pad(COLOUR, (0, 1)))
-    with pytest.raises(RecordingError, match=r"intrinsic_color.txt has its principal point at \(62, 49\)"):
+    np.savetxt(tmp_path / "intrinsic" / "intrinsic_color.txt", np.diag([2, 1, 1, 1]) @ np.pad(COLOUR, (0, 1)))
+    with pytest.raises(RecordingError, match=r"intrinsic_color.txt has its principal point at \(62, 24\.5\)"):
         open_recording(tmp_path)
     assert open_recording(tmp_path, 2, intrinsics=COLOUR).intrinsics[0, 0, 0] == COLOUR[0, 0]
 
@@ -175,6 +175,8 @@ def test_tum_intrinsics_follow_the_folder_name_and_the_size(tmp_path, name, foca
 def test_association_takes_the_closest_pairs_once():
     pairs = associate(np.array([0.0, 1.0, 1.01, 5.0]), np.array([1.012, 0.03, 0.995, -0.01]), 0.02)
     assert pairs == {0: 3, 1: 2, 2: 0}
+    assert associate(np.array([1.0, 1.01]), np.array([1.009]), 0.02) == {1: 0}
+    assert associate(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0]), 0.02) == {0: 2, 1: 1, 2: 0}
 
 
 def test_folder_of_images(tmp_path):

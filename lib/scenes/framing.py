@@ -16,7 +16,7 @@ from torch import Tensor
 from lib.scenes.preprocessing import crop
 from lib.scenes.recording_files import Array, RecordingError
 
-_NO_DEPTH = (0, 65535)  # what depth images hold where nothing was measured
+_NO_DEPTH = 65535  # besides 0, what depth images hold where nothing was measured (7-Scenes)
 _READ_ERRORS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
@@ -134,7 +134,7 @@ def read_depth(
     values = np.array(image)
     if values.ndim != 2:
         raise RecordingError(f"{file} is not a one-channel depth image (its mode is {image.mode})")
-    depth = np.where(np.isin(values, _NO_DEPTH), 0, values / unit).astype(np.float32)
+    depth = np.where(values == _NO_DEPTH, 0, values / unit).astype(np.float32)
     columns, rows = framing.recorded_pixels()
     (wide, high), (colour_wide, colour_high) = image.size, framing.recorded
     if colour_camera is not None and depth_camera is not None:
