@@ -1,0 +1,173 @@
+"""Look at built pages in a real browser: what a strict build cannot see, and pictures of every page.
+
+python tests/browser.py _build/html _build/screenshots
+"""
+
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+WIDTH, HEIGHT = 1280, 900
+KINDS = (*("console", "external", "http", "images", "links", "tex", "alt", "ids", "wide", "accessibility"),)
+AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}
+
+# What the page itself knows, once MathJax is done. Raw TeX is looked for in text that is not code.
+LOOK = r"""async () => {
+  if (window.MathJax && MathJax.startup && MathJax.startup.promise) await MathJax.startup.promise;
+  const all = s => [...document.querySelectorAll(s)];
+  const items = window.MathJax && MathJax.startup ? [...MathJax.startup.document.math] : [];
+  const source = e => (items.find(m => m.typesetRoot && m.typesetRoot.contains(e)) || {math: '?'}).math;
+  const ids = all('[id]').map(e => e.id);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const raw = [];
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentElement.closest('code, pre, script, style, mjx-container, .math')) continue;
+    if (/\$[^$\n]+\$|\\[a-zA-Z]{2,}[{\s_^]|\\[([]/.test(node.data)) raw.push('raw ' + node.data.trim());
+  }
+  return {
+    ids: ids,
+    links: all('a[href]').map(a => a.href),
+    images: [...document.images].filter(i => i.complete && i.naturalWidth === 0).map(i => i.src),
+    alt: [...document.images].filter(i => !i.alt.trim() || /\.(png|svg|jpe?g)$/.test(i.alt))
+      .map(i => `${i.src} alt=${JSON.stringify(i.alt)}`),
+    tex: [...raw,
+      ...all('.math').filter(e => !e.querySelector('mjx-container')).map(e => 'not set ' + e.textContent),
+      ...all('mjx-merror, [data-mjx-error]')
+        .map(e => `error ${e.getAttribute('data-mjx-error') || ''} in ${source(e)}`),
+      ...all('mjx-container [style*="color: red"]').map(e => 'undefined macro in ' + source(e))],
+    wide: document.documentElement.scrollWidth > window.innerWidth + 1
+      ? [`page is ${document.documentElement.scrollWidth} px wide`] : [],
+  };
+}"""
+
+
+def chromium() -> str | None:
+    """Path of a chromium or Chrome on this machine, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """No line per request."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Address under which a folder is served on this machine, ending with a slash."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless browser.
+
+    Raises:
+        FileNotFoundError: no chromium on this machine.
+    """
+    path = chromium()
+    if path is None:
+        raise FileNotFoundError("no chromium on the path; on Debian: apt-get install chromium")
+    with sync_playwright() as tool:
+        opened = tool.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+def pages(folder: Path) -> list[str]:
+    """Pages of a built book, by their path in it; not those that only lead on to another."""
+    found = [p for p in folder.rglob("*.html") if not {"_static", "_sources"} & set(p.parts)]
+    named = [p for p in found if 'http-equiv="Refresh"' not in p.read_text(encoding="utf-8")]
+    return sorted(p.relative_to(folder).as_posix() for p in named)
+
+
+def inspect(page: Page, base: str, name: str) -> dict[str, list[str]]:
+    """What is wrong with one page, by kind; under ``links`` and ``ids`` simply all of them."""
+    seen: dict[str, list[str]] = {kind: [] for kind in KINDS}
+
+    def guard(route: Route) -> None:
+        if route.request.url.startswith((base, "data:", "blob:")):
+            route.continue_()
+        else:
+            seen["external"].append(route.request.url)
+            route.abort()
+
+    page.route("**/*", guard)
+    page.on("console", lambda m: seen["console"].append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: seen["console"].append(str(e)))
+    page.on("response", lambda r: seen["http"].append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.goto(base + name, wait_until="load")
+    seen |= page.evaluate(LOOK)
+    for violation in Axe().run(page, options=AXE).response["violations"]:
+        targets = [" ".join(map(str, node["target"])) for node in violation["nodes"]]
+        seen["accessibility"] += [f"{violation['id']} ({violation['impact']}): {t}" for t in targets]
+    return seen
+
+
+def findings(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """For each kind of fault, the pages that have it and what was found: ``{kind: {page: [...]}}``."""
+    names = pages(folder)
+    with served(folder) as base, browser() as opened:
+        seen = {}
+        for name in names:
+            page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            seen[name] = inspect(page, base, name)
+            page.close()
+    ids = {base + name: set(found["ids"]) for name, found in seen.items()}
+    for found in seen.values():
+        found["links"] = [link for link in found["links"] if dead(link, base, folder, ids)]
+        found["ids"] = sorted({i for i in found["ids"] if found["ids"].count(i) > 1})
+    return {kind: {name: found[kind] for name, found in seen.items() if found[kind]} for kind in KINDS}
+
+
+def dead(link: str, base: str, folder: Path, ids: dict[str, set[str]]) -> bool:
+    """Whether a link leads to a page or an anchor of this book that is not there."""
+    address, anchor = urldefrag(link)
+    if not address.startswith(base):
+        return False
+    if anchor and address in ids:
+        return unquote(anchor) not in ids[address]
+    return not (folder / unquote(address.removeprefix(base))).exists()
+
+
+def screenshots(folder: Path, target: Path) -> list[Path]:
+    """A picture of the whole of each page, 1280 px wide."""
+    target.mkdir(parents=True, exist_ok=True)
+    taken = []
+    with served(folder) as base, browser() as opened:
+        page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        for name in pages(folder):
+            page.goto(base + name, wait_until="load")
+            page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise; }")
+            taken.append(target / (re.sub(r"[/\\]", "-", name.removesuffix(".html")) + ".png"))
+            page.screenshot(path=taken[-1], full_page=True)
+    return taken
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python tests/browser.py HTML_FOLDER PICTURE_FOLDER")
+    if not Path(sys.argv[1], "index.html").is_file():
+        sys.exit(f"no built book in {sys.argv[1]}; make book")
+    print(*screenshots(Path(sys.argv[1]), Path(sys.argv[2])), sep="\n")

@@ -1,0 +1,88 @@
+"""The built pages in a browser; and, on a page full of faults, that each kind of fault is seen."""
+
+import importlib.util
+from pathlib import Path
+
+import browser
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HTML = ROOT / "_build" / "html"
+
+pytestmark = pytest.mark.skipif(
+    browser.chromium() is None,
+    reason="no chromium on the path, so no page was looked at; apt-get install chromium",
+)
+
+# Faults of the theme and its extensions, in markup that no page of ours writes.
+ACCEPTED: dict[str, tuple[str, ...]] = {}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict[str, list[str]]]:
+    if not (HTML / "index.html").is_file():
+        pytest.skip("the book is not built, so no page was looked at; make book")
+    return browser.findings(HTML)
+
+
+@pytest.mark.book
+@pytest.mark.parametrize("kind", browser.KINDS)
+def test_pages_have_no_faults(found: dict[str, dict[str, list[str]]], kind: str) -> None:
+    accepted = ACCEPTED.get(kind, ())
+    ours = {
+        page: left
+        for page, faults in found[kind].items()
+        if (left := [f for f in faults if not any(mark in f for mark in accepted)])
+    }
+    assert ours == {}
+
+
+FAULTS = r"""<!doctype html><html><head><title>Faults</title>
+<script>MathJax = {options: {processHtmlClass: 'math'}}</script>
+<script src="mathjax/tex-mml-chtml.js"></script></head><body>
+<script>throw new Error("broken script")</script>
+<script src="https://example.org/far.js"></script>
+<img src="missing.png" alt="A picture"><img src="missing.png" alt="figures/one.png">
+<p id="twice"></p><p id="twice"></p>
+<a href="#nowhere">dead anchor</a> <a href="other.html">dead page</a>
+<p>Costs $x^2$ and \mathbb{R}.</p>
+<div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
+<div style="width: 3000px">wide</div>
+</body></html>"""
+
+EXPECTED = {
+    "console": "broken script",
+    "external": "https://example.org/far.js",
+    "http": "404",
+    "images": "missing.png",
+    "links": "#nowhere",
+    "alt": "figures/one.png",
+    "ids": "twice",
+    "wide": "3",
+    "accessibility": "html-has-lang",
+}
+
+
+def test_every_kind_of_fault_is_seen(tmp_path: Path) -> None:
+    specification = importlib.util.find_spec("sphinx-mathjax-offline")
+    assert specification and specification.origin
+    (tmp_path / "mathjax").symlink_to(Path(specification.origin).parent / "static" / "mathjax")
+    (tmp_path / "faults.html").write_text(FAULTS)
+    found = {
+        kind: " ".join(faults.get("faults.html", [])) for kind, faults in browser.findings(tmp_path).items()
+    }
+    assert {kind: mark for kind, mark in EXPECTED.items() if mark not in found[kind]} == {}
+    assert "other.html" in found["links"]
+    for mark in (
+        r"raw Costs $x^2$ and \mathbb{R}",
+        r"undefined macro in \undefinedmacro",
+        r"in \left( x",
+        r"not set \(x",
+    ):
+        assert mark in found["tex"]
+
+
+def test_pages_that_only_lead_on_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=a.html">')
+    (tmp_path / "a.html").write_text("<p>Here.</p>")
+    assert browser.pages(tmp_path) == ["a.html"]
