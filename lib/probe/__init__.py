@@ -1,0 +1,18 @@
+"""What is read out of attention while a model runs."""
+
+from lib.probe.features import QUANTILES, Alignment, Sample, TokenStatistics, alignment, token_statistics
+from lib.probe.observer import Probe
+from lib.probe.readings import HeadReading, LayerReading, as_arrays
+
+__all__ = [
+    "QUANTILES",
+    "Alignment",
+    "HeadReading",
+    "LayerReading",
+    "Probe",
+    "Sample",
+    "TokenStatistics",
+    "alignment",
+    "as_arrays",
+    "token_statistics",
+]

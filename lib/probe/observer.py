@@ -1,0 +1,180 @@
+"""The probe: reads attention layer by layer while a model runs, and changes nothing."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from lib.probe.features import Alignment, Sample, alignment, token_statistics
+from lib.probe.readings import HeadReading, LayerReading
+from lib.spectra import (
+    AttentionOperator,
+    Budget,
+    LiftedAttention,
+    exact_scalars,
+    frame_pooled,
+    pooled_measures,
+    spectrum_bracket,
+)
+from lib.spectra.exact import StochasticMap
+from lib.vggt.layers import AttentionEvent
+
+
+class _Attention(StochasticMap, Protocol):
+    """AttentionOperator or LiftedAttention."""
+
+    def attention_rows(self, rows: Tensor) -> Tensor: ...
+
+
+@dataclass
+class Probe:
+    """Observer for VGGT.forward(…, probe=…).
+
+    layers, heads: which to read, None = all. kinds: "global" and, on request, "frame". items: batch entries
+    to read (scenes for global, frames for frame attention). queries: tokens of the flattened sequence whose
+    attention is kept as a heatmap. bracket: budget for the token-level entropy of every head read, None =
+    no bracket. merged: also read the N' x N' matrix among merged tokens. samples: query tokens for β_eff
+    and cluster mass. precision: dtype that the attention calls run in, after rounding to the model's own.
+    seed: of every sample. sink: called with each reading, which is then not kept; None keeps them in
+    `readings`.
+
+    Cost: about ten attention calls a head, ⌈S/64⌉ more for pooling and what `bracket` allows; every reading
+    states its seconds. Memory: O(N) while a layer is read, numbers and heatmaps afterwards. Raises
+    ValueError on unknown kinds and on heads or items that the model does not have.
+    """
+
+    layers: Collection[int] | None = None
+    heads: Sequence[int] | None = None
+    kinds: Collection[str] = ("global",)
+    items: Sequence[int] = (0,)
+    queries: Sequence[int] = ()
+    bracket: Budget | None = None
+    merged: bool = False
+    samples: int = 32
+    precision: torch.dtype = torch.float32
+    seed: int = 0
+    sink: Callable[[LayerReading], None] | None = None
+    readings: list[LayerReading] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not set(self.kinds) <= {"global", "frame"}:
+            raise ValueError(f"kinds = {self.kinds} must be among 'global' and 'frame'")
+
+    def observe(self, event: AttentionEvent) -> None:
+        """Read one attention layer if it was asked for."""
+        if event.kind not in self.kinds or (self.layers is not None and event.layer not in self.layers):
+            return
+        # autocast would round the probe's own products to half precision
+        with torch.inference_mode(), torch.autocast(event.x.device.type, enabled=False):
+            for item in self.items:
+                reading = self._read(event, item)
+                self.readings.append(reading) if self.sink is None else self.sink(reading)
+
+    def _read(self, event: AttentionEvent, item: int) -> LayerReading:
+        heads = range(event.q.shape[1]) if self.heads is None else self.heads
+        for name, value, size in (
+            ("item", item, len(event.x)),
+            *(("head", h, event.q.shape[1]) for h in heads),
+        ):
+            if not 0 <= value < size:
+                raise ValueError(
+                    f"{name} = {value} is not among the {size} of {event.kind} layer {event.layer}"
+                )
+        start = _now(event.x)
+        frames = event.layout.frames if event.kind == "global" and event.layout is not None else 1
+        x, update = event.x[item], event.update[item]
+        features = token_statistics(x, update, frames, self.seed)
+        queries = self._queries(event, item)
+        sample = Sample.draw(x, min(self.samples, len(x)), self.seed)
+        reading = LayerReading(
+            kind=event.kind,
+            layer=event.layer,
+            item=item,
+            tokens=len(x),
+            frames=frames,
+            kept=1.0 if event.plan is None else event.plan.kept,
+            features=features,
+            queries=tuple(queries),
+            heads=tuple(
+                self._read_head(event, item, head, frames, sample, features.gamma, queries) for head in heads
+            ),
+            seconds=0.0,
+        )
+        return replace(reading, seconds=_now(event.x) - start)
+
+    def _queries(self, event: AttentionEvent, item: int) -> list[int]:
+        """Chosen queries as tokens of this item: all of them for a scene, those of its own frame for a
+        frame.
+        """
+        n = event.x.shape[1]
+        first = 0 if event.kind == "global" or event.layout is None else (item % event.layout.frames) * n
+        local = [q - first for q in self.queries]
+        if event.kind == "global" and any(not 0 <= q < n for q in local):
+            raise ValueError(f"queries = {tuple(self.queries)} must be tokens in [0, {n})")
+        return [q for q in local if 0 <= q < n]
+
+    def _read_head(
+        self,
+        event: AttentionEvent,
+        item: int,
+        head: int,
+        frames: int,
+        sample: Sample,
+        gamma: float,
+        queries: list[int],
+    ) -> HeadReading:
+        inner, outer = self._operators(event, item, head)
+        scalars = exact_scalars(outer, self.seed)
+        pooled = frame_pooled(outer, frames) if event.kind == "global" else None
+        values = None if pooled is None else torch.linalg.svdvals(pooled)
+        bracket = self.bracket
+        return HeadReading(
+            head=head,
+            scalars=scalars,
+            merged=exact_scalars(inner, self.seed) if self.merged and inner is not outer else None,
+            pooled=None if pooled is None else pooled_measures(pooled),
+            pooled_singular_values=None if values is None else values.cpu(),
+            own_frame_mass=None if pooled is None else float(pooled.diagonal().mean()),
+            bracket=None if bracket is None else spectrum_bracket(outer, self.seed, bracket),
+            alignment=self._alignment(event, item, head, outer, sample, gamma, scalars.trace),
+            heatmaps=_rows(outer, queries) if queries else None,
+        )
+
+    def _operators(self, event: AttentionEvent, item: int, head: int) -> tuple[AttentionOperator, _Attention]:
+        """Attention among the rows that entered the softmax, and on all N tokens; the same object if
+        none merged.
+        """
+        # the softmax ran in the values' dtype: round as it did, then compute in the probe's precision
+        q, k = (t[item, head].to(event.v.dtype).to(self.precision) for t in (event.q, event.k))
+        plan = event.plan
+        sizes = None if plan is None or plan.log_sizes is None else plan.log_sizes[item].to(event.v.dtype)
+        inner = AttentionOperator(q, k, event.scale, None if sizes is None else sizes.float())
+        return inner, inner if plan is None else cast(_Attention, LiftedAttention(inner, plan, item))
+
+    def _alignment(
+        self,
+        event: AttentionEvent,
+        item: int,
+        head: int,
+        outer: _Attention,
+        sample: Sample,
+        gamma: float,
+        trace: float,
+    ) -> Alignment:
+        query, key = event.q_full[item, head], event.k_full[item, head]
+        logits = event.scale * (query[sample.queries].float() @ key.float().T)
+        attention = outer.attention_rows(sample.queries)
+        return alignment(logits, attention, sample, gamma, trace / outer.rows)
+
+
+def _rows(operator: _Attention, queries: list[int]) -> Tensor:
+    return operator.attention_rows(torch.tensor(queries, device=operator.device)).float().cpu()
+
+
+def _now(x: Tensor) -> float:
+    if x.device.type == "cuda":
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter()
