@@ -152,9 +152,11 @@ def test_unknown_or_mistyped_parameters_are_refused(root: Path, given: dict, mes
 
 
 def test_a_notebook_sees_what_papermill_passed(root: Path) -> None:
-    namespace = {"m": 0.3, "seed": 1, "model": "mini", "In": [], "_x": 1, "Path": Path, "json": json}
-    assert records.parameters(NOTEBOOK, namespace, root) == {"m": 0.3, "seed": 1, "model": "mini"}
+    passed = ["", "m = 0.5", "# Parameters\nm = 0.3\n", "OTHER = 1"]
+    namespace = {"m": 0.3, "seed": 0, "model": "mini", "In": passed, "OTHER": 1}
+    assert records.parameters(NOTEBOOK, namespace, root) == {"m": 0.3, "seed": 0, "model": "mini"}
     with pytest.raises(ValueError, match="takes no parameter 'M'"):
+        passed[2] = "# Parameters\nM = 0.3\n"
         records.parameters(NOTEBOOK, namespace | {"M": 0.3}, root)
 
 

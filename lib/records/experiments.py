@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
-IPYTHON = {"In", "Out"}  # plain values that every notebook kernel holds
+INJECTED = "# Parameters\n"  # first line of the cell that papermill puts after the parameters
 
 
 def declared(experiment: str, root: Path) -> dict[str, Any]:
@@ -66,19 +65,20 @@ def _like(experiment: str, name: str, value: Any, default: Any) -> Any:
 def parameters(experiment: str, namespace: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
     """Parameters that a notebook runs with; call ``parameters(…, globals())`` in the first cell after them.
 
-    papermill only logs a parameter that the notebook does not know. Here it is an error: any plain value in
-    the namespace that is not declared can only have been passed.
+    papermill only logs a parameter that the notebook does not know. Here it is an error: IPython keeps the
+    cells that ran in ``In``, and papermill's own begins with ``# Parameters``.
 
     Returns:
         every declared parameter, with the type of its default.
     Raises:
         ValueError: an unknown parameter, or one of another type than its default.
     """
-    from lib.records.fingerprints import ROOT
+    root = root or Path(__file__).resolve().parents[2]
+    injected = [cell for cell in namespace.get("In", []) if cell.startswith(INJECTED)]
+    names = {t.id for cell in injected for n in ast.walk(ast.parse(cell)) for t in _assigned(n)}
+    names |= declared(experiment, root).keys()
+    return complete(experiment, {name: namespace[name] for name in names}, root)
 
-    plain = {
-        k: v
-        for k, v in namespace.items()
-        if isinstance(v, PLAIN) and not k.startswith("_") and k not in IPYTHON
-    }
-    return complete(experiment, plain, root or ROOT)
+
+def _assigned(node: ast.AST) -> list[ast.Name]:
+    return [t for t in node.targets if isinstance(t, ast.Name)] if isinstance(node, ast.Assign) else []

@@ -1,0 +1,58 @@
+"""Notebooks in the repository: no outputs, one parameters cell, and unknown parameters refused."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib import records, sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def notebooks(root: Path) -> list[Path]:
+    """Every .ipynb that git tracks or would track."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.ipynb"]
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    if listed.returncode:  # an unpacked archive: no repository to ask
+        hidden = {"_build", ".venv", ".ipynb_checkpoints"}
+        return [p for p in root.rglob("*.ipynb") if not hidden & set(p.parts)]
+    return [root / line for line in listed.stdout.splitlines() if (root / line).is_file()]
+
+
+def with_outputs(paths: list[Path]) -> list[str]:
+    """Names of those that hold an output or an execution count."""
+    cells = {p: json.loads(p.read_text(encoding="utf-8"))["cells"] for p in paths}
+    return [
+        p.name for p, cs in cells.items() if any(c.get("outputs") or c.get("execution_count") for c in cs)
+    ]
+
+
+def test_no_notebook_holds_outputs() -> None:
+    assert with_outputs(notebooks(ROOT)) == []
+
+
+def test_outputs_are_seen(tmp_path: Path) -> None:
+    output = {"output_type": "stream", "name": "stdout", "text": "1"}
+    cell = {"cell_type": "code", "source": "print(1)", "metadata": {}, "execution_count": None, "outputs": []}
+    for name, change in (("clean", {}), ("output", {"outputs": [output]}), ("count", {"execution_count": 1})):
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": [cell | change]}))
+    assert sorted(with_outputs(sorted(tmp_path.glob("*.ipynb")))) == ["count.ipynb", "output.ipynb"]
+
+
+RUNS = sorted((ROOT / "book" / "runs").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=[p.name for p in RUNS])
+def test_an_experiment_declares_and_checks_its_parameters(path: Path) -> None:
+    name = path.relative_to(ROOT).as_posix()
+    assert "seed" in records.declared(name, ROOT)
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    for call in ("records.parameters(", "records.begin(", "records.save("):
+        assert call in code, f"{name} never calls {call}…)"
+
+
+def test_every_declared_run_can_be_planned() -> None:
+    sweep.declared(ROOT / "book" / "runs")
