@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -152,7 +152,7 @@ class Probe:
         plan = event.plan
         sizes = None if plan is None or plan.log_sizes is None else plan.log_sizes[item].to(event.v.dtype)
         inner = AttentionOperator(q, k, event.scale, None if sizes is None else sizes.float())
-        return inner, inner if plan is None else cast(_Attention, LiftedAttention(inner, plan, item))
+        return inner, inner if plan is None else LiftedAttention(inner, plan, item)
 
     def _alignment(
         self,

@@ -89,7 +89,8 @@ def largest_singular_value(
     random start was almost blind to it, so θ ≤ σ₁ ≤ θ(1 + ρ/2). The true error is of order ρ² where σ₁ is
     isolated. Returns (θ, ρ/2).
     """
-    start = rademacher(operator.columns, min(block, operator.columns), seed, _example(operator))
+    block = max(1, min(block, operator.columns // 8))  # room for at least eight steps
+    start = rademacher(operator.columns, block, seed, _example(operator))
     start[:, 0] = 1.0  # column means: the collapsed direction
     basis = KrylovBasis(operator, start)
     while True:

@@ -29,11 +29,12 @@ class LinearMap(Protocol):
 
     rows: int
     columns: int
-    passes: int
     dtype: torch.dtype  # of the vectors it takes and returns
     device: torch.device
     entry_error: float  # relative error of an entry of the matrix, as the products see it
 
+    @property
+    def passes(self) -> int: ...  # attention calls spent so far
     def matvec(self, vectors: Tensor) -> Tensor: ...  # (columns, b) -> (rows, b)
     def rmatvec(self, vectors: Tensor) -> Tensor: ...  # (rows, b) -> (columns, b)
     def frobenius_squared(self) -> float: ...
