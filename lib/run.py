@@ -6,14 +6,16 @@ The notebooks in ``book/runs`` are a thin layer over `run`: they pass parameters
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
+from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
 from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
+from lib.probe import LayerReading
 from lib.scenes import Sequence
 from lib.scenes.recordings import open_recording
 from lib.scenes.rooms import render_sequence
@@ -66,25 +68,55 @@ class Params:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run saw and said.
+class Setup:
+    """Everything a run needs, ready to go.
 
     Attributes:
-        sequence: the frames, with cameras and depth where they are known.
-        prediction: on the CPU, one batch item.
-        measurements: name -> (value, unit); an error that cannot be computed here is None.
-        kept: N'/N of the last global layer.
-        seconds: of the forward pass.
+        model: in evaluation mode, on the device of the run.
+        sequence: the frames, at the resolution of the model.
+        rule: how global attention merges; None is plain VGGT.
         banner: a warning that belongs on every figure of this run, or None.
     """
 
     params: Params
+    model: VGGT
     sequence: Sequence
+    rule: MergingRule | None
+    banner: str | None
+
+    @property
+    def layout(self) -> TokenLayout:
+        """How the tokens of this run lie in the sequence."""
+        frames, _, height, width = self.sequence.images.shape
+        patch, special = self.model.config.patch_size, self.model.config.special_tokens
+        return TokenLayout(frames, height // patch, width // patch, special)
+
+    @property
+    def central_query(self) -> tuple[int, int, int]:
+        """(frame, patch row, patch column) of the patch in the middle of frame 0."""
+        return 0, self.layout.patches_high // 2, self.layout.patches_wide // 2
+
+    def token(self, query: tuple[int, int, int]) -> int:
+        """Index in the flattened sequence of the patch (frame, row, column)."""
+        frame, row, column = query
+        layout = self.layout
+        return frame * layout.tokens_per_frame + layout.special + row * layout.patches_wide + column
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run said.
+
+    Attributes:
+        prediction: on the CPU, one batch item.
+        measurements: name -> (value, unit); an error that cannot be computed here is None.
+        kept: N'/N of the last global layer.
+    """
+
+    setup: Setup
     prediction: Prediction
     measurements: Measurements
     kept: float
-    seconds: float
-    banner: str | None
 
 
 def random_config() -> VGGTConfig:
@@ -149,30 +181,32 @@ def merging_rule(params: Params) -> MergingRule | None:
     return KeyValueGridRule(params.m, seed=params.seed, size_bias=params.size_bias)
 
 
-def run(params: Params, probe: Probe | None = None) -> Outcome:
-    """Do one run from end to end.
-
-    Args:
-        params: what to run.
-        probe: sees every block through ``observe``; changes nothing.
+def prepare(params: Params) -> Setup:
+    """Load model and frames, and make sure that they fit into memory, before anything long starts.
 
     Raises:
-        ValueError, CheckpointError, MemoryError: before anything long has started, saying what to change.
+        ValueError, CheckpointError, MemoryError: saying what to change.
     """
     model, banner = load_model(params)
     sequence = load_scene(params, model.config)
-    rule = merging_rule(params)
-    require_memory(model.config, sequence.images.shape, rule=rule, device=params.device)
-    images = sequence.images.to(params.device)
+    setup = Setup(params, model, sequence, merging_rule(params), banner)
+    require_memory(model.config, sequence.images.shape, rule=setup.rule, device=params.device)
+    return setup
+
+
+def run(setup: Setup, probe: Probe | None = None) -> Outcome:
+    """The forward pass and its measurements; `probe` sees every block and changes nothing."""
+    device = setup.params.device
+    images = setup.sequence.images.to(device)
     start = time.perf_counter()
-    with torch.inference_mode(), _precision(params.device):
-        prediction = model(images, merging=rule, probe=probe)
-    if params.device.startswith("cuda"):
+    with torch.inference_mode(), _precision(device):
+        prediction = setup.model(images, merging=setup.rule, probe=probe)
+    if device.startswith("cuda"):
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     prediction = _to_cpu(prediction)
-    measured = costs(prediction, seconds) | errors(sequence, prediction)
-    return Outcome(params, sequence, prediction, measured, prediction.report.kept[-1], seconds, banner)
+    measured = costs(prediction, seconds) | errors(setup.sequence, prediction)
+    return Outcome(setup, prediction, measured, prediction.report.kept[-1])
 
 
 def _precision(device: str) -> torch.autocast:
@@ -227,6 +261,29 @@ def _camera_measurements(sequence: Sequence, prediction: Prediction, convention:
     return {f"{name}_{convention}": (errors[name], unit) for name, unit in units.items()}  # type: ignore[misc]
 
 
+def attention_over_frames(
+    readings: Iterable[LayerReading], layout: TokenLayout, query: int = 0
+) -> np.ndarray:
+    """Where one probed query looks, layer by layer, averaged over heads.
+
+    Args:
+        readings: of global layers, made by a probe with `queries`.
+        layout: of the run.
+        query: which of the probe's queries.
+
+    Returns:
+        (layers, S, h, w) softmax probabilities of the patch tokens; special tokens are left out, so the sum
+        over one layer is below one.
+    """
+    shape = (layout.frames, layout.tokens_per_frame)
+    grid = (layout.frames, layout.patches_high, layout.patches_wide)
+    maps = []
+    for reading in readings:
+        rows = torch.stack([head.heatmaps[query] for head in reading.heads if head.heatmaps is not None])
+        maps.append(rows.mean(0).view(shape)[:, layout.special :].reshape(grid).numpy())
+    return np.stack(maps)
+
+
 def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
     """Predicted cameras moved onto the true ones by the Sim(3) of the textbook convention.
 
@@ -238,9 +295,9 @@ def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
     """
     assert outcome.prediction.extrinsics is not None
     estimate = outcome.prediction.extrinsics[0].double().numpy()
-    if outcome.sequence.extrinsics is None:
+    if outcome.setup.sequence.extrinsics is None:
         return estimate
-    alignment: Similarity = camera_errors(estimate, outcome.sequence.extrinsics).alignment
+    alignment: Similarity = camera_errors(estimate, outcome.setup.sequence.extrinsics).alignment
     poses = np.tile(np.eye(4), (len(estimate), 1, 1))
     poses[:, :3] = estimate
     moved = np.linalg.inv(alignment.poses(np.linalg.inv(poses)))

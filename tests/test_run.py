@@ -7,14 +7,25 @@ import pytest
 import torch
 
 from lib.merging import FastVGGTRule, KeyValueGridRule, UniformRule
-from lib.run import Params, aligned_extrinsics, errors, load_model, load_scene, merging_rule, run
+from lib.probe import Probe
+from lib.run import (
+    Params,
+    aligned_extrinsics,
+    attention_over_frames,
+    errors,
+    load_model,
+    load_scene,
+    merging_rule,
+    prepare,
+    run,
+)
 
 QUICK = Params(model="random", scene="rooms:3", frames=4, m=0.5, rule="uniform", seed=1)
 
 
 @pytest.fixture(scope="module")
 def outcome():
-    return run(QUICK)
+    return run(prepare(QUICK))
 
 
 def test_measures_cameras_depth_and_costs(outcome):
@@ -25,18 +36,18 @@ def test_measures_cameras_depth_and_costs(outcome):
 
 
 def test_random_weights_carry_a_banner(outcome):
-    assert "andom weights" in outcome.banner
+    assert "andom weights" in outcome.setup.banner
 
 
 def test_same_parameters_same_numbers(outcome):
-    again = run(QUICK)
+    again = run(prepare(QUICK))
     assert torch.equal(again.prediction.depth, outcome.prediction.depth)
-    other = run(dataclasses.replace(QUICK, seed=2))
+    other = run(prepare(dataclasses.replace(QUICK, seed=2)))
     assert not torch.equal(other.prediction.depth, outcome.prediction.depth)
 
 
 def test_truth_through_the_same_code_has_no_error(outcome):
-    sequence = outcome.sequence
+    sequence = outcome.setup.sequence
     truth = dataclasses.replace(
         outcome.prediction, extrinsics=sequence.extrinsics[None], depth=sequence.depth[None, ..., None]
     )
@@ -49,7 +60,7 @@ def test_truth_through_the_same_code_has_no_error(outcome):
 def test_alignment_moves_the_prediction_onto_the_truth(outcome):
     moved = aligned_extrinsics(outcome)
     centres = -np.einsum("sji,sj->si", moved[:, :, :3], moved[:, :, 3])
-    truth = outcome.sequence.extrinsics.double().numpy()
+    truth = outcome.setup.sequence.extrinsics.double().numpy()
     goal = -np.einsum("sji,sj->si", truth[:, :, :3], truth[:, :, 3])
     rmse = np.sqrt(((centres - goal) ** 2).sum(1).mean())
     assert rmse == pytest.approx(outcome.measurements["ate_centres"][0], rel=1e-5)
@@ -95,6 +106,19 @@ def test_missing_weights_and_scenes_are_named(tmp_path):
 
 def test_real_photographs(redkitchen):
     params = dataclasses.replace(QUICK, scene=str(redkitchen), frames=5)
-    result = run(params)
-    assert len(result.sequence) == 5
+    result = run(prepare(params))
+    assert len(result.setup.sequence) == 5
     assert result.measurements["ate_centres"][1] == "m" and result.measurements["ate_centres"][0] > 0
+
+
+@pytest.mark.parametrize("m", [0.0, 0.5])
+def test_attention_over_frames_is_the_softmax_of_the_query(m):
+    setup = prepare(dataclasses.replace(QUICK, m=m))
+    query = setup.central_query
+    probe = Probe(queries=[setup.token(query)], layers=[0, 3])
+    run(setup, probe)
+    maps = attention_over_frames(probe.readings, setup.layout)
+    layout = setup.layout
+    assert maps.shape == (2, layout.frames, layout.patches_high, layout.patches_wide)
+    assert (maps >= 0).all() and (maps.sum(axis=(1, 2, 3)) < 1).all()
+    assert maps.sum() > 1  # most of two unit masses lies on patches
