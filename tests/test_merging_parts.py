@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lib.merging import KeyValueGridRule, TokenLayout, UniformRule
+from lib.merging import Grouping, KeyValueGridRule, TokenLayout, UniformRule
 from lib.merging.matching import best_match, projected, unit_rows
 from lib.merging.spread import apportion, dither_order, nearest_kept, positions
 
@@ -202,3 +202,14 @@ def test_a_zero_row_is_similar_to_nothing():
     assert bool(unit_rows(x[0], "fp32").isfinite().all()) and not bool(unit_rows(x[0], "bf16")[merged].any())
     plan = UniformRule(0.2, matching="features").plan(x, layout)
     assert not set(merged.tolist()) & set(plan.sources[0].tolist())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_half_precision_means_are_rounded_once(weighted):
+    """Groups of 1 to 200 equal values: their mean is that value, whatever the dtype."""
+    sizes = torch.arange(1, 201)
+    rows = torch.arange(200).repeat_interleave(sizes)[None]
+    weights = torch.ones(rows.shape, dtype=torch.float64) if weighted else None
+    x = torch.full((1, 1, rows.shape[1], 1), 1.1, dtype=torch.bfloat16)
+    merged = Grouping.from_rows(rows, 200, weights=weights).merge(x)
+    assert merged.dtype == torch.bfloat16 and bool((merged == x[0, 0, 0, 0]).all())
