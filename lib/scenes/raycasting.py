@@ -1,4 +1,4 @@
-"""A ray-caster in plain torch: textured rooms with textured boxes, exact z-depth, batched over rooms and frames."""
+"""A ray-caster in plain torch: textured rooms and boxes, exact z-depth, batched over rooms and frames."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Rooms:
     Attributes:
         centre, half: (B, boxes, 3) box centres and half extents; a box with half = 0 is absent.
         yaw: (B, boxes) turn of the box about z, radians.
-        faces: (B, boxes, 6, 16) look of each face (-x, +x, -y, +y, -z, +z): three RGB colours, base frequency in
-            cells per metre, amplitude ratio from octave to octave, stripes per metre (0 = none), lattice offset
-            (2), contrast, light.
+        faces: (B, boxes, 6, 16) look of each face (-x, +x, -y, +y, -z, +z): three RGB colours, base frequency
+            in cells per metre, amplitude ratio from octave to octave, stripes per metre (0 = none), lattice
+            offset (2), contrast, light.
     """
 
     centre: Tensor
@@ -162,7 +162,7 @@ def _shade(
     rooms: Rooms, origin: Tensor, direction: Tensor, depth: Tensor, box: Tensor, footprint: Tensor,
     octaves: int, lattice: Tensor,
 ) -> Tensor:  # fmt: skip
-    """RGB (rays, 3) of the points that were hit; the light of a face does not depend on where it is seen from."""
+    """RGB (rays, 3) of the points that were hit; a face looks equally bright from everywhere."""
     batch, boxes = rooms.yaw.shape
     flat = (box + boxes * torch.arange(batch, device=box.device)[:, None, None]).flatten()  # (rays,)
     c, s = rooms.yaw.flatten().cos()[flat], rooms.yaw.flatten().sin()[flat]
@@ -206,7 +206,7 @@ def _value_noise(
     octaves: int,
     lattice: Tensor,
 ) -> Tensor:
-    """Two channels (rays, 2) around 0.5; octaves finer than the pixel's `footprint` (metres) fade to their mean."""
+    """Two channels (rays, 2) around 0.5; octaves finer than the `footprint` (metres) fade to their mean."""
     total = torch.zeros_like(place)
     norm = torch.zeros_like(frequency)
     amplitude = torch.ones_like(frequency)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence as Seeds
+from collections.abc import Iterable
+from collections.abc import Sequence as Seeds
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,7 @@ class RoomStyle:
 
     half_side: tuple[float, float] = (2.0, 4.0)
     half_height: tuple[float, float] = (1.2, 1.7)
-    boxes: int = 16
+    boxes: int = 24
     step: float = 0.05
     turn: float = 1.8
     swing: float = 120.0
@@ -47,7 +48,7 @@ class RoomStyle:
             raise ValueError(f"rooms must be wider than four clearances ({4 * self.clearance} m), got {self}")
 
 
-LARGE_ROOMS = RoomStyle(half_side=(5.0, 8.0), half_height=(1.5, 2.2), boxes=40, swing=180.0)
+LARGE_ROOMS = RoomStyle(half_side=(5.0, 8.0), half_height=(1.5, 2.2), boxes=60, swing=180.0)
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,11 @@ def draw_rooms(draws: _Draws, style: RoomStyle) -> Rooms:
 
 
 def draw_faces(draws: _Draws, boxes: int) -> Tensor:
-    """(B, boxes, 6, 16) looks of faces, see `Rooms.faces`: mostly muted colours, walls paler, floors browner."""
+    """(B, boxes, 6, 16) looks of faces (see `Rooms.faces`): mostly muted, walls paler, floors browner."""
     hue = draws.uniform(boxes, 1, 1) + 0.12 * draws.between(-1, 1, boxes, 6, 3)
     saturation = draws.between(0.05, 0.65, boxes, 6, 3)
     value = draws.between(0.15, 0.95, boxes, 6, 3)
+    hue[:, 0] = draws.uniform(6, 1) + 0.12 * draws.between(-1, 1, 6, 3)  # each wall has a colour of its own
     hue[:, 0, 4, :2] = draws.between(0.05, 0.13, 2)
     saturation[:, 0, :4] *= 0.6
     value[:, 0, (0, 1, 2, 3, 5)] = 0.35 + 0.65 * value[:, 0, (0, 1, 2, 3, 5)]
@@ -181,7 +183,7 @@ def draw_faces(draws: _Draws, boxes: int) -> Tensor:
     ratio = draws.between(0.5, 0.9, boxes, 6)
     stripes = draws.between(1.0, 5.0, boxes, 6) * (draws.uniform(boxes, 6) < 0.25)
     offset = draws.between(0, 128, boxes, 6, 2)
-    contrast = draws.between(1.6, 3.2, boxes, 6)
+    contrast = draws.between(1.8, 3.8, boxes, 6)
     # One lamp for each room: a face is as bright as it is turned to the lamp, over an ambient share.
     ambient, lamp = draws.between(0.45, 0.75, 1, 1), draws.uniform(1, 6)
     light = (ambient + (1 - ambient) * lamp) * draws.between(0.9, 1.0, boxes, 6)
@@ -199,7 +201,7 @@ def _rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def draw_walks(draws: _Draws, room: Tensor, times: Tensor, style: RoomStyle) -> Tensor:
-    """Smooth hand-held walks: each coordinate is a sum of sinusoids, so it is bounded and defined at any time.
+    """Smooth hand-held walks: each coordinate is a sum of sinusoids, so bounded and defined at any time.
 
     Args:
         draws: the rooms' random numbers.

@@ -19,7 +19,7 @@ class Sequence:
     Attributes:
         name: what to call it in records and figures.
         images: (S, 3, H, W) float32 RGB in [0, 1].
-        extrinsics: (S, 3, 4) float32 or float64, camera-from-world, metres; None for photographs without poses.
+        extrinsics: (S, 3, 4) float32 or float64, camera-from-world, metres; None if unknown.
         intrinsics: (S, 3, 3) pixels of `images`; None if unknown.
         depth: (S, H, W) z-depth in metres, 0 where there is no measurement; None if unknown.
 
@@ -60,7 +60,7 @@ class Sequence:
         bad = [i for i in wanted if not -len(self) <= i < len(self)]
         if bad or not wanted:
             raise ValueError(
-                f"frame indices must be a non-empty list from [-{len(self)}, {len(self)}), got {bad or wanted}"
+                f"frame indices must be a non-empty list in [-{len(self)}, {len(self)}), got {bad or wanted}"
             )
         index = torch.tensor(wanted, device=self.images.device)
         return Sequence(self.name, *(None if t is None else t[index] for t in self._tensors()))  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def _check(
 
 
 def _check_rotations(rotation: Tensor) -> None:
-    """Recorded poses carry a few digits only, hence the tolerance; a scaled or mirrored matrix is far outside."""
+    """Recorded poses carry few digits, hence the tolerance; a scaled or mirrored matrix is far outside."""
     product = rotation @ rotation.transpose(-1, -2)
     deviation = (product - torch.eye(3, dtype=product.dtype, device=product.device)).abs().max().item()
     if deviation > 1e-2 or not bool((torch.linalg.det(rotation) > 0).all()):

@@ -19,7 +19,7 @@ class CorruptCheckpointError(ValueError):
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write `state` (tensors and plain values) as the checkpoint of `step`; older ones than two are removed."""
+    """Write `state` (tensors, plain values) as the checkpoint of `step`; all but the last two are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -44,7 +44,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """
     content = path.read_bytes()
     if _digest(content) != path.stem.rsplit("-", 1)[-1]:
-        raise CorruptCheckpointError(f"{path} is damaged: its {len(content)} bytes do not match its name; delete it")
+        raise CorruptCheckpointError(
+            f"{path} is damaged: its {len(content)} bytes do not match its name; delete it"
+        )
     return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
 
 
@@ -63,7 +65,9 @@ def load_latest(folder: Path, device: torch.device | str = "cpu") -> dict[str, A
         except CorruptCheckpointError as error:
             warnings.warn(f"{error}; going back to the one before", stacklevel=2)
     if paths:
-        raise CorruptCheckpointError(f"every checkpoint in {folder} is damaged: {[path.name for path in paths]}")
+        raise CorruptCheckpointError(
+            f"every checkpoint in {folder} is damaged: {[path.name for path in paths]}"
+        )
     return None
 
 

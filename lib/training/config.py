@@ -38,13 +38,13 @@ class TrainConfig:
     Attributes:
         model: sizes of the network.
         seed: decides weights, rooms and the sampling of every batch.
-        frames_per_step: images in a batch; a batch of sequences of S frames holds frames_per_step // S of them.
+        frames_per_step: images in a batch, which holds frames_per_step // S sequences of S frames.
         least_frames, most_frames: range of S; a value is drawn for each batch.
         growth_steps: steps over which the longest sequence and the widest window grow to their final values.
         dense_frames: frames of each sequence that the dense heads are trained on in a step.
         shard_rooms, shard_frames: rooms rendered together, and frames kept of each.
-        first_shards, most_shards, shard_every: the pool starts with so many shards, gets a new one every so many
-            steps, and drops the oldest beyond the maximum.
+        first_shards, most_shards, shard_every: the pool starts with so many shards, gets a new one every so
+            many steps, and drops the oldest beyond the maximum.
         stride: range of video frames between kept frames; drawn for each room, log-uniform.
         large_rooms: share of shards rendered in large rooms.
         rate, matrix_rate: learning rates of AdamW and (if `muon`) of Muon for the matrices.
@@ -59,8 +59,8 @@ class TrainConfig:
     frames_per_step: int = 64
     least_frames: int = 2
     most_frames: int = 12
-    growth_steps: int = 4000
-    dense_frames: int = 3
+    growth_steps: int = 3000
+    dense_frames: int = 2
     shard_rooms: int = 128
     shard_frames: int = 12
     first_shards: int = 8
@@ -80,7 +80,7 @@ class TrainConfig:
     camera_weight: float = 5.0
     depth_weight: float = 1.0
     point_weight: float = 1.0
-    match_weight: float = 0.1
+    match_weight: float = 0.2
     match_layer: int = 2
     match_width: int = 64
     validate_every: int = 500
@@ -95,7 +95,7 @@ class TrainConfig:
             )
         if self.frames_per_step < self.most_frames:
             raise ValueError(
-                f"frames_per_step must be at least most_frames = {self.most_frames}, got {self.frames_per_step}"
+                f"frames_per_step must be >= most_frames = {self.most_frames}, got {self.frames_per_step}"
             )
         if not 0 <= self.decay_share <= 1 or not 0 <= self.ema < 1 or not 0 <= self.large_rooms <= 1:
             raise ValueError(
@@ -120,7 +120,9 @@ class TrainConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(f"unknown training options {unknown}; known: {sorted(known)}")
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
         if isinstance(plain.get("model"), dict):
             plain["model"] = VGGTConfig.from_dict(plain["model"])
         return cls(**plain)

@@ -78,7 +78,10 @@ class RoomPool:
 
 
 def _shard_key(config: TrainConfig) -> str:
-    kept = {name: getattr(config, name) for name in ("seed", "shard_rooms", "shard_frames", "stride", "large_rooms")}
+    kept = {
+        name: getattr(config, name)
+        for name in ("seed", "shard_rooms", "shard_frames", "stride", "large_rooms")
+    }
     kept |= {"size": config.model.image_size, "styles": [asdict(RoomStyle()), asdict(LARGE_ROOMS)]}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -119,7 +122,7 @@ def sample_batch(config: TrainConfig, shards: list[Shard], step: int) -> Batch:
 
 
 def _reach(config: TrainConfig, step: int) -> tuple[int, int]:
-    """Longest sequence and widest window (in kept frames) at `step`: both grow linearly to their final values."""
+    """Longest sequence and widest window (in kept frames) at `step`: both grow linearly."""
     grown = min(1.0, step / max(1, config.growth_steps))
     start = max(config.least_frames, min(4, config.most_frames))
     longest = start + round(grown * (config.most_frames - start))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from lib.training.checkpoints import load_latest, save_checkpoint
@@ -18,6 +19,7 @@ from lib.training.data import Batch, RoomPool, sample_batch
 from lib.training.losses import Target, camera_loss, confident_loss, make_target, matching_loss
 from lib.training.optimisation import Average, Optimisers, decay_length, rate_share
 from lib.training.validation import validate, validation_walks
+from lib.vggt.dense_head import DenseHead, activate_dense
 from lib.vggt.model import VGGT
 
 SAVE_SECONDS = 45.0
@@ -83,12 +85,15 @@ class Trainer:
         size = (batch.images.shape[-2], batch.images.shape[-1])
         last = config.model.depth - 1
         layers = {last, config.match_layer} | {
-            layer for head in (config.model.depth_head, config.model.point_head) if head for layer in head.layers
+            layer
+            for head in (config.model.depth_head, config.model.point_head)
+            if head
+            for layer in head.layers
         }
-        with self._precision():
+        with low_precision(self.device):
             features, _ = model.aggregator(batch.images, keep=layers)
         assert model.camera_head is not None
-        losses = {"camera": camera_loss(model.camera_head(features[last][:, :, 0]), target.pose)}
+        losses = {"camera": camera_loss(model.camera_head(features[last][:, :, 0].float()), target.pose)}
         some = _frame_subset(batch.images.shape[1], config.dense_frames, config.seed, self.progress.step)
         losses |= self._dense_losses({layer: f[:, some] for layer, f in features.items()}, target, some, size)
         patches = features[config.match_layer][:, :, config.model.special_tokens :, config.model.width :]
@@ -106,16 +111,14 @@ class Trainer:
     ) -> dict[str, Tensor]:
         model, valid = self.model, target.valid[:, some]
         assert model.depth_head is not None and model.point_head is not None
-        depth, depth_sure = model.depth_head(features, size, None)
-        points, points_sure = model.point_head(features, size, None)
+        with low_precision(self.device):
+            maps = [head.extract(features, size, None) for head in (model.depth_head, model.point_head)]
+        depth, depth_sure = _activate(maps[0], model.depth_head)
+        points, points_sure = _activate(maps[1], model.point_head)
         return {
             "depth": confident_loss(depth, depth_sure, target.depth[:, some, ..., None], valid),
             "point": confident_loss(points, points_sure, target.points[:, some], valid),
         }
-
-    def _precision(self) -> Any:
-        """bf16 inside the aggregator on CUDA; the heads and losses stay in fp32, as in VGGT."""
-        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
     def _note(self, values: dict[str, float]) -> None:
         self._parts.append(values)
@@ -190,7 +193,9 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
             bar.update()
-            bar.set_postfix_str(_say({name: values[name] for name in ("total", "camera", "point")}), refresh=False)
+            bar.set_postfix_str(
+                _say({name: values[name] for name in ("total", "camera", "point")}), refresh=False
+            )
         bar.close()
         self.save()
 
@@ -208,9 +213,35 @@ class Trainer:
         if config.steps is not None:
             progress.decay_steps = max(1, round(config.decay_share * config.steps))
             progress.decay_start = config.steps - progress.decay_steps
-        elif budget is not None and elapsed > (1 - config.decay_share) * budget and progress.step > step_before:
+        elif (
+            budget is not None and elapsed > (1 - config.decay_share) * budget and progress.step > step_before
+        ):
             progress.decay_start = progress.step
             progress.decay_steps = decay_length(progress.step - step_before, elapsed, budget - elapsed)
+
+
+@contextmanager
+def low_precision(device: torch.device) -> Iterator[None]:
+    """bf16 products where the device is quicker at them: CUDA, and CPUs with AVX-512 bf16.
+
+    On a CPU the fused attention is slow in bf16 (its backward pass four times), the plain one is not.
+    """
+    if device.type == "cuda":
+        with torch.autocast("cuda", torch.bfloat16):
+            yield
+    elif device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            yield
+    else:
+        yield
+
+
+def _activate(maps: Tensor, head: DenseHead) -> tuple[Tensor, Tensor]:
+    """Values (B, S, H, W, k) and confidence (B, S, H, W) in fp32 of raw maps (B, S, k + 1, H, W)."""
+    values, confidence = activate_dense(
+        maps.flatten(0, 1).float(), head.config.activation, head.config.confidence_activation
+    )
+    return values.unflatten(0, maps.shape[:2]), confidence.unflatten(0, maps.shape[:2])
 
 
 def _frame_subset(frames: int, wanted: int, seed: int, step: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The training losses of VGGT: camera, depth and points with confidence, and matching in place of tracking."""
+"""The training losses of VGGT: camera, depth and points with confidence; matching in place of tracking."""
 
 from __future__ import annotations
 

@@ -22,9 +22,14 @@ class Optimisers:
                 vectors.append(parameter)
             else:
                 others.append(parameter)
-        groups = [{"params": others, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        groups = [
+            {"params": others, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         self._rates = [config.rate]
-        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.95))]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.95))
+        ]
         if matrices:
             self._rates.append(config.matrix_rate)
             self.parts.append(
@@ -63,7 +68,7 @@ def rate_share(step: int, warmup: int, decay_start: int | None, decay_steps: int
 
 
 class Average:
-    """Exponential moving average of a model's weights; young averages forget faster, so that the start fades."""
+    """Moving average of a model's weights; a young one forgets faster, so that the start fades."""
 
     def __init__(self, model: nn.Module, decay: float):
         self._decay = decay

@@ -1,0 +1,113 @@
+"""The door to training: `python -m lib.train`, and `evaluate` and `export` for what has been trained.
+
+    python -m lib.train --budget-minutes 30                        train the mini VGGT, or go on with it
+    python -m lib.train --budget-minutes 9 --device cuda width=192 the same on a GPU, wider
+    python -m lib.train evaluate data/weights/mini.safetensors     errors on held-out rooms -> JSON beside it
+    python -m lib.train export --folder _build/train/mini          weights and record -> data/weights
+
+Options of the run are given as `name=value` after the flags; see `lib.training.config.TrainConfig`. `depth`,
+`width`, `patch_size` and `image_size` set the sizes of the mini model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib.training.config import TrainConfig, mini_model
+from lib.training.curves import draw_curves
+from lib.training.evaluation import EVALUATION_FRAMES, evaluate_file
+from lib.training.export import export_weights
+from lib.training.loop import Trainer
+
+FOLDER = Path("_build/train/mini")
+
+
+def parse_config(options: Sequence[str]) -> TrainConfig:
+    """A configuration from `name=value` words; values are JSON where they can be read as such.
+
+    Raises:
+        ValueError: a word without "=", or a name that neither `TrainConfig` nor `mini_model` knows.
+    """
+    values: dict[str, Any] = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals:
+            raise ValueError(f"options are name=value, got {option!r}")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    sizes = {name: values.pop(name) for name in inspect.signature(mini_model).parameters if name in values}
+    if sizes:
+        values["model"] = mini_model(**sizes)
+    return TrainConfig.from_dict(values)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and do what it says."""
+    parser = argparse.ArgumentParser(prog="python -m lib.train", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("command", nargs="?", default="train", choices=("train", "evaluate", "export"))
+    parser.add_argument(
+        "words", nargs="*", metavar="name=value", help="training options; weights to evaluate"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="checkpoints, rooms and curves of the run"
+    )
+    parser.add_argument("--weights", type=Path, default=Path("data/weights/mini.safetensors"))
+    parser.add_argument(
+        "--budget-minutes", type=float, default=None, help="time from now; else `steps` decides"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads")
+    parser.add_argument("--photographs", type=Path, default=None, help="evaluate: a recording with poses")
+    parser.add_argument("--rooms", type=int, default=16, help="evaluate: rooms for each number of frames")
+    parser.add_argument("--frames", type=int, nargs="+", default=list(EVALUATION_FRAMES), help="evaluate: S")
+    given = list(arguments) if arguments is not None else None
+    options = parser.parse_intermixed_args(_with_command(given))
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    {"train": _train, "evaluate": _evaluate, "export": _export}[options.command](options)
+
+
+def _with_command(given: list[str] | None) -> list[str]:
+    """Make the command explicit, so that `python -m lib.train seed=1` is training with an option."""
+    import sys
+
+    words = sys.argv[1:] if given is None else given
+    return (
+        words if words and words[0] in ("train", "evaluate", "export", "-h", "--help") else ["train", *words]
+    )
+
+
+def _train(options: argparse.Namespace) -> None:
+    config = parse_config(options.words)
+    if config.steps is None and options.budget_minutes is None:
+        raise SystemExit("say how long to train: --budget-minutes 30, or the option steps=20000")
+    trainer = Trainer(config, options.folder, options.device)
+    if trainer.resume():
+        print(f"going on from step {trainer.progress.step} in {options.folder}")
+    trainer.run(options.budget_minutes)
+    print(f"figure: {draw_curves(trainer.progress, options.folder / 'curves.png')}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    weights = Path(options.words[0]) if options.words else options.weights
+    record = evaluate_file(
+        weights, options.frames, options.rooms, device=options.device, photographs=options.photographs
+    )
+    print(json.dumps(record, indent=1))
+
+
+def _export(options: argparse.Namespace) -> None:
+    print(f"wrote {export_weights(options.folder, options.weights, options.device)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Errors of trained weights on held-out rooms and photographs, beside a trivial baseline and the oracle."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.metrics import DegenerateAlignmentError, camera_errors, depth_errors, path_length, point_errors
+from lib.records.fingerprints import hash_path, versions
+from lib.scenes.recordings import open_recording
+from lib.scenes.rooms import LARGE_ROOMS, RoomStyle, render_sequence
+from lib.scenes.sequence import Sequence
+from lib.training.losses import relative_to_first, unproject
+from lib.training.validation import STRIDE, rotation_angle_deg
+from lib.vggt.checkpoint import load
+from lib.vggt.model import VGGT
+
+EVALUATION_FRAMES = (2, 4, 8, 16, 32, 64, 128)
+SPAN = 7 * STRIDE  # video frames from first to last in "dense" walks: eight training-like frames
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is claimed about a sequence: extrinsics (S, 3, 4) camera-from-frame-0, depth (S, H, W), points
+    (S, H, W, 3) in frame 0's coordinates; any unit of length."""
+
+    extrinsics: Tensor
+    depth: Tensor
+    points: Tensor
+
+
+Estimator = Callable[[Sequence], Estimate]
+
+
+def predict(model: VGGT) -> Estimator:
+    """The estimates of a model."""
+
+    @torch.inference_mode()
+    def estimate(sequence: Sequence) -> Estimate:
+        prediction = model(sequence.images)
+        assert prediction.extrinsics is not None and prediction.depth is not None
+        assert prediction.world_points is not None
+        return Estimate(prediction.extrinsics[0], prediction.depth[0, ..., 0], prediction.world_points[0])
+
+    return estimate
+
+
+def stand_still(sequence: Sequence) -> Estimate:
+    """The trivial baseline: the camera never moves and everything is as far as the mean depth."""
+    depth = torch.full_like(_truth(sequence).depth, float(_truth(sequence).depth.mean()))
+    still = torch.eye(3, 4, dtype=depth.dtype, device=depth.device).expand(len(sequence), -1, -1)
+    assert sequence.intrinsics is not None
+    return Estimate(still, depth, unproject(depth, still, sequence.intrinsics.to(depth.dtype)))
+
+
+def tell_the_truth(sequence: Sequence) -> Estimate:
+    """The oracle, in a unit of its own: every error of it must be zero."""
+    truth, scale = _truth(sequence), 0.37
+    extrinsics = torch.cat([truth.extrinsics[..., :3], scale * truth.extrinsics[..., 3:]], -1)
+    return Estimate(extrinsics, scale * truth.depth, scale * truth.points)
+
+
+def _truth(sequence: Sequence) -> Estimate:
+    if sequence.extrinsics is None or sequence.intrinsics is None or sequence.depth is None:
+        raise ValueError(f"{sequence.name} lacks cameras or depth; an evaluation needs both")
+    extrinsics = relative_to_first(sequence.extrinsics[None].double())[0]
+    depth = sequence.depth.double()
+    return Estimate(extrinsics, depth, unproject(depth, extrinsics, sequence.intrinsics.double()))
+
+
+def sequence_errors(estimator: Estimator, sequence: Sequence) -> dict[str, float]:
+    """Errors of one sequence.
+
+    rotation_deg: median angle to the true rotation relative to frame 0, frame 0 left out. are_deg,
+    rpe_rot_deg, rpe_relative and ate_relative: textbook errors after Sim(3) alignment of the centres, the
+    lengths as shares of the path (RPE: of the mean step). abs_rel: after median scaling. points_relative:
+    mean distance after Sim(3) alignment of the points, as a share of their mean distance from frame 0. NaN
+    where an error is not defined: alignment needs three frames.
+    """
+    truth, guess = _truth(sequence), estimator(sequence)
+    rotation, true_rotation = guess.extrinsics[1:, :, :3].double(), truth.extrinsics[1:, :, :3]
+    valid = truth.depth > 0
+    distance = truth.points.norm(dim=-1)[valid].mean().item()
+    points = point_errors(guess.points, truth.points, mask=valid, alignment="similarity")
+    return {
+        "rotation_deg": rotation_angle_deg(rotation, true_rotation).median().item()
+        if len(sequence) > 1
+        else math.nan,
+        **_trajectory(guess.extrinsics, truth.extrinsics),
+        "abs_rel": depth_errors(guess.depth, truth.depth, mask=valid, scale="median").abs_rel,
+        "points_relative": points.mean / distance,
+    }
+
+
+def _trajectory(estimate: Tensor, truth: Tensor) -> dict[str, float]:
+    """Textbook camera errors; a camera that stands still is compared with the centre of the true path."""
+    names = ("are_deg", "rpe_rot_deg", "rpe_relative", "ate_relative")
+    if len(truth) < 3:
+        return dict.fromkeys(names, math.nan)
+    length = path_length(_centres(truth))
+    try:
+        errors = camera_errors(estimate, truth)
+    except DegenerateAlignmentError:
+        centres = _centres(truth)[:, :3, 3]
+        spread = (centres - centres.mean(0)).norm(dim=-1).square().mean().sqrt().item()
+        turns = rotation_angle_deg(truth[1:, :, :3], truth[:-1, :, :3]).square().mean().sqrt().item()
+        steps = (centres[1:] - centres[:-1]).norm(dim=-1).square().mean().sqrt().item()
+        angles = rotation_angle_deg(estimate[..., :3].double(), truth[..., :3]).square().mean().sqrt().item()
+        return dict(
+            zip(names, (angles, turns, steps / (length / (len(truth) - 1)), spread / length), strict=True)
+        )
+    step = length / (len(truth) - 1)
+    values = (errors.are_deg, errors.rpe_rot_deg, errors.rpe_trans / step, errors.ate / length)
+    return dict(zip(names, values, strict=True))
+
+
+def _centres(extrinsics: Tensor) -> Tensor:
+    """World-from-camera (S, 4, 4): its translations are the camera centres."""
+    inverse = torch.eye(4, dtype=extrinsics.dtype, device=extrinsics.device).repeat(len(extrinsics), 1, 1)
+    inverse[:, :3, :3] = extrinsics[..., :3].transpose(-1, -2)
+    inverse[:, :3, 3:] = -inverse[:, :3, :3] @ extrinsics[..., 3:]
+    return inverse
+
+
+def room_walks(
+    kind: str, frames: int, rooms: int, size: int, device: torch.device | str
+) -> Iterable[Sequence]:
+    """Test walks of `frames` frames.
+
+    kind "longer": the step of validation, so more frames walk farther; "denser": the same stretch of the walk
+    seen in more frames; "large": like "longer", in rooms twice as wide as in training.
+    """
+    strides = {"longer": STRIDE, "denser": SPAN / max(1, frames - 1), "large": STRIDE}
+    if kind not in strides:
+        raise ValueError(f"kind of walk must be one of {sorted(strides)}, got {kind!r}")
+    style = LARGE_ROOMS if kind == "large" else RoomStyle()
+    for seed in range(rooms):
+        yield render_sequence(seed, frames, size, size, stride=strides[kind], style=style, device=device)
+
+
+def evaluate(
+    model: VGGT, frames: Iterable[int], rooms: int, device: torch.device | str = "cpu",
+    kinds: Iterable[str] = ("longer", "denser", "large"),
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Rows {walk, frames, who, rooms, error: {median, mean}} for the model, the baseline and the oracle."""
+    rows = []
+    estimators = {"model": predict(model), "still": stand_still, "oracle": tell_the_truth}
+    for kind in kinds:
+        for count in frames:
+            found: dict[str, list[dict[str, float]]] = {who: [] for who in estimators}
+            for sequence in room_walks(kind, count, rooms, model.config.image_size, device):
+                for who, estimator in estimators.items():
+                    found[who].append(sequence_errors(estimator, sequence))
+            rows += [
+                {"walk": kind, "frames": count, "who": who, "rooms": rooms, **_summary(errors)}
+                for who, errors in found.items()
+            ]
+    return rows
+
+
+def _summary(errors: list[dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Median and mean over rooms; None where an error is not defined."""
+    table = {name: np.array([error[name] for error in errors]) for name in errors[0]}
+    return {
+        name: {
+            "median": None if np.isnan(values).any() else float(np.median(values)),
+            "mean": None if np.isnan(values).any() else float(values.mean()),
+        }
+        for name, values in table.items()
+    }
+
+
+def evaluate_photographs(model: VGGT, folder: Path, frames: Iterable[int]) -> list[dict[str, Any]]:
+    """The same rows on one recording: the first frames of every tenth photograph."""
+    size = model.config.image_size
+    estimators = {"model": predict(model), "still": stand_still, "oracle": tell_the_truth}
+    rows = []
+    for count in frames:
+        sequence = open_recording(
+            folder, count, "first", stride=10, need_poses=True, height=size, width=size
+        )  # fmt: skip
+        rows += [
+            {
+                "walk": folder.name,
+                "frames": count,
+                "who": who,
+                "rooms": 1,
+                **_summary([sequence_errors(estimator, sequence)]),
+            }
+            for who, estimator in estimators.items()
+        ]
+    return rows
+
+
+def evaluate_file(
+    weights: Path,
+    frames: Iterable[int],
+    rooms: int,
+    device: torch.device | str = "cpu",
+    photographs: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate a weights file and put the result, with its provenance, into the JSON record beside it."""
+    start, frames = time.time(), tuple(frames)
+    model = load(weights, device=device)
+    rows = evaluate(model, frames, rooms, device)
+    if photographs is not None:
+        rows += evaluate_photographs(model, photographs, [count for count in frames if count <= 32])
+    result = {
+        "rows": rows,
+        "weights": hash_path(weights),
+        "split": "test",
+        "stride_video_frames": STRIDE,
+        "started": datetime.datetime.fromtimestamp(start, datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - start, 1),
+        "device": device_name(device),
+        "versions": versions(),
+    }
+    update_record(weights.with_suffix(".json"), {"evaluation": result})
+    return result
+
+
+def device_name(device: torch.device | str) -> str:
+    """Name of the GPU, or of the processor type and the number of threads."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+
+
+def update_record(path: Path, entries: dict[str, Any]) -> None:
+    """Merge `entries` into the JSON file at `path`, atomically; the file is made if it is not there."""
+    record = json.loads(path.read_text()) if path.exists() else {}
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(record | entries, indent=1, allow_nan=False) + "\n")
+    os.replace(partial, path)
