@@ -139,6 +139,9 @@ PRINTED_DATA = {
     "speedup": ("m",),
 }
 
+# Everything that is printed about the 1000-frame runs.
+LONG_RUNS = {"speedup": REPORTED_SPEEDUP, "frames": REPORTED_SPEEDUP_FRAMES}
+
 EQUATIONS = (
     Equation(
         1, r"\text{rank}(A^{(\ell)}) \leq r + C \exp\left(-\frac{\alpha \ell}{N}\right)", "§3.1", "rank bound"

@@ -17,6 +17,12 @@ class CheckFailedError(AssertionError):
     """An identity came out false, or a chapter ended with checks that did not run or pass."""
 
 
+class Line(str):
+    """A line of text that a notebook shows without quotation marks."""
+
+    __repr__ = str.__str__
+
+
 class Chapter:
     """The checks of one chapter; creating it (in the chapter's first cell) clears what an earlier run left.
 
@@ -36,7 +42,7 @@ class Chapter:
         self._folder = folder
         self._write()
 
-    def identity(self, name: str, holds: bool | Callable[[], Any], detail: str = "") -> str:
+    def identity(self, name: str, holds: bool | Callable[[], Any], detail: str = "") -> Line:
         """Run an identity check: ``holds`` is a truth value or a function that returns one.
 
         ``detail`` is one line for the ledger (plain text, ``$…$`` for mathematics). Returns a line that
@@ -55,9 +61,9 @@ class Chapter:
         self._record(Outcome(check.id, passed, None, detail, "" if passed else "came out false"))
         if not passed:
             raise CheckFailedError(f"{check.id} is false: {check.states}")
-        return f"✓ {check.states}"
+        return Line(f"✓ {check.states}")
 
-    def measure(self, name: str, value: Any, detail: str = "") -> str:
+    def measure(self, name: str, value: Any, detail: str = "") -> Line:
         """Run a measurement check: compare ``value`` (one number) with the bound in the register.
 
         A value outside the bound is recorded and turns the build red when the ledger is drawn, so that the
@@ -69,9 +75,9 @@ class Chapter:
         passed = check.bound.accepts(number)
         self._record(Outcome(check.id, passed, number, detail))
         unit = f" {check.unit}" if check.unit else ""
-        return f"{'✓' if passed else '✗'} {check.states}: {number:.6g}{unit} ({check.bound})"
+        return Line(f"{'✓' if passed else '✗'} {check.states}: {number:.6g}{unit} ({check.bound})")
 
-    def complete(self) -> str:
+    def complete(self) -> Line:
         """Last cell of a chapter: every declared check has run and passed.
 
         Raises:
@@ -81,7 +87,7 @@ class Chapter:
         failed = [name for name, outcome in self.outcomes.items() if not outcome.passed]
         if absent or failed:
             raise CheckFailedError(f"chapter {self.name!r}: not run {absent}, failed {failed}")
-        return f"✓ all {len(self.outcomes)} checks of this chapter ran and passed"
+        return Line(f"✓ all {len(self.outcomes)} checks of this chapter ran and passed")
 
     def _find(self, name: str, kind: str) -> Check:
         check = self._declared.get(name)

@@ -48,12 +48,18 @@ class Register:
         """A judgement for every claim, in order."""
         return tuple(judge(claim, outcomes) for claim in self.claims)
 
-    def problems(self, outcomes: Mapping[str, Outcome]) -> list[str]:
-        """Everything that must stop a build, as sentences; empty when all is complete and as pinned."""
+    def problems(self, outcomes: Mapping[str, Outcome], only: Iterable[str] | None = None) -> list[str]:
+        """Everything that must stop a build, as sentences; empty when all is complete and as pinned.
+
+        ``only``: ids of the claims to look at (default all). Outcomes are always looked at in full.
+        """
+        asked = None if only is None else set(only)
+        claims = [claim for claim in self.claims if asked is None or claim.id in asked]
+        needed = list(self.checks) if asked is None else [i for claim in claims for i in claim.checks]
         found = [
-            f"check {check.id} ({check.states}) has not run; chapter {check.chapter!r} must run it"
-            for check in self.checks.values()
-            if check.id not in outcomes
+            f"check {i} ({self.checks[i].states}) has not run; chapter {self.checks[i].chapter!r} must run it"
+            for i in dict.fromkeys(needed)
+            if i not in outcomes
         ]
         for outcome in outcomes.values():
             if outcome.check not in self.checks:
@@ -62,11 +68,10 @@ class Register:
                 check = self.checks[outcome.check]
                 shown = outcome.error or f"value {outcome.value}, must be {check.bound}"
                 found.append(f"check {check.id} failed: {check.states} ({shown})")
-        for judgement in self.judge(outcomes):
-            if judgement.verdict not in (None, judgement.claim.expected):
+        for verdict, claim in ((judge(claim, outcomes).verdict, claim) for claim in claims):
+            if verdict not in (None, claim.expected):
                 found.append(
-                    f"claim {judgement.claim.id}: the checks give {judgement.verdict!s}, "
-                    f"but {judgement.claim.expected!s} is pinned"
+                    f"claim {claim.id}: the checks give {verdict!s}, but {claim.expected!s} is pinned"
                 )
         return found
 

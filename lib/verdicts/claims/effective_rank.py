@@ -115,7 +115,7 @@ CLAIMS = (
     ),
     Claim(
         "table-1",
-        "Table 1, §5.2",
+        "§5.2",
         "Theoretical predictions from the diffusion model are compared with measurements.",
         r"The theory columns are least-squares lines through the measured columns; the rank column is "
         rf"${paper.FRAMES}^H$ of "
@@ -126,7 +126,7 @@ CLAIMS = (
     ),
     Claim(
         "fig-3",
-        "Fig. 3",
+        "§5.2",
         "Theory and experiment align closely, showing that merging slows collapse as predicted.",
         r"Drawn from Table 1: an in-sample fit. A model without dynamics fits better.",
         Verdict.DOES_NOT_FOLLOW,

@@ -64,7 +64,7 @@ CLAIMS = (
     ),
     Claim(
         "table-2",
-        "Table 2, §5.3",
+        "§5.3",
         rf"Relative runtimes up to {paper.ACCELERATION}× faster, consistent with $O((DT/d)^2)$.",
         r"The local exponent falls from below 1.5 to below 1 as $m$ grows; $a+b(1-m)+c(1-m)^2$ fits, and "
         "caps the speedup.",

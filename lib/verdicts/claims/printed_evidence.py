@@ -30,7 +30,7 @@ _NEEDS_ERRORS = ("no-error-data",)
 CLAIMS = (
     Claim(
         "fig-2",
-        "Fig. 2",
+        "§5.3",
         "All camera and geometry metrics improve consistently as the merge ratio grows.",
         "To be measured with a trained model over m, scenes and seeds.",
         Verdict.NOT_DECIDABLE,
@@ -39,7 +39,7 @@ CLAIMS = (
     ),
     Claim(
         "fig-4",
-        "Fig. 4",
+        "§5.4",
         "Heat maps grow uniform with depth, and merging alleviates it.",
         "To be measured as spectral and row entropy per block.",
         Verdict.NOT_DECIDABLE,

@@ -20,7 +20,7 @@ CHECKS = (
 CLAIMS = (
     Claim(
         "fig-1",
-        "Fig. 1",
+        "§1",
         "Features are refined through global attention with token merging and local self-attention with "
         "token unmerging.",
         "Tokens are merged and unmerged inside the same global block, around the softmax; local (frame) "

@@ -1,0 +1,289 @@
+"""Directives that draw verdicts from the checks that the chapters ran in this build.
+
+``{verdict-box} eq-4`` (a claim, or the slug of a chapter for all of its claims), ``{ledger}``,
+``{equation-index}`` and ``{printed-equation} 4``. What is static is parsed where the directive stands; what
+depends on checks is a :class:`verdict_slot`, filled in after all pages have been read. A check that did not
+run or failed, or a verdict other than the pinned one, is a warning, and warnings fail the build.
+"""
+
+import hashlib
+import importlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import verdict_nodes as draw
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+log = logging.getLogger(__name__)
+
+OPENED = re.compile(r"""open_chapter\(\s*\\?["'](\w+)\\?["']\s*\)""")
+CODE_CELL = re.compile(r"^(`{3,}|:{3,})\{code-cell\}.*?^\1", re.MULTILINE | re.DOTALL)
+
+
+class verdict_slot(nodes.General, nodes.Element):
+    """Place for what the checks decide: ``kind`` is "badge", "checks", "chapter" or "summary"."""
+
+
+def load_register(env: BuildEnvironment) -> Any:
+    """The register named by the option ``ledger_register`` ("module:function")."""
+    module, _, function = env.config.ledger_register.partition(":")
+    return getattr(importlib.import_module(module), function)()
+
+
+def outcomes_folder() -> Path:
+    """Where the chapters of this build leave their outcomes."""
+    return Path(os.environ["BOOK_STATE"]) / "checks"
+
+
+def read_outcomes() -> dict[str, Any]:
+    """Outcomes of this build, by check id."""
+    from lib.verdicts import read_outcomes as read
+
+    return read(outcomes_folder())
+
+
+class LedgerDirective(SphinxDirective):
+    """What the directives share: parsing MyST text, slots, and a note of the page that uses them."""
+
+    def parse(self, text: str) -> list[nodes.Node]:
+        holder = nodes.Element()
+        self.state.nested_parse(StringList(text.splitlines(), self.env.docname), self.content_offset, holder)
+        return holder.children
+
+    def slot(self, kind: str, claim: str = "") -> verdict_slot:
+        pages: dict[str, set[str]] = self.env.ledger_pages  # type: ignore[attr-defined]
+        pages.setdefault(self.env.docname, set()).add(claim or self.name)
+        # the invisible formula makes Sphinx load MathJax on pages whose only formulas fill slots
+        return verdict_slot("", nodes.math("", ""), kind=kind, claim=claim)
+
+    def lead(self, title: str, text: str) -> nodes.paragraph:
+        """A paragraph: bold ``title``, then the parsed ``text``."""
+        paragraph = nodes.paragraph("", "", nodes.strong("", title), nodes.Text(" "))
+        for node in self.parse(text):
+            paragraph += node.children if isinstance(node, nodes.paragraph) else [node]
+        return paragraph
+
+    def origin(self, claim: Any) -> nodes.paragraph:
+        """Where a claim is printed and which chapter judges it."""
+        return nodes.paragraph("", f"{claim.place} → ", self.slot("chapter", claim.id))
+
+
+class VerdictBox(LedgerDirective):
+    """``{verdict-box} id``: one claim, or all claims of a chapter."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        register, name = load_register(self.env), self.arguments[0]
+        if name in register.chapters:
+            return [self.box(claim) for claim in register.claims_of(name)]
+        try:
+            return [self.box(register.claim(name))]
+        except KeyError as error:
+            raise self.error(str(error)) from None
+
+    def box(self, claim: Any) -> nodes.Node:
+        head = nodes.paragraph("", "", nodes.strong("", draw.label(claim.id)), classes=["verdict-head"])
+        head += [
+            nodes.inline("", f" {claim.place} ", classes=["verdict-place"]),
+            self.slot("badge", claim.id),
+        ]
+        box = nodes.container("", head, classes=["verdict-box"])
+        box += [self.lead("As printed.", claim.printed), self.lead("Corrected.", claim.corrected)]
+        box += self.slot("checks", claim.id)
+        boxes: dict[str, str] = self.env.ledger_boxes  # type: ignore[attr-defined]
+        if boxes.setdefault(claim.id, self.env.docname) == self.env.docname:
+            box["ids"].append(f"verdict-{claim.id}")
+        return box
+
+
+class Ledger(LedgerDirective):
+    """``{ledger}``: how many claims got which verdict, and every claim in a table."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [
+            [
+                [nodes.paragraph("", "", nodes.strong("", draw.label(c.id))), self.origin(c)],
+                self.parse(c.printed),
+                [nodes.paragraph("", "", self.slot("badge", c.id)), *self.parse(c.corrected)],
+            ]
+            for c in load_register(self.env).claims
+        ]
+        head = ("Claim", "As printed", "Verdict and corrected statement")
+        return [self.slot("summary"), draw.table(head, (20, 35, 45), rows)]
+
+
+class EquationIndex(LedgerDirective):
+    """``{equation-index}``: the paper's numbered equations, their verdicts and corrected forms."""
+
+    def run(self) -> list[nodes.Node]:
+        from lib import paper
+
+        register, rows = load_register(self.env), []
+        known = {claim.id: claim for claim in register.claims}
+        for equation in paper.EQUATIONS:
+            if equation.id not in known:
+                continue
+            number = nodes.paragraph("", f"({equation.number})", ids=[f"paper-{equation.id}"])
+            number["names"].append(f"paper-{equation.id}")
+            self.state.document.note_explicit_target(number)
+            rows.append(
+                [
+                    [number, self.origin(known[equation.id])],
+                    [nodes.math_block(equation.tex, equation.tex, nowrap=False, number=None)],
+                    [
+                        nodes.paragraph("", "", self.slot("badge", equation.id)),
+                        *self.parse(known[equation.id].corrected),
+                    ],
+                ]
+            )
+        return [draw.table(("No.", "As printed", "Verdict and corrected form"), (12, 43, 45), rows)]
+
+
+class PrintedEquation(LedgerDirective):
+    """``{printed-equation} 4``: an equation as the paper prints it, with the paper's own number."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        from lib import paper
+
+        equation = paper.equation(directives.positive_int(self.arguments[0]))
+        tex = rf"\begin{{equation}}{equation.tex} \tag{{{equation.number}}}\end{{equation}}"
+        return [nodes.math_block(tex, tex, nowrap=True, number=None)]
+
+
+def chapter_link(app: Sphinx, page: str, claim: Any) -> nodes.Node:
+    """Link to the chapter that judges ``claim``, at its verdict box when it has one."""
+    env: Any = app.env
+    target = env.ledger_boxes.get(claim.id) or env.ledger_chapters.get(claim.chapter, {}).get("page")
+    if target is None:
+        return nodes.Text(claim.chapter.replace("_", " "))
+    anchor = f"#verdict-{claim.id}" if claim.id in env.ledger_boxes else ""
+    uri = app.builder.get_relative_uri(page, target) + anchor
+    return nodes.reference("", env.titles[target].astext(), internal=True, refuri=uri)
+
+
+def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Replace the slots of a page; all pages have been read by now."""
+    slots = list(doctree.findall(verdict_slot))
+    if not slots:
+        return
+    register, outcomes = load_register(app.env), read_outcomes()
+    judgements = {j.claim.id: j for j in register.judge(outcomes)}
+    for slot in slots:
+        judgement = judgements.get(slot["claim"])
+        if slot["kind"] == "summary":
+            slot.replace_self(draw.summary(list(judgements.values())))
+        elif slot["kind"] == "badge":
+            colour(slot, judgement)
+            slot.replace_self(draw.badge(judgement))
+        elif slot["kind"] == "checks":
+            slot.replace_self(draw.check_list(register, judgement))
+        else:
+            slot.replace_self(chapter_link(app, page, register.claim(slot["claim"])))
+
+
+def colour(slot: nodes.Node, judgement: Any) -> None:
+    """Give the verdict box around a badge the class of its verdict."""
+    box = slot.parent.parent
+    if isinstance(box, nodes.container) and judgement.verdict is not None:
+        box["classes"].append(f"verdict-{judgement.verdict.slug}")
+
+
+def report(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn about everything that the ledger, or the boxes when there is no ledger, cannot stand on."""
+    pages: dict[str, set[str]] = env.ledger_pages  # type: ignore[attr-defined]
+    chapters: dict[str, dict[str, str]] = env.ledger_chapters  # type: ignore[attr-defined]
+    if not pages:
+        return
+    register, outcomes = load_register(env), read_outcomes()
+    for chapter in sorted({check.partition("/")[0] for check in outcomes} - set(chapters)):
+        log.warning("checks of chapter %r come from no page of this book", chapter, type="ledger")
+    shown = set().union(*pages.values())
+    for problem in register.problems(outcomes, None if "ledger" in shown else shown):
+        log.warning("ledger: %s", problem, type="ledger")
+
+
+def note_source(app: Sphinx, page: str, source: list[str]) -> None:
+    """Before a page is read: which chapter it opens, with which code, and what outcomes lie there."""
+    opened = OPENED.search(source[0])
+    if opened is None:
+        return
+    cells = "".join(match[0] for match in CODE_CELL.finditer(source[0])) or source[0]
+    path = outcomes_folder() / f"{opened[1]}.json"
+    app.env.ledger_chapters[opened[1]] = {  # type: ignore[attr-defined]
+        "page": page,
+        "code": hashlib.sha256(cells.encode()).hexdigest()[:16],
+        "written": str(path.stat().st_mtime_ns) if path.exists() else "",
+    }
+
+
+def keep_outcomes(app: Sphinx, doctree: nodes.document) -> None:
+    """After a page was read: file fresh outcomes under its code; bring back those of a page from the cache.
+
+    Without this, editing a chapter and undoing the edit would show the outcomes of the edited code.
+    """
+    env: Any = app.env
+    for chapter, note in env.ledger_chapters.items():
+        if note["page"] != env.docname:
+            continue
+        path = outcomes_folder() / f"{chapter}.json"
+        kept = path.parent / "by-code" / f"{chapter}-{note['code']}.json"
+        written = str(path.stat().st_mtime_ns) if path.exists() else ""
+        if written != note["written"]:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, kept)
+        elif kept.exists():
+            shutil.copy2(kept, path)
+
+
+def prepare(app: Sphinx, env: Any, docnames: list[str]) -> None:
+    """Give a new environment the ledger's notes: pages with slots, boxes by claim, chapters by slug."""
+    for name in ("ledger_pages", "ledger_boxes", "ledger_chapters"):
+        if not hasattr(env, name):
+            setattr(env, name, {})
+
+
+def forget(app: Sphinx, env: Any, page: str) -> None:
+    """Drop the notes of a page that is about to be read again or is gone."""
+    prepare(app, env, [])
+    env.ledger_pages.pop(page, None)
+    env.ledger_boxes = {claim: at for claim, at in env.ledger_boxes.items() if at != page}
+    env.ledger_chapters = {slug: note for slug, note in env.ledger_chapters.items() if note["page"] != page}
+
+
+def rewritten(app: Sphinx, env: Any) -> list[str]:
+    """Pages with slots are written anew in every build."""
+    return sorted(env.ledger_pages)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives and the hooks."""
+    app.add_config_value("ledger_register", "lib.verdicts:register", "env", types=(str,))
+    app.add_node(verdict_slot)
+    for name, directive in (
+        ("verdict-box", VerdictBox),
+        ("ledger", Ledger),
+        ("equation-index", EquationIndex),
+        ("printed-equation", PrintedEquation),
+    ):
+        app.add_directive(name, directive)
+    app.add_css_file("verdicts.css")
+    app.connect("env-purge-doc", forget)
+    app.connect("env-before-read-docs", prepare)
+    app.connect("source-read", note_source)
+    app.connect("doctree-read", keep_outcomes)
+    app.connect("env-updated", rewritten)
+    app.connect("env-check-consistency", report)
+    app.connect("doctree-resolved", fill)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

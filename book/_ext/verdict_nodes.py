@@ -1,0 +1,72 @@
+"""Docutils nodes of the ledger: badges, lists of checks, tables. Nothing here knows Sphinx."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from docutils import nodes
+
+
+def label(claim_id: str) -> str:
+    """How a claim is called on a page: "Eq. (4)", "Table 1", "Fig. 2", or "Claim: unique steady state"."""
+    kind, _, rest = claim_id.partition("-")
+    names = {"eq": f"Eq. ({rest})", "table": f"Table {rest}", "fig": f"Fig. {rest}"}
+    return names.get(kind, f"Claim: {rest.replace('-', ' ')}")
+
+
+def table(
+    head: Sequence[str], widths: Sequence[int], rows: Sequence[Sequence[list[nodes.Node]]]
+) -> nodes.Node:
+    """A docutils table with class ``ledger`` from lists of nodes."""
+    group = nodes.tgroup("", *[nodes.colspec("", colwidth=w) for w in widths], cols=len(widths))
+    titles = [[nodes.paragraph("", title)] for title in head]
+    group += nodes.thead("", nodes.row("", *[nodes.entry("", *cell) for cell in titles]))
+    group += nodes.tbody("", *[nodes.row("", *[nodes.entry("", *c) for c in row]) for row in rows])
+    return nodes.table("", group, classes=["ledger"])
+
+
+def inline(text: str) -> list[nodes.Node]:
+    """Plain text with ``$…$`` formulas as nodes."""
+    parts = text.split("$")
+    return [nodes.math("", t) if k % 2 else nodes.Text(t) for k, t in enumerate(parts) if t]
+
+
+def badge(judgement: Any) -> nodes.Node:
+    """The verdict as a coloured word; a missing or unexpected one is shown as such."""
+    if judgement.verdict is None:
+        return nodes.inline("", "not judged", classes=["verdict", "verdict-missing"])
+    classes = ["verdict", f"verdict-{judgement.verdict.slug}"]
+    if not judgement.as_expected:
+        classes.append("verdict-unexpected")
+    return nodes.inline("", str(judgement.verdict), classes=classes)
+
+
+def check_list(register: Any, judgement: Any) -> list[nodes.Node]:
+    """Why: the qualifier of the verdict, and one line per check with its outcome."""
+    claim, items = judgement.claim, nodes.bullet_list(classes=["verdict-checks"])
+    for outcome in judgement.outcomes:
+        check = register.checks[outcome.check]
+        mark = nodes.inline("", "✓ " if outcome.passed else "✗ ", classes=["verdict-mark"])
+        line = nodes.paragraph("", "", mark, *inline(check.states))
+        if outcome.value is not None:
+            unit = f" {check.unit}" if check.unit else ""
+            line += nodes.Text(f": {outcome.value:.4g}{unit} (bound fixed beforehand: {check.bound})")
+        if outcome.detail:
+            line += [nodes.Text(" — "), *inline(outcome.detail)]
+        items += nodes.list_item("", line)
+    items += [nodes.list_item("", nodes.paragraph("", f"✗ {name}: not run")) for name in judgement.absent]
+    if judgement.verdict is not claim.expected:
+        return [items]
+    verdict = nodes.strong("", f"{str(claim.expected).capitalize()}:")
+    return [nodes.paragraph("", "", verdict, nodes.Text(" "), *inline(claim.because), nodes.Text(".")), items]
+
+
+def summary(judgements: Sequence[Any]) -> nodes.Node:
+    """One line: how many claims, and how many of each verdict."""
+    from lib.verdicts import Verdict
+
+    line = nodes.paragraph("", f"{len(judgements)} claims: ", classes=["verdict-summary"])
+    for verdict in Verdict:
+        count = sum(j.verdict is verdict for j in judgements)
+        line += nodes.inline("", f"{count} {verdict}", classes=["verdict", f"verdict-{verdict.slug}"])
+        line += nodes.Text(" ")
+    return line
