@@ -14,8 +14,10 @@ pytestmark = pytest.mark.skipif(
     reason="no chromium on the path, so no page was looked at; apt-get install chromium",
 )
 
-# Faults of the theme and its extensions, in markup that no page of ours writes.
-ACCEPTED: dict[str, tuple[str, ...]] = {}
+# Markup that docutils writes, not our pages: the list of sources has roles that ARIA has since changed.
+ACCEPTED = {
+    "accessibility": ("aria-deprecated-role (minor)", "aria-required-children (critical): .citation-list")
+}
 
 
 @pytest.fixture(scope="module")
