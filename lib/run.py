@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
 from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
+from lib.metrics.cameras import invert
 from lib.probe import LayerReading
-from lib.scenes import Sequence
 from lib.scenes.recordings import open_recording
 from lib.scenes.rooms import render_sequence
+from lib.scenes.sequence import Sequence
 from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, Prediction, Probe, VGGTConfig
 from lib.vggt.checkpoint import load
-from lib.vggt.memory import require_memory
+from lib.vggt.memory import estimate_memory, require_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ("fastvggt", "uniform", "grid")
@@ -190,7 +192,9 @@ def prepare(params: Params) -> Setup:
     model, banner = load_model(params)
     sequence = load_scene(params, model.config)
     setup = Setup(params, model, sequence, merging_rule(params), banner)
-    require_memory(model.config, sequence.images.shape, rule=setup.rule, device=params.device)
+    frames, _, height, width = sequence.images.shape
+    # the estimate of the unmerged model: merging only lowers it
+    require_memory(estimate_memory(model.config, frames, height, width), params.device)
     return setup
 
 
@@ -252,13 +256,13 @@ def errors(sequence: Sequence, prediction: Prediction) -> Measurements:
 
 
 def _camera_measurements(sequence: Sequence, prediction: Prediction, convention: str) -> Measurements:
+    assert prediction.extrinsics is not None and sequence.extrinsics is not None
     units = {"ate": "m", "ate_relative": "1", "are_deg": "deg", "rpe_trans": "m", "rpe_rot_deg": "deg"}
     try:
-        assert prediction.extrinsics is not None and sequence.extrinsics is not None
-        errors = camera_errors(prediction.extrinsics[0], sequence.extrinsics, convention).to_dict()
+        found = camera_errors(prediction.extrinsics[0], sequence.extrinsics, convention)
     except DegenerateAlignmentError:
-        errors = dict.fromkeys(units)  # type: ignore[arg-type]
-    return {f"{name}_{convention}": (errors[name], unit) for name, unit in units.items()}  # type: ignore[misc]
+        return {f"{name}_{convention}": (None, unit) for name, unit in units.items()}
+    return {f"{name}_{convention}": (float(getattr(found, name)), unit) for name, unit in units.items()}
 
 
 def attention_over_frames(
@@ -294,11 +298,10 @@ def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
         DegenerateAlignmentError: the path is too short or straight to align.
     """
     assert outcome.prediction.extrinsics is not None
-    estimate = outcome.prediction.extrinsics[0].double().numpy()
+    estimate: NDArray[np.float64] = outcome.prediction.extrinsics[0].double().numpy()
     if outcome.setup.sequence.extrinsics is None:
         return estimate
     alignment: Similarity = camera_errors(estimate, outcome.setup.sequence.extrinsics).alignment
-    poses = np.tile(np.eye(4), (len(estimate), 1, 1))
+    poses: NDArray[np.float64] = np.tile(np.eye(4), (len(estimate), 1, 1))
     poses[:, :3] = estimate
-    moved = np.linalg.inv(alignment.poses(np.linalg.inv(poses)))
-    return moved[:, :3]
+    return invert(alignment.poses(invert(poses)))[:, :3]
