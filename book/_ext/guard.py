@@ -66,7 +66,7 @@ def on_config(app: Sphinx, config: Config) -> None:
     try:
         plan(app, Path(app.srcdir).resolve())
     except (ValueError, OSError) as error:
-        raise ExtensionError(f"book/runs: {error}") from error
+        raise ExtensionError(f"book/runs: {error}") from None
     Path(app.outdir).mkdir(parents=True)
     config.nb_execution_cache_path = str(Path(os.environ["BOOK_STATE"]) / "jupyter_cache")
 
@@ -105,7 +105,7 @@ def on_builder(app: Sphinx) -> None:
         ran = sweep.run(jobs, workers, report=lambda line: log.info("sweep: %s", line))
     except sweep.SweepError as error:
         fail(app)
-        raise ExtensionError(f"sweep: {error}") from error
+        raise ExtensionError(f"sweep: {error}") from None
     log.info("sweep: %d ran, %d were current", ran, len(jobs) - ran)
 
 
