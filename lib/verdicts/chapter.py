@@ -42,6 +42,11 @@ class Chapter:
         self._folder = folder
         self._write()
 
+    @property
+    def outcomes_by_id(self) -> dict[str, Outcome]:
+        """Outcomes so far, by check id, as :meth:`Register.judge` wants them."""
+        return {outcome.check: outcome for outcome in self.outcomes.values()}
+
     def identity(self, name: str, holds: bool | Callable[[], Any], detail: str = "") -> Line:
         """Run an identity check: ``holds`` is a truth value or a function that returns one.
 

@@ -1,0 +1,219 @@
+"""Checks, the rule that computes verdicts, the register's consistency, and what chapters write."""
+
+import json
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from lib import dynamics, paper, verdicts
+from lib.verdicts import Claim, Outcome, Verdict, above, below, identity, judge, measurement, within
+
+
+def claim(expected=Verdict.HOLDS, **roles):
+    return Claim("c", "§1", "printed", "corrected", expected, "why", chapter="one", **roles)
+
+
+def outcomes(**passed):
+    return {f"one/{name}": Outcome(f"one/{name}", ok) for name, ok in passed.items()}
+
+
+def small_register(expected=Verdict.CONTRADICTED, roles=None):
+    checks = (identity("a", "A is true"), measurement("b", "b is small", below(1.0)))
+    row = Claim(
+        "eq-4", "§3", "P", "Q", expected, "because", **(roles or {"refutes": ("a",), "breaks": ("b",)})
+    )
+    return verdicts.build([("one", checks, (row,))])
+
+
+@pytest.mark.parametrize(
+    ("roles", "passed", "verdict"),
+    [
+        ({"supports": ("a", "b")}, {"a": True, "b": True}, Verdict.HOLDS),
+        ({"supports": ("a", "b")}, {"a": True, "b": False}, Verdict.CONTRADICTED),
+        ({"refutes": ("a",), "rescues": ("b",)}, {"a": True, "b": True}, Verdict.CONTRADICTED),
+        ({"refutes": ("a",), "breaks": ("b",)}, {"a": False, "b": True}, Verdict.DOES_NOT_FOLLOW),
+        ({"breaks": ("a",), "rescues": ("b",)}, {"a": True, "b": True}, Verdict.WITH_ASSUMPTIONS),
+        ({"breaks": ("a",), "rescues": ("b",)}, {"a": True, "b": False}, Verdict.DOES_NOT_FOLLOW),
+        ({"missing": ("a", "b")}, {"a": True, "b": True}, Verdict.NOT_DECIDABLE),
+        ({"missing": ("a",), "refutes": ("b",)}, {"a": True, "b": True}, Verdict.CONTRADICTED),
+        ({"refutes": ("a", "b")}, {"a": False, "b": False}, Verdict.NOT_DECIDABLE),
+    ],
+)
+def test_the_rule(roles, passed, verdict):
+    assert judge(claim(**roles), outcomes(**passed)).verdict is verdict
+
+
+def test_a_check_that_did_not_run_gives_no_verdict():
+    judgement = judge(claim(supports=("a", "b")), outcomes(a=True))
+    assert judgement.verdict is None
+    assert judgement.absent == ("one/b",)
+
+
+def test_a_failed_check_is_never_as_expected_even_if_the_verdict_stands():
+    judgement = judge(claim(Verdict.CONTRADICTED, refutes=("a",), breaks=("b",)), outcomes(a=True, b=False))
+    assert judgement.verdict is Verdict.CONTRADICTED
+    assert not judgement.as_expected
+
+
+@pytest.mark.parametrize(
+    ("bound", "inside", "outside", "shown"),
+    [
+        (below(0.5), 0.4, 0.5, "< 0.5"),
+        (above(2.0), 2.1, 2.0, "> 2"),
+        (within(0.0, 1.0), 1.0, 1.1, "in 0 … 1"),
+    ],
+)
+def test_bounds(bound, inside, outside, shown):
+    assert bound.accepts(inside)
+    assert not bound.accepts(outside)
+    assert not bound.accepts(float("nan"))
+    assert str(bound) == shown
+
+
+def test_a_measurement_needs_a_bound():
+    with pytest.raises(ValueError, match="needs one"):
+        verdicts.Check("x", "states", "measurement")
+
+
+# The book's register ---------------------------------------------------------------------------------------
+
+
+def test_register_lists_all_equations_tables_figures_and_enough_claims():
+    ids = [c.id for c in verdicts.register().claims]
+    assert {e.id for e in paper.EQUATIONS} < set(ids)
+    assert {"table-1", "table-2", "fig-1", "fig-2", "fig-3", "fig-4"} < set(ids)
+    assert sum(i.startswith("claim-") for i in ids) >= 35
+
+
+def test_every_verdict_of_the_book_is_reached_when_all_checks_pass_and_only_then():
+    register = verdicts.register()
+    passed = {i: Outcome(i, True) for i in register.checks}
+    assert register.problems(passed) == []
+    assert all(j.as_expected for j in register.judge(passed))
+    for missing in register.checks:
+        assert any(missing in p for p in register.problems({i: o for i, o in passed.items() if i != missing}))
+    for failing in register.checks:
+        assert register.problems({**passed, failing: Outcome(failing, False)})
+
+
+def test_all_five_verdicts_occur():
+    assert {c.expected for c in verdicts.register().claims} == set(Verdict)
+
+
+@pytest.mark.parametrize("chapter", ["mean_field", "merging_mean_field", "entropy", "corrected_theory"])
+def test_equations_contradicted_by_a_measurement_change_when_it_does_not_come_out(chapter):
+    register = verdicts.register()
+    for row in register.claims_of(chapter):
+        if row.expected is Verdict.CONTRADICTED:
+            refuted = {i: Outcome(i, i.rpartition("/")[2] not in row.refutes) for i in row.checks}
+            refuted |= {i: Outcome(i, False) for i in row.checks if i in row.refutes}
+            assert judge(row, refuted).verdict is not Verdict.CONTRADICTED
+
+
+def test_register_refuses_double_ids_unknown_checks_idle_checks_and_wrong_pins():
+    with pytest.raises(verdicts.RegisterError, match="would give"):
+        small_register(Verdict.HOLDS)
+    with pytest.raises(verdicts.RegisterError, match="names"):
+        small_register(roles={"refutes": ("a", "b", "missing-one")})
+    with pytest.raises(verdicts.RegisterError, match="judge no claim: one/b"):
+        small_register(roles={"refutes": ("a",)})
+    with pytest.raises(verdicts.RegisterError, match="declared twice"):
+        verdicts.build([("one", (identity("a", "A"), identity("a", "B")), ())])
+    with pytest.raises(KeyError, match="eq-99"):
+        small_register().claim("eq-99")
+
+
+# Chapters --------------------------------------------------------------------------------------------------
+
+
+def test_chapter_writes_outcomes_and_reads_them_back(tmp_path):
+    register = small_register()
+    chapter = verdicts.Chapter("one", register, tmp_path / "checks")
+    chapter.identity("a", lambda: sp.sin(0) == 0, detail="$x$")
+    assert "0.25 (< 1)" in chapter.measure("b", np.float64(0.25))
+    assert repr(chapter.complete()).startswith("✓ all 2")
+    found = verdicts.read_outcomes(tmp_path / "checks")
+    assert found["one/b"] == Outcome("one/b", True, 0.25)
+    assert register.problems(found) == []
+    assert [p.suffix for p in (tmp_path / "checks").iterdir()] == [".json"]
+
+
+def test_opening_a_chapter_drops_what_an_earlier_run_left(tmp_path):
+    verdicts.Chapter("one", small_register(), tmp_path).identity("a", True)
+    verdicts.Chapter("one", small_register(), tmp_path)
+    assert json.loads((tmp_path / "one.json").read_text()) == []
+
+
+def test_a_false_identity_is_recorded_and_raises(tmp_path):
+    chapter = verdicts.Chapter("one", small_register(), tmp_path)
+    with pytest.raises(verdicts.CheckFailedError, match="A is true"):
+        chapter.identity("a", lambda: sp.false)
+    assert not verdicts.read_outcomes(tmp_path)["one/a"].passed
+
+
+def test_an_identity_that_raises_is_recorded_and_raises(tmp_path):
+    chapter = verdicts.Chapter("one", small_register(), tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        chapter.identity("a", lambda: 1 / 0)
+    assert "ZeroDivisionError" in verdicts.read_outcomes(tmp_path)["one/a"].error
+
+
+@pytest.mark.parametrize("result", [1, 0.0, sp.Symbol("x") > 0, "yes", None])
+def test_only_truth_values_prove_an_identity(result):
+    with pytest.raises(TypeError, match="truth value"):
+        verdicts.Chapter("one", small_register(), None).identity("a", result)
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan"), 3.0])
+def test_a_measurement_out_of_bounds_is_recorded_and_changes_the_verdict(value):
+    chapter = verdicts.Chapter("one", small_register(), None)
+    chapter.measure("b", value)
+    with pytest.raises(verdicts.CheckFailedError, match=r"failed \['b'\]"):
+        chapter.complete()
+    problems = small_register().problems(chapter.outcomes_by_id)
+    assert any("one/b failed" in p for p in problems)
+
+
+def test_undeclared_names_kinds_and_chapters_are_errors():
+    chapter = verdicts.Chapter("one", small_register(), None)
+    with pytest.raises(KeyError, match="declares no measurement 'a'"):
+        chapter.measure("a", 1.0)
+    with pytest.raises(ValueError, match="'two'"):
+        verdicts.Chapter("two", small_register(), None)
+
+
+def test_open_chapter_follows_the_book_state(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOOK_STATE", str(tmp_path))
+    verdicts.open_chapter("printed_evidence")
+    assert (tmp_path / "checks" / "printed_evidence.json").exists()
+    monkeypatch.delenv("BOOK_STATE")
+    assert verdicts.checks_folder() is None
+
+
+# Changing a sign in the dynamics turns verdicts and the build red ------------------------------------------
+
+
+def mean_field_measurements(chapter):
+    """What the chapter on the mean field measures, on a smaller cloud."""
+    cloud = dynamics.biased_cloud(300, 8, 0.4, seed=0)
+    chapter.measure("printed-sign-mean", dynamics.mean_flow(cloud, 20.0, sign=-1, step=0.1).R[-1])
+    chapter.measure("corrected-sign-mean", dynamics.mean_flow(cloud, 20.0, step=0.1).R[-1])
+
+
+def test_a_flipped_sign_in_the_dynamics_turns_verdicts_red(monkeypatch):
+    register = verdicts.register()
+    others = {i: Outcome(i, True) for i in register.checks}
+    chapter = verdicts.open_chapter("mean_field")
+    mean_field_measurements(chapter)
+    assert register.problems(others | chapter.outcomes_by_id) == []
+
+    right = dynamics.flows.mean_field_velocity
+    monkeypatch.setattr(dynamics.flows, "mean_field_velocity", lambda x, mass=None: -right(x, mass))
+    chapter = verdicts.open_chapter("mean_field")
+    mean_field_measurements(chapter)
+    found = others | chapter.outcomes_by_id
+    problems = register.problems(found)
+    assert any("corrected-sign-mean failed" in p for p in problems)
+    assert any("claim-dirac-attractor: the checks give" in p for p in problems)
+    assert judge(register.claim("claim-depth"), found).verdict is not Verdict.WITH_ASSUMPTIONS
