@@ -1,0 +1,322 @@
+"""Closed laws against simulation, against each other, and in their limits."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lib import dynamics as dyn
+
+# Collapse without merging ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize(("tokens", "beta", "step", "cosine"), [(20, 0.0, 0.1, 0.0), (30, 6.0, 0.5, 0.2)])
+def test_odds_law_is_exact_for_equiangular_tokens(norm, tokens, beta, step, cosine):
+    run = dyn.simulate(dyn.equiangular_cloud(tokens, cosine), dyn.Layer(beta, step, norm), 40)
+    law = dyn.odds_law(tokens, beta, step, 40, cosine, norm)
+    np.testing.assert_allclose(run.odds.numpy(), law, rtol=1e-10)
+
+
+def test_self_share_is_the_excess_weight_of_a_token_on_itself():
+    a = dyn.attention_matrix(dyn.equiangular_cloud(12, 0.3), 4.0)
+    assert dyn.self_share(12, 4.0, 0.3) == pytest.approx(float(a[0, 0] - a[0, 1]))
+    assert dyn.self_share(12, 0.0, 0.3) == 0.0
+
+
+@pytest.mark.parametrize(("beta", "tokens"), [(0.0, 50), (4.0, 50), (8.0, 20)])
+def test_collapse_layers_follow_the_odds_law(beta, tokens):
+    odds = dyn.odds_law(tokens, beta, 0.1, 2000, 0.2)
+    first = int(np.argmax(1 / (1 + odds) < 0.05))
+    assert first - 1 < dyn.collapse_layers(tokens, beta, 0.1, 0.2) <= first
+
+
+def test_collapse_layers_may_never_come():
+    assert dyn.collapse_layers(8, 12.0, 0.1, 0.2, limit=50) == math.inf
+
+
+def test_dilution_collapse_time_falls_with_n_below_the_threshold_and_is_flat_above():
+    star = dyn.dilution_threshold(12.0, 0.2)
+    below = dyn.collapse_layers(star / 200, 12.0, 0.1, 0.2) / dyn.collapse_layers(star / 100, 12.0, 0.1, 0.2)
+    above = dyn.collapse_layers(100 * star, 12.0, 0.1, 0.2) / dyn.collapse_layers(200 * star, 12.0, 0.1, 0.2)
+    assert below == pytest.approx(2, rel=0.1)
+    assert above == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize("beta", [0.0, 4.0])
+def test_terminal_rate(beta):
+    run = dyn.simulate(dyn.biased_cloud(60, 8, 0.7, 0), dyn.Layer(beta, 0.1), 90)
+    late = torch.log(run.spread[70] / run.spread[90]) / 20
+    assert late == pytest.approx(dyn.terminal_rate(0.1), rel=0.01)
+
+
+def test_uniform_clouds_need_a_layer_more_per_log_token():
+    layers = [
+        np.mean(
+            [
+                dyn.simulate(dyn.uniform_cloud(n, 16, seed), dyn.Layer(0.0, 0.1), 200, stop=0.05).layers_to()
+                for seed in range(20)
+            ]
+        )
+        for n in (64, 1024)
+    ]
+    slope = (layers[1] - layers[0]) / math.log(16)
+    assert slope == pytest.approx(dyn.layers_per_log_token(0.1, 16), rel=0.15)
+
+
+def test_a_biased_cloud_collapses_at_a_speed_free_of_n():
+    layers = [
+        dyn.simulate(dyn.biased_cloud(n, 32, 0.33, 0), dyn.Layer(1.0, 0.1), 60, stop=0.05).layers_to()
+        for n in (256, 2048)
+    ]
+    assert layers[1] / layers[0] == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("width", [2, 3, 4, 8])
+def test_mobius_solution_against_particles(width):
+    flow = dyn.mean_flow(dyn.poisson_cloud(20_000, width, 0.2, 0), 5.0, step=0.1)
+    law = dyn.mobius_solution(flow.times.numpy(), 0.2, width)
+    np.testing.assert_allclose(flow.R.numpy(), law, atol=0.015)
+
+
+def test_mobius_mean_in_closed_dimensions_and_in_the_limit():
+    r = np.array([0.1, 0.5, 0.9])
+    np.testing.assert_allclose(dyn.mobius_mean(r, 2), r)
+    three = (1 + r**2) / (2 * r) - (1 - r**2) ** 2 / (4 * r**2) * np.log((1 + r) / (1 - r))
+    np.testing.assert_allclose(dyn.mobius_mean(r, 3), three)
+    np.testing.assert_allclose(dyn.mobius_mean(r, 4), r * (3 - r**2) / 2)
+    np.testing.assert_allclose(dyn.mobius_mean(r, 1e6), 2 * r / (1 + r**2), rtol=1e-4)
+
+
+def test_logistic_spread_is_the_mobius_law_at_two_and_the_odds_law_of_small_steps():
+    t = np.linspace(0, 4, 9)
+    np.testing.assert_allclose(
+        dyn.logistic_spread(t, 0.3, rate=1.0), 1 - dyn.mobius_solution(t, 0.3, 2) ** 2, atol=1e-8
+    )
+    odds = dyn.odds_law(20, 0.0, 1e-3, 1000, 0.1)[-1]
+    r_start = math.sqrt((1 + 19 * 0.1) / 20)
+    assert 1 / (1 + odds) == pytest.approx(float(dyn.logistic_spread(1.0, r_start)), rel=2e-3)
+
+
+def test_printed_sign_spreads_and_attention_concentrates():
+    x = dyn.biased_cloud(500, 8, 0.4, 0)
+    assert dyn.mean_flow(x, 20.0, sign=-1, step=0.1).R[-1] < 1e-3
+    assert dyn.mean_flow(x, 20.0, sign=1, step=0.1).R[-1] > 0.99
+    assert (dyn.mean_flow(x, 1.0, speed=2.0).R[-1] - dyn.mean_flow(x, 2.0).R[-1]).abs() < 1e-6
+
+
+def test_mean_flow_is_the_limit_of_small_steps_of_attention():
+    x = dyn.biased_cloud(100, 6, 0.4, 0)
+    run = dyn.simulate(x, dyn.Layer(0.0, 1e-3), 1000)
+    assert run.R[-1] == pytest.approx(float(dyn.mean_flow(x, 1.0).R[-1]), abs=2e-4)
+
+
+def test_first_order_velocity_has_a_second_order_error():
+    x = dyn.biased_cloud(200, 6, 0.4, 0)
+    error = [
+        (dyn.softmax_velocity(x, b) - dyn.first_order_velocity(x, b)).norm().item() for b in (0.02, 0.01)
+    ]
+    assert math.log2(error[0] / error[1]) == pytest.approx(2, abs=0.05)
+    torch.testing.assert_close(dyn.softmax_velocity(x, 0.0), dyn.mean_field_velocity(x))
+
+
+def test_without_residual_the_log_of_the_variance_triples():
+    x = dyn.biased_cloud(40, 1 + 1, 2.0, 0)  # on the circle: one direction of variance
+    run = dyn.simulate(x, dyn.Layer(1.0, 1.0, residual=False), 3)
+    logs = run.spread.log().numpy()
+    assert logs[3] / logs[2] == pytest.approx(3, rel=0.02)
+    law = dyn.doubly_exponential(3, 1.0, math.exp(logs[2]))
+    assert law[1] / law[0] == pytest.approx(3)
+    assert law[0] == pytest.approx(logs[2])
+
+
+@pytest.mark.parametrize("layer", [50, 300, 1000])
+def test_pre_ln_with_identity_values(layer):
+    odds = dyn.odds_law(128, 0.0, 0.02, layer, norm="pre")[-1]
+    assert dyn.pre_ln_spread(layer, 0.02, 1 / 128) == pytest.approx(1 / (1 + odds), rel=0.02)
+
+
+def test_pre_ln_rates():
+    far = [dyn.pre_ln_spread(layer, 0.3, 0.01) for layer in (10_000, 20_000)]
+    assert math.log2(far[0] / far[1]) == pytest.approx(2, abs=0.01)
+    far = [dyn.pre_ln_random_spread(layer, 0.3, 0.01) for layer in (10_000, 20_000)]
+    assert math.log2(far[0] / far[1]) == pytest.approx(1, abs=0.02)
+
+
+def test_pre_ln_with_random_values():
+    x = torch.eye(256, dtype=torch.float64)[:128]
+    runs = [
+        dyn.simulate(x, dyn.Layer(0.5, 0.3, "pre", values="random", seed=1000 * s), 300) for s in range(3)
+    ]
+    mean = np.mean([float(r.spread[-1]) for r in runs])
+    assert mean == pytest.approx(dyn.pre_ln_random_spread(300, 0.3, 1 / 128), rel=0.2)
+
+
+def test_near_collapse_rank_is_exact_for_its_spectrum_and_right_near_collapse():
+    q = np.array([0.5, 0.3, 0.2])
+    p = np.append(1.0, 0.1 * q) / 1.1
+    want = math.exp(-(p * np.log(p)).sum())
+    assert dyn.near_collapse_rank(0.1, math.exp(-(q * np.log(q)).sum())) == pytest.approx(want)
+    run = dyn.simulate(dyn.biased_cloud(200, 8, 0.7, 0), dyn.Layer(1.0, 0.1), 40)
+    trace, rank = dyn.covariance_rank(run.tokens)
+    assert trace == pytest.approx(float(run.spread[-1]))
+    measured = dyn.attention_spectrum(run.tokens, 1.0).effective_rank
+    assert measured - 1 == pytest.approx(float(dyn.near_collapse_rank(trace, rank)) - 1, rel=0.01)
+
+
+def test_spectrum_of_consensus_and_of_separated_tokens():
+    same = dyn.attention_spectrum(torch.ones(6, 3, dtype=torch.float64), 5.0)
+    assert same.effective_rank == pytest.approx(1)
+    assert same.row_entropy == pytest.approx(math.log(6))
+    apart = dyn.attention_spectrum(dyn.equiangular_cloud(6), 200.0)
+    assert apart.effective_rank == pytest.approx(6)
+    assert apart.stable_rank == pytest.approx(6)
+    assert apart.row_entropy == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_frame_and_global_layers_follow_the_hierarchy(norm):
+    x = dyn.hierarchical_cloud(3, 4, 0.3, 0.6, math.sqrt(0.55))
+    run = dyn.alternate(x, 3, dyn.Layer(0.0, 0.2, norm), 12)
+    np.testing.assert_allclose(
+        run, dyn.hierarchy_law(0.3, 0.6, math.sqrt(0.55), 0.2, 12, norm), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_random_networks():
+    second, kept = dyn.gelu_moments(0.0)
+    assert (second, kept) == pytest.approx((0.4252, 0.187), abs=2e-3)
+    assert dyn.gelu_moments(1.0)[1] == pytest.approx(1)
+    spread = dyn.random_network_spread(0.5, 8, 0.3)
+    assert np.all(np.diff(spread) < 0)
+    odds = 0.5 / 0.5
+    alone = dyn.random_network_spread(0.5, 1, 0.1, mlp=False)[-1]
+    assert 1 / alone - 1 == pytest.approx(odds * (1 + 2 * 0.01), rel=0.02)
+
+
+# Merging ---------------------------------------------------------------------------------------------------
+
+
+def near_duplicates(radius, seed=0):
+    """Queries, keys and values in 8 groups of sizes 1 to 8 and the given radius."""
+    labels = torch.repeat_interleave(torch.arange(8), torch.arange(1, 9))
+    centres, values = dyn.uniform_cloud(8, 6, seed), dyn.gaussian(8, 6, seed + 1)
+    noise = [radius * dyn.gaussian(36, 6, seed + k) for k in (2, 3)]
+    return dyn.uniform_cloud(20, 6, seed + 4), centres[labels] + noise[0], values[labels] + noise[1], labels
+
+
+def merge_errors(radius):
+    q, k, v, labels = near_duplicates(radius)
+    full = dyn.attend(q, k, v, 3.0)
+    with_sizes, without = dyn.groups_of(labels, True), dyn.groups_of(labels, False)
+    return [
+        float((y - full).norm())
+        for y in (
+            dyn.merged_attention(q, k, v, with_sizes, 3.0),
+            dyn.corrected_attention(q, k, v, with_sizes, 3.0),
+            dyn.merged_attention(q, k, v, without, 3.0),
+        )
+    ]
+
+
+def test_size_biased_merging_is_second_order_and_its_correction_third():
+    (a, b, c), (a2, b2, c2) = merge_errors(0.02), merge_errors(0.01)
+    assert math.log2(a / a2) == pytest.approx(2, abs=0.15)
+    assert math.log2(b / b2) == pytest.approx(3, abs=0.25)
+    assert c / c2 == pytest.approx(1, abs=0.1)
+    assert max(merge_errors(0.0)[:2]) < 1e-12
+
+
+def test_alignment_derivative_is_the_derivative_of_the_mean_length():
+    x, removed = dyn.biased_cloud(6, 4, 0.5, 0), torch.linspace(0, 1, 6, dtype=torch.float64)
+    w = torch.tensor([0.3, 0.2, 0.2, 0.1, 0.1, 0.1], dtype=torch.float64)
+
+    def length(eps):
+        v = w * (1 - eps * removed)
+        return float((v / v.sum() @ x).square().sum())
+
+    slope = (length(1e-6) - length(-1e-6)) / 2e-6
+    assert dyn.alignment_derivative(x, w, removed) == pytest.approx(slope, rel=1e-5)
+
+
+def test_removing_aligned_mass_slows_and_removing_opposed_mass_speeds_up():
+    x = dyn.biased_cloud(40, 6, 0.6, 0)
+    mass = torch.ones(40, dtype=torch.float64)
+    mass[0] = 40  # one heavy cluster
+    for token in (x.mean(0), -x.mean(0)):
+        y = x.clone()
+        y[0] = dyn.unit(token)
+        removed = (torch.arange(40) == 0).double()
+        slope = dyn.alignment_derivative(y, mass / mass.sum(), removed)
+        runs = [
+            dyn.simulate(y, dyn.Layer(0.0, 0.1), 300, driving=w, mass=mass, stop=0.05).layers_to()
+            for w in (mass, torch.ones(40, dtype=torch.float64))
+        ]
+        assert (runs[1] > runs[0]) == (slope < 0)
+
+
+@pytest.mark.parametrize("driven", ["mass", "uniform"])
+def test_gram_equation_against_simulation(driven):
+    p = np.array([8.0, 4.0, 2.0, 1.0, 1.0, 1.0])
+    w = p if driven == "mass" else np.ones(6)
+    x = torch.eye(6, dtype=torch.float64)
+    run = dyn.simulate(x, dyn.Layer(0.0, 1e-3), 3000, driving=torch.from_numpy(w), mass=torch.from_numpy(p))
+    law = dyn.gram_spread(np.linspace(0, 3, 3001), p, w)
+    np.testing.assert_allclose(run.spread.numpy(), law, rtol=5e-3)
+
+
+def test_uniform_driving_in_closed_form():
+    p, t = np.array([5.0, 2.0, 1.0, 1.0]), np.linspace(0, 3, 7)
+    np.testing.assert_allclose(dyn.uniform_driving_spread(t, p), dyn.gram_spread(t, p, np.ones(4)), rtol=1e-6)
+
+
+def test_delay_of_unweighted_merging_is_the_renyi_entropy():
+    p = np.array([39.0 * 10] * 10 + [1.0] * 390)
+    x, mass = torch.eye(400, dtype=torch.float64), torch.from_numpy(p)
+    layer = dyn.Layer(0.0, 0.05)
+    full = dyn.simulate(x, layer, 300, driving=mass, stop=0.05).layers_to()
+    merged = dyn.simulate(x, layer, 300, driving=torch.ones_like(mass), mass=mass, stop=0.05).layers_to()
+    assert merged - full == pytest.approx(dyn.renyi_delay(p, 0.05), rel=0.1)
+    assert dyn.renyi_delay(np.ones(7)) == pytest.approx(0, abs=1e-12)
+
+
+def test_unique_share_rises_to_the_turning_point_and_returns_at_saturation():
+    q, f, π = 0.3, 0.25, 0.1
+    turning, end = dyn.turning_strength(q, f, π), dyn.saturation_strength(f, π)
+    m = np.array([0.0, turning / 2, turning, end, 0.99])
+    share = dyn.unique_share(m, q, f, π)
+    assert share[0] == pytest.approx(q)
+    assert share[0] < share[1] < share[2] > share[3]
+    assert share[3] == share[4]
+    assert dyn.unique_share(1 - f, q, f) == pytest.approx(q)
+
+
+def test_unique_share_against_bipartite_matching():
+    x, alone = dyn.mixture_cloud(1200, 64, 0.3, 0.3, 0)
+    for m in (0.3, 0.525, 0.7):
+        groups = dyn.BipartiteMerge(m, 0.25, 0)(x, 0)
+        survivors = torch.ones(len(groups.sizes)).scatter_reduce(0, groups.labels, alone.float(), "amin")
+        assert survivors.mean() == pytest.approx(float(dyn.unique_share(m, 0.3, 0.25)), abs=0.02)
+
+
+def test_unweighted_merging_slows_most_at_the_turning_point_and_size_bias_makes_it_flat():
+    def layers(m, size_bias):
+        x, _ = dyn.mixture_cloud(600, 64, 0.3, 0.3, 1)
+        merge = dyn.BipartiteMerge(m, 0.25, 0, size_bias) if m else None
+        return dyn.simulate(x, dyn.Layer(1.0, 0.1), 60, merge=merge, stop=0.05).layers_to()
+
+    plain, turning, saturated = (layers(m, False) for m in (0.0, dyn.turning_strength(0.3, 0.25), 0.75))
+    assert plain < saturated < turning
+    assert layers(0.5, True) == pytest.approx(plain, rel=0.01)
+
+
+def test_block_spectrum_against_singular_values():
+    clusters, copies, unique, logit, cross = 4, 6, 10, 4.0, 0.1
+    label = torch.cat([torch.arange(clusters).repeat_interleave(copies), clusters + torch.arange(unique)])
+    same = (label[:, None] == label).double()
+    logits = logit * (same + cross * (1 - same))
+    direct = torch.linalg.svdvals(torch.softmax(logits, -1)).numpy()
+    law = np.sort(dyn.block_spectrum(clusters, copies, unique, logit, cross))[::-1]
+    np.testing.assert_allclose(direct[: len(law)], law, rtol=1e-9)
+    assert np.all(direct[len(law) :] < 1e-12)
