@@ -1,0 +1,294 @@
+"""Seconds and peak memory of each part of a forward pass, plain and with a merging rule, side by side.
+
+    python benchmarks/forward.py --config small --frames 8 --size 112x154 --rule uniform --m 0.5
+
+Plain and merged forwards take turns in one process and the best time of the repeats counts. Memory has a pass
+of its own: on CUDA by the allocator's peak, on a CPU by the growth of the resident set, for which freed
+memory goes back to the system at once (slow, hence the separate pass). Weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
+from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, TrackHeadConfig, VGGTConfig
+from lib.vggt.memory import estimate_memory, require_memory
+
+RULES: dict[str, Callable[[float], MergingRule]] = {
+    "fastvggt": lambda m: FastVGGTRule(m),
+    "uniform": lambda m: UniformRule(m),
+    "grid": lambda m: KeyValueGridRule(m),
+}
+MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc's mallopt
+
+
+@dataclass
+class Part:
+    """What one part of the model cost in one forward: calls, seconds, largest growth of memory in bytes."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass
+class Run:
+    """One way of running the model: its parts, the whole, and what merging kept."""
+
+    name: str
+    parts: dict[str, Part] = field(default_factory=dict)
+    seconds: float = float("inf")
+    peak_bytes: int = 0
+    kept: float = 1.0
+    matching_seconds: float = 0.0
+
+
+class Meter:
+    """Clock and memory of one device; on a CPU the peak is the high-water mark of resident memory (Linux)."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def seconds(self) -> float:
+        """Time once the device has finished its queue."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return perf_counter()
+
+    def start_peak(self) -> int:
+        """Forget earlier peaks; returns the bytes in use now."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            return torch.cuda.memory_allocated(self.device)
+        ctypes.CDLL(None).malloc_trim(0)  # what is freed but kept by the C library must not count as in use
+        Path("/proc/self/clear_refs").write_text("5")
+        return self._status("VmRSS")
+
+    def peak(self) -> int:
+        """Largest number of bytes in use since `start_peak`."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return self._status("VmHWM")
+
+    @staticmethod
+    def _status(name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def parts_of(model: VGGT) -> Iterator[tuple[str, nn.Module]]:
+    """Every module that is measured, under the name of its part."""
+    yield "patch embed", model.aggregator.patch_embed
+    yield from (("frame blocks", block) for block in model.aggregator.frame_blocks)
+    yield from (("global blocks", block) for block in model.aggregator.global_blocks)
+    heads = {"camera": model.camera_head, "depth": model.depth_head}
+    heads |= {"points": model.point_head, "tracks": model.track_head}
+    yield from ((name, head) for name, head in heads.items() if head is not None)
+
+
+@contextmanager
+def watched(model: VGGT, meter: Meter, memory: bool) -> Iterator[dict[str, Part]]:
+    """Fill a table of parts while the model runs; either seconds or peaks, as one disturbs the other."""
+    parts: dict[str, Part] = {}
+    handles = []
+    for name, module in parts_of(model):
+        part = parts.setdefault(name, Part())
+        started = [0.0]
+
+        def before(*_, started=started) -> None:
+            started[0] = float(meter.start_peak()) if memory else meter.seconds()
+
+        def after(*_, started=started, part=part) -> None:
+            part.calls += 1
+            if memory:
+                part.peak_bytes = max(part.peak_bytes, int(meter.peak() - started[0]))
+            else:
+                part.seconds += meter.seconds() - started[0]
+
+        handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    try:
+        yield parts
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def measure_time(run: Run, model: VGGT, call: Callable[[], Tensor], meter: Meter) -> None:
+    """One timed forward; keeps the parts of the fastest one so far."""
+    with watched(model, meter, memory=False) as parts:
+        start = meter.seconds()
+        report = call().report
+        seconds = meter.seconds() - start
+    if seconds < run.seconds:
+        run.seconds, run.parts = seconds, parts
+        run.kept = sum(report.kept) / len(report.kept)
+        run.matching_seconds = report.matching_seconds
+
+
+def measure_memory(run: Run, model: VGGT, call: Callable[[], Tensor], meter: Meter) -> None:
+    """One forward for the peaks of the parts and one, without resets in between, for that of the whole."""
+    with watched(model, meter, memory=True) as parts:
+        call()
+    for name, part in parts.items():
+        run.parts[name].peak_bytes = part.peak_bytes
+    start = meter.start_peak()
+    call()
+    run.peak_bytes = meter.peak() - start
+
+
+def small_config() -> VGGTConfig:
+    """All parts of VGGT at a size that a laptop runs in seconds."""
+    dense = dict(features=32, out_channels=(32, 32, 48, 48), layers=(1, 3, 4, 5))
+    return VGGTConfig(
+        width=128,
+        depth=6,
+        heads=4,
+        patch_embed=PatchEmbedConfig(depth=4, heads=4),
+        camera_head=CameraHeadConfig(trunk_depth=2, heads=4),
+        depth_head=DenseHeadConfig(2, "exp", **dense),
+        point_head=DenseHeadConfig(4, "inv_log", **dense),
+        track_head=TrackHeadConfig(**dense, corr_levels=4, hidden=64, blocks=2),
+    )
+
+
+def read_config(name: str) -> VGGTConfig:
+    """Configuration called `name`: "small", "vggt-1b" or a JSON file as `VGGTConfig.to_dict` writes it."""
+    if name in ("small", "vggt-1b"):
+        return small_config() if name == "small" else VGGTConfig.vggt_1b()
+    if not Path(name).is_file():
+        raise SystemExit(f"--config {name}: choose small, vggt-1b or the path of a JSON file")
+    return VGGTConfig.from_dict(json.loads(Path(name).read_text()))
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Command line of this script."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default="small", help="small, vggt-1b, or a JSON file")
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--size", default="112x154", help="height x width in pixels")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--rule", default="uniform", choices=[*RULES, "none"])
+    parser.add_argument("--m", type=float, default=0.5, help="fusion strength of the merging rule")
+    parser.add_argument("--points", type=int, default=16, help="query points to track, 0 for none")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--frames-chunk", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="write everything here")
+    return parser.parse_args(argv)
+
+
+def benchmark(options: argparse.Namespace) -> dict:
+    """Run what the options ask for; returns settings, estimates and runs as plain values."""
+    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+    height, width = (int(side) for side in options.size.lower().split("x"))
+    config = read_config(options.config)
+    points = options.points if config.enable_track else 0
+
+    def estimate(kept: float | None):
+        return estimate_memory(
+            config,
+            options.frames,
+            height,
+            width,
+            query_points=points,
+            frames_chunk=options.frames_chunk,
+            kept=kept,
+            dtype=dtype,
+        )
+
+    require_memory(estimate(None), device, weights_loaded=False)
+    model = VGGT.from_seed(config, options.seed).to(device, dtype).eval()
+    generator = torch.Generator().manual_seed(options.seed)
+    images = torch.rand(options.frames, 3, height, width, generator=generator).to(device, dtype)
+    spots = torch.rand(points, 2, generator=generator).to(device) * torch.tensor([width, height]).to(device)
+    rules: dict[str, MergingRule | None] = {"plain": None}
+    if options.rule != "none":
+        rules[f"{options.rule} m={options.m}"] = RULES[options.rule](options.m)
+
+    def call(rule: MergingRule | None) -> Callable[[], Tensor]:
+        return lambda: model(
+            images, spots if points else None, merging=rule, frames_chunk=options.frames_chunk
+        )
+
+    runs = measured(model, {name: call(rule) for name, rule in rules.items()}, device, options.repeats)
+    estimates = [estimate(None), *(estimate(run.kept) for run in runs[1:])]
+    return {
+        "settings": {key: str(value) for key, value in vars(options).items()},
+        "machine": {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        },
+        "runs": [asdict(run) for run in runs],
+        "estimates": [asdict(one) | {"activations": one.activations, "peak": one.peak} for one in estimates],
+    }
+
+
+@torch.inference_mode()
+def measured(
+    model: VGGT, calls: dict[str, Callable[[], Tensor]], device: torch.device, repeats: int
+) -> list[Run]:
+    """All ways of running the model, taking turns; one warm-up each, then times, then memory."""
+    meter = Meter(device)
+    runs = [Run(name) for name in calls]
+    for call in calls.values():
+        call()
+    for _ in range(repeats):
+        for run in runs:
+            measure_time(run, model, calls[run.name], meter)
+    if device.type == "cpu":
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 16)
+    for run in runs:
+        measure_memory(run, model, calls[run.name], meter)
+    return runs
+
+
+def table(result: dict) -> str:
+    """The runs as text: seconds and MB per part, and the merged run as a ratio of the plain one."""
+    plain, *others = result["runs"]
+    lines = []
+    for run in result["runs"]:
+        lines.append(f"{run['name']}: kept {run['kept']:.3f}, matching {run['matching_seconds']:.3f} s")
+        for name, part in [*run["parts"].items(), ("whole", run)]:
+            if part.get("calls", 1) == 0:
+                continue
+            row = f"  {name:14} {part['seconds']:9.4f} s {part['peak_bytes'] / 1e6:10.1f} MB"
+            base = plain if name == "whole" else plain["parts"][name]
+            if run in others:
+                row += f"   x{part['seconds'] / base['seconds']:.2f} time"
+                row += f"  x{part['peak_bytes'] / max(base['peak_bytes'], 4096):.2f} memory"
+            lines.append(row)
+    for run, estimate in zip(result["runs"], result["estimates"], strict=True):
+        ratio = run["peak_bytes"] / (estimate["activations"] - estimate["images"])
+        without_input = (estimate["activations"] - estimate["images"]) / 1e6
+        lines.append(f"{run['name']}: estimate {without_input:.1f} MB of activations, measured x{ratio:.2f}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Run, print the table, write the JSON file if asked."""
+    options = arguments(argv)
+    result = benchmark(options)
+    print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""How many bytes a forward pass will need, known before it runs (spec 1.11), and refusal of what cannot fit.
+
+The count follows the code of this library in inference mode, tensor by tensor, at the moments where most of
+them are alive: inside an MLP of the alternating blocks, or inside a DPT head at full image size. Attention
+itself is linear in the tokens, because scaled_dot_product_attention never stores the N x N matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lib.vggt.config import DenseHeadConfig, TrackHeadConfig, VGGTConfig
+from lib.vggt.model import VGGT
+
+
+class InsufficientMemoryError(MemoryError):
+    """A forward pass that would not fit; the message names what it needs and what there is."""
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes of one forward pass by what they are for.
+
+    weights: parameters; images: the input; token_list: aggregator outputs kept for the heads; blocks: largest
+    moment inside the patch embedding or the alternating blocks, with merging's plan; dense: largest moment
+    inside a dense head, for one chunk of frames; tracks: largest moment of the tracker; outputs: dense
+    predictions of all frames, with the copy made where chunks are joined.
+    """
+
+    description: str
+    weights: int
+    images: int
+    token_list: int
+    blocks: int
+    dense: int
+    tracks: int
+    outputs: int
+
+    @property
+    def activations(self) -> int:
+        """Largest sum of what is alive at the same time, without the weights."""
+        return self.images + self.token_list + max(self.blocks, self.outputs + max(self.dense, self.tracks))
+
+    @property
+    def peak(self) -> int:
+        """Weights and activations."""
+        return self.weights + self.activations
+
+    def __str__(self) -> str:
+        parts = ("weights", "images", "token_list", "blocks", "dense", "tracks", "outputs")
+        listed = ", ".join(f"{part} {_gigabytes(getattr(self, part))}" for part in parts)
+        return f"{self.description}: {_gigabytes(self.peak)} at the peak ({listed})"
+
+
+def estimate_memory(
+    config: VGGTConfig,
+    frames: int,
+    height: int,
+    width: int,
+    *,
+    batch: int = 1,
+    heads: Collection[str] | None = None,
+    query_points: int = 0,
+    frames_chunk: int | None = 8,
+    kept: float | None = None,
+    layers_kept: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> MemoryEstimate:
+    """Estimate a forward pass over images (batch, frames, 3, height, width), height and width in pixels.
+
+    heads: names as in `VGGT.forward`, None for all; query_points: how many points are tracked, 0 for none.
+    kept: fraction of tokens a merging rule leaves, None without one. Merging shortens the attention only, the
+    residual stream and the MLPs keep all tokens, so it adds memory (the plan) and saves time.
+    layers_kept: entries of the token list; None for those the heads read (upstream's code keeps all).
+    dtype: of weights and activations. Raises ValueError on sizes that no forward accepts.
+    """
+    _check_sizes(config, batch, frames, height, width, kept)
+    names = ("camera", "depth", "points", "tracks") if heads is None else tuple(heads)
+    size, images = dtype.itemsize, batch * frames
+    chunk = images if frames_chunk is None else min(frames_chunk, images)
+    dense = {"depth": config.depth_head, "points": config.point_head}
+    used = {name: head for name, head in dense.items() if head is not None and name in names}
+    tracker = config.track_head if query_points and "tracks" in names else None
+    tokens = images * (height // config.patch_size * (width // config.patch_size) + config.special_tokens)
+    kept_layers = _layers_read(config, used, tracker, names) if layers_kept is None else layers_kept
+    pixels = height * width
+    return MemoryEstimate(
+        description=f"{batch} x {frames} frames of {height} x {width} in {str(dtype).removeprefix('torch.')}",
+        weights=_parameters(config) * size,
+        images=3 * images * pixels * size,
+        token_list=kept_layers * tokens * 2 * config.width * size,
+        blocks=_block_floats(config, tokens, kept) * size,
+        dense=max((_dense_floats(head, config, height, width, chunk) for head in used.values()), default=0)
+        * size,
+        tracks=0
+        if tracker is None
+        else _track_floats(tracker, config, height, width, images, chunk, query_points) * size,
+        # predictions of every head stay; the last head also holds its chunks and their concatenation
+        outputs=sum(head.output_channels or 0 for head in used.values()) * 2 * images * pixels * size,
+    )
+
+
+def require_memory(
+    estimate: MemoryEstimate,
+    device: str | torch.device = "cpu",
+    *,
+    available: int | None = None,
+    weights_loaded: bool = True,
+) -> None:
+    """Raise InsufficientMemoryError if ``estimate`` does not fit into what ``device`` has left.
+
+    available: bytes to assume instead of asking the device; weights_loaded: the model lies on the device
+    already, so that only the activations are still to come.
+    """
+    needed = estimate.activations if weights_loaded else estimate.peak
+    free = available_memory(device) if available is None else available
+    if needed > free:
+        what = "activations" if weights_loaded else "weights and activations"
+        raise InsufficientMemoryError(
+            f"{estimate}; its {what} need {_gigabytes(needed)}, but {device} has {_gigabytes(free)} "
+            "available. Use fewer frames, smaller images, fewer heads, a smaller frames_chunk or bfloat16"
+        )
+
+
+def available_memory(device: str | torch.device = "cpu") -> int:
+    """Bytes a new allocation on ``device`` can get.
+
+    CUDA: free memory and what PyTorch's own cache can reuse. CPU: MemAvailable of /proc/meminfo, or what is
+    left of the control group's limit if that is less. Raises InsufficientMemoryError where neither is known.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    limits = [value for value in (_meminfo_available(), _control_group_left()) if value is not None]
+    if not limits:
+        raise InsufficientMemoryError(f"cannot tell the free memory of {device}; pass available=<bytes>")
+    return min(limits)
+
+
+def _meminfo_available(path: Path = Path("/proc/meminfo")) -> int | None:
+    if not path.is_file():
+        return None
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
+
+
+def _control_group_left(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    limit, current = folder / "memory.max", folder / "memory.current"
+    if not (limit.is_file() and current.is_file()) or limit.read_text().strip() == "max":
+        return None
+    return max(int(limit.read_text()) - int(current.read_text()), 0)
+
+
+def _check_sizes(
+    config: VGGTConfig, batch: int, frames: int, height: int, width: int, kept: float | None
+) -> None:
+    if min(frames, batch) < 1 or any(side < 1 or side % config.patch_size for side in (height, width)):
+        raise ValueError(
+            f"need at least one frame and scene and sides that are multiples of {config.patch_size}, got "
+            f"{batch} x {frames} frames of {height} x {width}"
+        )
+    if kept is not None and not 0 < kept <= 2:
+        raise ValueError(f"kept is the fraction of tokens left by merging, in (0, 2], got {kept}")
+
+
+def _parameters(config: VGGTConfig) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in VGGT(config).parameters())
+
+
+def _layers_read(
+    config: VGGTConfig,
+    dense: dict[str, DenseHeadConfig],
+    tracker: TrackHeadConfig | None,
+    names: Collection[str],
+) -> int:
+    layers = {layer for head in dense.values() for layer in head.layers}
+    layers |= set() if tracker is None else set(tracker.layers)
+    if "camera" in names and config.camera_head is not None:
+        layers.add(config.depth - 1)
+    return len(layers)
+
+
+def _block_floats(config: VGGTConfig, tokens: int, kept: float | None) -> int:
+    """Numbers alive inside one block, for all tokens of all frames.
+
+    MLP: the caller's x, the block's x, norm1(x), the update and norm2(x) are one width each, the hidden
+    layer before and after its GELU is mlp_ratio each. Attention: x, norm1(x), qkv (3), q and k before and
+    after RoPE (4) and a rotation's halves (1). A merging rule adds unit rows for matching (2) and merged
+    q, k, v. The frame block's output waits for its global partner where the layer is kept.
+    """
+    mlp = 5 + 2 * config.mlp_ratio
+    attention = 10.0 if kept is None else 10.0 + 2 + 3 * kept
+    return int(tokens * config.width * (1 + max(mlp, attention)))
+
+
+def _dense_floats(head: DenseHeadConfig, config: VGGTConfig, height: int, width: int, frames: int) -> int:
+    """Numbers alive while a DPT head decodes one chunk.
+
+    Skip maps of the four levels (the largest at 4 x 4 per patch) stay alive. Beside them the largest of: the
+    finest fusion (8 x 8 per patch) or the output size, where resizing holds its result up to three times on a
+    CPU, which is more than the position embedding's copies; and the last convolutions, whose hidden channels
+    are there before and after the ReLU and once as the convolution's workspace (measured on a CPU).
+    """
+    patches = height // config.patch_size * (width // config.patch_size)
+    skips = head.features * patches * (16 + 4 + 1 + 0.25)
+    merged = head.features if head.output_channels is None else head.features // 2
+    pixels = height * width / head.down_ratio**2
+    fusion = 3 * 64 * patches * head.features
+    end = merged * (3 * pixels + 64 * patches)
+    hidden = 0 if head.output_channels is None else pixels * (merged + 3 * head.hidden)
+    return int(frames * (skips + max(fusion, end, hidden)))
+
+
+def _track_floats(
+    head: TrackHeadConfig, config: VGGTConfig, height: int, width: int, images: int, chunk: int, points: int
+) -> int:
+    """Numbers alive in the tracker: maps of all frames (4.4 copies, pyramid included), one pass of tokens."""
+    features = DenseHeadConfig(None, features=head.features, pos_embed=False, down_ratio=head.down_ratio)
+    extracting = _dense_floats(features, config, height, width, chunk)
+    maps = images * head.features * height * width / head.down_ratio**2
+    taps = chunk * points * (2 * head.corr_radius + 1) ** 2 * head.features
+    tokens = images * (points + head.virtual_tracks) * head.hidden * 13
+    return int(max(2 * maps + extracting, 4.4 * maps + max(taps, tokens)))
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.2f} GB"

@@ -1,0 +1,89 @@
+"""Memory estimates: exact where arithmetic is, right in direction elsewhere, refusal with numbers."""
+
+import csv
+import math
+
+import pytest
+import torch
+from small_models import tiny_config, tiny_vggt
+
+from lib.vggt import VGGTConfig, memory
+
+
+def test_weights_and_token_list_of_vggt_1b(golden):
+    with (golden / "vggt1b_state_dict.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["kind"] == "parameter"]
+    count = sum(math.prod(int(side) for side in row["shape"].split("x")) for row in rows)
+    config = VGGTConfig.vggt_1b()
+    kept = memory.estimate_memory(config, 1, 392, 518)
+    assert kept.weights == 4 * count
+    # spec 1.11: 204.7 MB a frame for all 24 entries, of which four are read
+    everything = memory.estimate_memory(config, 1, 392, 518, layers_kept=config.depth)
+    assert everything.token_list / 1e6 == pytest.approx(204.7, abs=0.05)
+    assert kept.token_list * 6 == everything.token_list
+    assert everything.peak - kept.peak == everything.token_list - kept.token_list
+
+
+def test_token_list_and_weights_are_what_the_model_holds():
+    model = tiny_vggt()
+    estimate = memory.estimate_memory(model.config, 3, 16, 24, batch=2)
+    assert estimate.weights == 4 * sum(value.numel() for value in model.parameters())
+    keep = model._layers(("camera", "depth", "points"))
+    with torch.no_grad():
+        features, _ = model.aggregator(torch.rand(2, 3, 3, 16, 24), keep=keep)
+    assert estimate.token_list == 4 * sum(value.numel() for value in features.values())
+
+
+def test_directions():
+    config = VGGTConfig.vggt_1b()
+
+    def activations(frames=50, **options):
+        return memory.estimate_memory(config, frames, 392, 518, **options).activations
+
+    assert 1.8 * activations(50) < activations(100) <= 2 * activations(50)
+    assert activations(dtype=torch.bfloat16) * 2 == activations()
+    assert activations(500, kept=0.35) > activations(500), "merging holds a plan and does not shorten the MLP"
+    assert activations(500, kept=0.35) < activations(500, kept=1.0)
+    assert activations(frames_chunk=None) > activations(frames_chunk=8) == activations()
+    assert activations(1, heads=["camera"]) < activations(1, heads=["camera", "depth"]) < activations(1)
+    assert activations(query_points=2000) > activations()
+    assert memory.estimate_memory(config, 8, 392, 518, heads=["camera"]).dense == 0
+
+
+def test_refusal_names_the_numbers():
+    estimate = memory.estimate_memory(tiny_config(), 4, 16, 24)
+    memory.require_memory(estimate, available=estimate.activations)
+    with pytest.raises(
+        memory.InsufficientMemoryError, match=r"4 frames of 16 x 24.*cpu has 0\.00 GB available"
+    ):
+        memory.require_memory(estimate, available=estimate.activations - 1)
+    with pytest.raises(memory.InsufficientMemoryError, match="weights and activations"):
+        memory.require_memory(estimate, available=estimate.peak - 1, weights_loaded=False)
+    huge = memory.estimate_memory(VGGTConfig.vggt_1b(), 10**7, 392, 518)
+    with pytest.raises(MemoryError, match="fewer frames"):
+        memory.require_memory(huge, "cpu")
+
+
+def test_available_memory(tmp_path, monkeypatch):
+    assert 0 < memory.available_memory("cpu") < 2**50
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable:   500 kB\n")
+    assert memory._meminfo_available(tmp_path / "meminfo") == 500 * 1024
+    assert memory._meminfo_available(tmp_path / "absent") is None
+    (tmp_path / "memory.current").write_text("300\n")
+    for limit, left in (("max", None), ("1000", 700), ("100", 0)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert memory._control_group_left(tmp_path) == left
+    monkeypatch.setattr(memory, "_meminfo_available", lambda: 10)
+    monkeypatch.setattr(memory, "_control_group_left", lambda: 5)
+    assert memory.available_memory("cpu") == 5
+    monkeypatch.setattr(memory, "_meminfo_available", lambda: None)
+    monkeypatch.setattr(memory, "_control_group_left", lambda: None)
+    with pytest.raises(memory.InsufficientMemoryError, match="available=<bytes>"):
+        memory.available_memory("cpu")
+
+
+def test_sizes_out_of_range():
+    config = tiny_config()
+    for frames, height, kept in ((0, 16, None), (1, 17, None), (1, 0, None), (1, 16, 0.0), (1, 16, 2.5)):
+        with pytest.raises(ValueError, match=r"multiples of 8|fraction of tokens"):
+            memory.estimate_memory(config, frames, height, 24, kept=kept)
