@@ -1,0 +1,282 @@
+"""Training: configuration, sampling, losses, checkpoints, exact resume, evaluation, the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib import train
+from lib.scenes.rooms import render_sequence
+from lib.training import checkpoints, losses
+from lib.training.config import TrainConfig, mini_model
+from lib.training.data import Batch, RoomPool, render_shard, sample_batch
+from lib.training.evaluation import evaluate, sequence_errors, stand_still, tell_the_truth
+from lib.training.export import export_weights
+from lib.training.loop import Trainer
+from lib.training.optimisation import rate_share
+from lib.training.validation import rotation_angle_deg
+from lib.vggt.cameras import unproject_depth
+from lib.vggt.checkpoint import load
+from lib.vggt.model import VGGT
+
+CPU = torch.device("cpu")
+
+
+def tiny(**changes: object) -> TrainConfig:
+    values = {
+        "model": mini_model(depth=4, width=32, image_size=16),
+        "frames_per_step": 6,
+        "most_frames": 3,
+        "shard_rooms": 2,
+        "shard_frames": 4,
+        "first_shards": 1,
+        "most_shards": 2,
+        "shard_every": 3,
+        "growth_steps": 4,
+        "warmup_steps": 2,
+        "steps": 8,
+        "validate_every": 100,
+        "validation_rooms": 2,
+        "validation_frames": 3,
+    }
+    return TrainConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+def make_batch(frames: int = 3) -> Batch:
+    walk = render_sequence(1, frames, 24, 24, stride=2.0)
+    assert walk.depth is not None and walk.extrinsics is not None and walk.intrinsics is not None
+    return Batch(walk.images[None], walk.depth[None], walk.extrinsics[None], walk.intrinsics[None])
+
+
+# configuration
+
+
+def test_config_survives_json_and_refuses_what_it_does_not_know() -> None:
+    config = tiny(stride=(1.0, 2.0))
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(ValueError, match=r"unknown training options \['rat'\]"):
+        TrainConfig.from_dict({"rat": 1})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"most_frames": 5}, {"least_frames": 0}, {"frames_per_step": 2}, {"ema": 1.0}, {"match_layer": 9}],
+)
+def test_config_refuses(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(changes)).split("_")[0]):
+        tiny(**changes)
+
+
+def test_options_on_the_command_line() -> None:
+    config = train.parse_config(["seed=3", "muon=false", "stride=[1, 2]", "width=64", "depth=8"])
+    assert config.seed == 3 and config.muon is False and config.stride == (1, 2)
+    assert config.model == mini_model(width=64, depth=8)
+    with pytest.raises(ValueError, match="name=value"):
+        train.parse_config(["seed"])
+    with pytest.raises(ValueError, match="unknown training options"):
+        train.parse_config(["speed=3"])
+    with pytest.raises(SystemExit, match="how long"):
+        train.main(["seed=3"])
+
+
+# data
+
+
+def test_batches_depend_on_seed_and_step_only() -> None:
+    config = tiny()
+    shards = RoomPool(config, CPU).at(2)
+    a, b, c = (sample_batch(config, shards, step) for step in (2, 2, 3))
+    assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+    assert a.images.shape != c.images.shape or not torch.equal(a.images, c.images)
+    other = sample_batch(replace(config, seed=1), shards, 2)
+    assert a.images.shape != other.images.shape or not torch.equal(a.images, other.images)
+
+
+def test_pool_moves_on_and_reads_back_what_it_wrote(tmp_path: Path) -> None:
+    config = tiny()
+    pool = RoomPool(config, CPU, tmp_path)
+    assert [len(pool.at(step)) for step in (0, 2, 3, 5, 6)] == [
+        1,
+        1,
+        2,
+        2,
+        2,
+    ]  # the third pushes out the first
+    kept = [shard.images for shard in pool.at(6)]
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+    again = [shard.images for shard in RoomPool(config, CPU, tmp_path).at(6)]
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
+    assert torch.equal(kept[0], render_shard(config, 1, CPU).images)
+
+
+def test_frames_grow_and_stay_in_range() -> None:
+    config = tiny(growth_steps=50, most_frames=3, shard_frames=4)
+    shards = RoomPool(config, CPU).at(0)
+    lengths = {sample_batch(config, shards, step).images.shape[1] for step in range(60)}
+    assert lengths == {2, 3}
+
+
+# losses
+
+
+def test_target_is_in_frame_zero_at_unit_mean_distance() -> None:
+    batch = make_batch()
+    target = losses.make_target(batch)
+    assert target.points.norm(dim=-1).mean().item() == pytest.approx(1.0, rel=1e-5)
+    assert torch.allclose(target.pose[0, 0, :7], torch.tensor([0.0, 0, 0, 0, 0, 0, 1]), atol=1e-6)
+    # in metres and in the world, they are the unprojected depth
+    metric = target.points[0] * target.scale
+    first = batch.extrinsics[0, 0].double()
+    world = (metric.double() - first[:, 3]) @ first[:, :3]
+    expected = unproject_depth(batch.depth[0], batch.extrinsics[0], batch.intrinsics[0])
+    assert (world - expected).abs().max() < 1e-4
+
+
+def test_matching_targets_point_at_the_same_surface() -> None:
+    """Frame 0 matched with itself: each patch is its own match; a shifted copy is found where it went."""
+    batch = make_batch(2)
+    same = Batch(*(value[:, :1].repeat(1, 2, *([1] * (value.ndim - 2))) for value in vars(batch).values()))
+    goal, seen = losses.matching_targets(losses.make_target(same), 8)
+    assert seen.all() and torch.allclose(goal[0, 0], torch.eye(9), atol=1e-4)
+    goal, seen = losses.matching_targets(losses.make_target(batch), 8)
+    assert torch.allclose(goal.sum(-1), torch.ones_like(seen), atol=1e-5)
+    assert 0 < seen.mean() <= 1
+
+
+def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:
+    target = losses.make_target(make_batch())
+    pose = target.pose
+    assert losses.camera_loss([pose, pose], pose) == 0
+    assert losses.camera_loss([pose, pose + 0.1], pose) > losses.camera_loss([pose + 0.1, pose], pose) > 0
+    sure = torch.ones_like(target.depth)
+    exact = losses.confident_loss(target.points, sure, target.points, target.valid)
+    assert exact.item() == pytest.approx(1e-4, rel=0.01)  # the root's guard against an infinite slope
+    off = losses.confident_loss(target.points + 0.1, sure, target.points, target.valid)
+    assert off.item() == pytest.approx(0.1 * math.sqrt(3), rel=1e-3)
+    ignored = losses.confident_loss(target.points + 0.1, sure, target.points, torch.zeros_like(target.valid))
+    assert ignored == 0
+    best = 0.2 / off.item()  # confidence that minimises c e - 0.2 log c
+    at = [
+        losses.confident_loss(target.points + 0.1, c * sure, target.points, target.valid)
+        for c in (0.9 * best, best, 1.1 * best)
+    ]
+    assert at[1] < at[0] and at[1] < at[2]
+
+
+def test_rate_rises_stays_and_falls_to_zero() -> None:
+    shares = [rate_share(step, 2, 6, 4) for step in range(11)]
+    assert shares == [0.5, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0, 0]
+    assert rate_share(10**6, 2, None, 0) == 1
+
+
+def test_rotation_angle() -> None:
+    c, s = math.cos(0.3), math.sin(0.3)
+    turn = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64)
+    assert rotation_angle_deg(turn, torch.eye(3).double()).item() == pytest.approx(math.degrees(0.3))
+
+
+# checkpoints and resume
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(tmp_path: Path) -> None:
+    paths = [checkpoints.save_checkpoint(tmp_path, step, {"step": step}) for step in (1, 2, 3)]
+    assert not paths[0].exists()  # the last two are kept
+    content = bytearray(paths[2].read_bytes())
+    content[len(content) // 2] ^= 1
+    paths[2].write_bytes(content)
+    with pytest.raises(checkpoints.CorruptCheckpointError, match="damaged"):
+        checkpoints.load_checkpoint(paths[2])
+    with pytest.warns(UserWarning, match="going back"):
+        assert checkpoints.load_latest(tmp_path) == {"step": 2}
+    paths[1].write_bytes(paths[1].read_bytes()[:100])
+    with (
+        pytest.raises(checkpoints.CorruptCheckpointError, match="every checkpoint"),
+        pytest.warns(UserWarning),
+    ):
+        checkpoints.load_latest(tmp_path)
+    assert checkpoints.load_latest(tmp_path / "empty") is None
+
+
+def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
+    """Losses after a kill equal those of an unbroken run, bit for bit, also when the pool moves on."""
+    whole = Trainer(tiny(), tmp_path / "whole")
+    expected = [whole.train_step() for _ in range(7)]
+    broken = Trainer(tiny(), tmp_path / "broken")
+    for _ in range(3):
+        broken.train_step()
+    broken.save()
+    broken.train_step()  # done after the save, lost with the kill
+    resumed = Trainer(tiny(), tmp_path / "broken")
+    assert resumed.resume() and resumed.progress.step == 3
+    assert [resumed.train_step() for _ in range(4)] == expected[3:]
+    for name, value in whole.average.weights.items():
+        assert torch.equal(value, resumed.average.weights[name]), name
+
+
+def test_resume_refuses_another_model(tmp_path: Path) -> None:
+    Trainer(tiny(), tmp_path).save()
+    with pytest.raises(ValueError, match="another model"):
+        Trainer(tiny(model=mini_model(depth=4, width=64, image_size=16)), tmp_path).resume()
+
+
+def test_run_finishes_exports_and_loads(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(validate_every=4), tmp_path / "run")
+    trainer.run(show=False)
+    progress = trainer.progress
+    assert progress.step == 8 and progress.decay_start == 6 and len(progress.validations) == 2
+    weights = export_weights(tmp_path / "run", tmp_path / "w.safetensors")
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(load(weights)(images).pose_enc, trainer.averaged_model()(images).pose_enc)
+    record = json.loads((tmp_path / "w.json").read_text())
+    assert (
+        record["steps"] == 8 and record["config"]["seed"] == 0 and record["sequences"] == progress.sequences
+    )
+    with pytest.raises(FileNotFoundError, match="train first"):
+        export_weights(tmp_path / "none", weights)
+
+
+def test_a_budget_ends_the_run_with_a_decayed_rate(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(steps=None), tmp_path)
+    trainer.run(budget_minutes=0.05, show=False)
+    assert trainer.progress.decay_start is not None
+    assert trainer.progress.step == trainer.progress.decay_start + trainer.progress.decay_steps
+    assert trainer.optimisers.parts[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_the_loss_falls(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(steps=30, shard_every=1000, warmup_steps=5), tmp_path)
+    totals = [trainer.train_step()["total"] for _ in range(30)]
+    assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
+
+
+# evaluation
+
+
+def test_the_oracle_has_no_error_and_the_baseline_has() -> None:
+    walk = render_sequence(0, 6, 24, 24, stride=3.0)
+    truth, still = sequence_errors(tell_the_truth, walk), sequence_errors(stand_still, walk)
+    for name, value in truth.items():
+        assert abs(value) < 1e-6, name
+        assert still[name] > 1e-2, name
+
+
+def test_two_frames_have_no_aligned_trajectory() -> None:
+    errors = sequence_errors(tell_the_truth, render_sequence(0, 2, 16, 16))
+    assert math.isnan(errors["ate_relative"]) and errors["rotation_deg"] < 1e-6
+
+
+def test_evaluation_table() -> None:
+    model = VGGT.from_seed(tiny().model, 0).eval()
+    rows = evaluate(model, (2, 3), rooms=2, kinds=("longer", "denser"))
+    assert len(rows) == 2 * 2 * 3
+    assert {row["who"] for row in rows} == {"model", "still", "oracle"}
+    json.dumps(rows, allow_nan=False)
+    with pytest.raises(ValueError, match="kind of walk"):
+        evaluate(model, (2,), rooms=1, kinds=("wide",))
