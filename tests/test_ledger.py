@@ -1,0 +1,189 @@
+"""The ledger's directives on a small book with a small register: what is drawn, and what fails the build."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lib import verdicts
+
+ROOT = Path(__file__).resolve().parents[1]
+
+CONF = """
+import sys
+sys.path.insert(0, {ext!r})
+extensions = ["myst_parser", "ledger"]
+myst_enable_extensions = ["dollarmath", "amsmath"]
+ledger_register = "small_register:register"
+sys.path.insert(0, {here!r})
+html_theme = "basic"
+"""
+
+REGISTER = """
+from lib.verdicts import Claim, Verdict, below, build, identity, measurement
+
+def register():
+    checks = (identity("descends", "the flow is $-P_xM$"), measurement("size", "size of it", below(1.0), "m"))
+    other = (identity("gone", "no data"),)
+    flow = Claim("eq-4", "§3.2", "Printed $F$.", "Corrected $-F$.", Verdict.CONTRADICTED, "by its sign",
+                 refutes=("descends",), breaks=("size",))
+    open_ = Claim("claim-some-thing", "§6", "Claimed.", "Open.", Verdict.NOT_DECIDABLE, "data",
+                  missing=("gone",))
+    return build([("flow", checks, (flow,)), ("evidence", other, (open_,))])
+"""
+
+PAGES = {
+    "index": "# Start\n\n```{toctree}\nflow\nevidence\nequations\n```\n\n```{ledger}\n```\n",
+    "flow": '# The flow\n\n`open_chapter("flow")`\n\n```{printed-equation} 4\n```\n\n'
+    "```{verdict-box} eq-4\n```\n",
+    "evidence": '# Evidence\n\n`open_chapter("evidence")`\n\n```{verdict-box} evidence\n```\n',
+    "equations": "# Equations\n\n```{equation-index}\n```\n\n[number four](#paper-eq-4)\n",
+}
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A source folder whose chapters have left passing outcomes in the state folder."""
+    (tmp_path / "src").mkdir()
+    here = str(tmp_path / "src")
+    (tmp_path / "src" / "conf.py").write_text(CONF.format(ext=str(ROOT / "book" / "_ext"), here=here))
+    (tmp_path / "src" / "small_register.py").write_text(REGISTER)
+    for name, text in PAGES.items():
+        (tmp_path / "src" / f"{name}.md").write_text(text)
+    run_chapters(tmp_path)
+    return tmp_path
+
+
+def run_chapters(book, size=0.25, descends=True, chapters=("flow", "evidence")):
+    sys.path.insert(0, str(book / "src"))
+    try:
+        from small_register import register
+    finally:
+        sys.path.pop(0)
+        sys.modules.pop("small_register", None)
+    if "flow" in chapters:
+        flow = verdicts.Chapter("flow", register(), book / "state" / "checks")
+        flow.measure("size", size, detail="with $n=3$")
+        if descends:
+            flow.identity("descends", True)
+    if "evidence" in chapters:
+        verdicts.Chapter("evidence", register(), book / "state" / "checks").identity("gone", True)
+
+
+def build(book):
+    environment = os.environ | {"BOOK_STATE": str(book / "state"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-n", "-E", "src", "html"]
+    return subprocess.run(command, cwd=book, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def page(book, name):
+    return re.sub(r"\s+", " ", (book / "html" / f"{name}.html").read_text())
+
+
+@pytest.mark.book
+def test_a_complete_ledger_is_drawn(book):
+    done = build(book)
+    assert done.returncode == 0, done.stderr
+    box, index = page(book, "flow"), page(book, "index")
+    assert 'id="verdict-eq-4"' in box
+    assert '<span class="verdict verdict-contradicted">contradicted</span>' in box
+    assert "by its sign" in box
+    assert "0.25 m (bound fixed beforehand: &lt; 1)" in box
+    assert r"\tag{4}" in box
+    assert "mathjax" in page(book, "evidence").lower()
+    assert "2 claims:" in index
+    assert "1 contradicted" in index
+    assert 'href="flow.html#verdict-eq-4"' in index
+    assert 'href="evidence.html#verdict-claim-some-thing"' in index
+    assert "Corrected" in page(book, "equations")
+    assert 'id="paper-eq-4"' in page(book, "equations")
+
+
+@pytest.mark.book
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda book: run_chapters(book, size=2.0), "check flow/size failed"),
+        (lambda book: run_chapters(book, descends=False), "check flow/descends .* has not run"),
+        (lambda book: (book / "state" / "checks" / "evidence.json").unlink(), "check evidence/gone"),
+        (lambda book: (book / "src" / "evidence.md").write_text("# Gone\n"), "'evidence' come from no page"),
+        (
+            lambda book: (book / "src" / "flow.md").write_text(PAGES["flow"].replace("eq-4", "eq-5")),
+            "no claim 'eq-5'",
+        ),
+    ],
+)
+def test_what_the_ledger_cannot_stand_on_fails_the_build(book, change, message):
+    change(book)
+    done = build(book)
+    assert done.returncode != 0
+    assert re.search(message, done.stderr), done.stderr
+
+
+@pytest.mark.book
+def test_without_a_ledger_page_only_the_claims_with_boxes_are_asked_for(book):
+    for name in ("evidence", "equations"):
+        (book / "src" / f"{name}.md").unlink()
+    (book / "src" / "index.md").write_text("# Start\n\n```{toctree}\nflow\n```\n")
+    (book / "state" / "checks" / "evidence.json").unlink()
+    done = build(book)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def ledger(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    import ledger
+
+    return ledger
+
+
+CHAPTER = (
+    '# C\n```{code-cell} python\nchapter = verdicts.open_chapter("flow")\n```\n%s\n```{code-cell}\n%s\n```\n'
+)
+
+
+def test_outcomes_of_a_page_from_the_cache_are_those_of_its_code(ledger, book, monkeypatch):
+    monkeypatch.setenv("BOOK_STATE", str(book / "state"))
+    path = book / "state" / "checks" / "flow.json"
+    app = SimpleNamespace(env=SimpleNamespace(ledger_chapters={}, docname="flow"))
+
+    def read(text, execute):
+        ledger.note_source(app, "flow", [text])
+        if execute is not None:
+            path.unlink()
+            run_chapters(book, size=execute, chapters=("flow",))
+        ledger.keep_outcomes(app, None)
+        return verdicts.read_outcomes(path.parent)["flow/size"].value
+
+    assert read(CHAPTER % ("prose", "a"), execute=0.1) == 0.1
+    assert read(CHAPTER % ("prose", "b"), execute=0.2) == 0.2
+    assert read(CHAPTER % ("other prose", "a"), execute=None) == 0.1
+    assert read(CHAPTER % ("prose", "b"), execute=None) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("claim", "label"),
+    [("eq-4", "Eq. (4)"), ("table-2", "Table 2"), ("fig-1", "Fig. 1"), ("claim-a-b", "Claim: a b")],
+)
+def test_labels(monkeypatch, claim, label):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    import verdict_nodes
+
+    assert verdict_nodes.label(claim) == label
+
+
+def test_formulas_in_lines_of_checks(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    import verdict_nodes
+
+    nodes = verdict_nodes.inline("a $x^2$ b")
+    assert [(type(n).__name__, n.astext()) for n in nodes] == [
+        ("Text", "a "),
+        ("math", "x^2"),
+        ("Text", " b"),
+    ]
