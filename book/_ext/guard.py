@@ -1,9 +1,9 @@
 """Sphinx side of the promise that no page shows a result of code that has since changed.
 
 Before anything is read it (1) removes the old pages, (2) runs the papermill runs that have no current
-record, (3) keys the cache of executed pages by code, data, weights, versions and runs, (4) marks every page
-outdated when that key changed. Pages of a build that failed are moved to ``failed-html``: nothing is left
-that could be taken for a finished book.
+record, (3) keys the cache of executed pages by code, data, weights, versions and runs, which also marks every
+page outdated when one of these changed. Pages of a build that failed are moved to ``failed-html``: nothing is
+left that could be taken for a finished book.
 
 The book's root is the folder of ``_config.yml``; the `lib` beside it is the one that the pages import.
 """
@@ -18,7 +18,6 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
-from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
@@ -68,11 +67,12 @@ def on_config(app: Sphinx, config: Config) -> None:
     except (ValueError, OSError) as error:
         raise ExtensionError(f"book/runs: {error}") from None
     Path(app.outdir).mkdir(parents=True)
+    # A changed value also makes Sphinx read every page again; the cache decides which of them execute.
     config.nb_execution_cache_path = str(Path(os.environ["BOOK_STATE"]) / "jupyter_cache")
 
 
 def plan(app: Sphinx, root: Path) -> None:
-    """Set ``app.book_{files,runs,fingerprint}`` and the environment variable ``BOOK_STATE``."""
+    """Set ``app.book_files``, ``app.book_runs`` and the environment variable ``BOOK_STATE``."""
     use_the_books_lib(root)
     from lib import sweep
     from lib.records.fingerprints import versions
@@ -85,7 +85,7 @@ def plan(app: Sphinx, root: Path) -> None:
     os.utime(state)
     forget_old(state.parent)
     os.environ["BOOK_STATE"] = str(state)
-    app.book_files, app.book_runs, app.book_fingerprint = files, runs, key  # type: ignore[attr-defined]
+    app.book_files, app.book_runs = files, runs  # type: ignore[attr-defined]
 
 
 def forget_old(states: Path) -> None:
@@ -107,16 +107,6 @@ def on_builder(app: Sphinx) -> None:
         fail(app)
         raise ExtensionError(f"sweep: {error}") from None
     log.info("sweep: %d ran, %d were current", ran, len(jobs) - ran)
-
-
-def on_outdated(
-    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
-) -> list[str]:
-    """Every page, when the fingerprint changed; the cache decides which of them execute."""
-    fresh: str = app.book_fingerprint  # type: ignore[attr-defined]
-    before = getattr(env, "book_fingerprint", None)
-    env.book_fingerprint = fresh  # type: ignore[attr-defined]
-    return [] if before == fresh else sorted(env.found_docs)
 
 
 def on_finished(app: Sphinx, error: Exception | None) -> None:
@@ -163,7 +153,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
         app.keep_going = True
     app.connect("config-inited", on_config, priority=900)
     app.connect("builder-inited", on_builder, priority=100)
-    app.connect("env-get-outdated", on_outdated)
     app.connect("build-finished", on_finished, priority=900)
     app.connect("html-page-context", without_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
