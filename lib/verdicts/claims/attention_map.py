@@ -10,6 +10,12 @@ CHECKS = (
         r"and 30",
     ),
     identity(
+        "never-merge",
+        r"$\langle\mathrm{Attn}(y)-\mathrm{Attn}(x),y-x\rangle$ is $\beta$ times a variance, "
+        r"positive for two "
+        r"different tokens: attention never makes them equal",
+    ),
+    identity(
         "vacuous-constant",
         r"with $C=(N-1)e^{\alpha L/N}$ the bound (1) is true of every sequence of $L$ matrices",
     ),
@@ -28,6 +34,19 @@ CHECKS = (
         within(2.99, 3.01),
     ),
     identity(
+        "step-of-eq-2",
+        r"at equal cosines $\gamma$ one layer of (2) moves a token by the fraction "
+        r"$N/(N+N^\star-1)$ of its way to "
+        r"the mean, $N^\star=e^{\beta(1-\gamma)}$",
+    ),
+    measurement(
+        "one-layer-jump",
+        r"fraction of the way to the mean that one layer of (2) moves a token at $\alpha=1$ (0 for "
+        r"a map near the "
+        r"identity)",
+        above(0.9),
+    ),
+    identity(
         "head-rank-bound",
         r"a head of width $k$ in $n$ dimensions stays at relative distance $\ge\sqrt{1-k/n}$ from every "
         r"$\alpha I$",
@@ -36,6 +55,13 @@ CHECKS = (
         "initial-distance",
         r"relative Frobenius distance of $W_QW_K^\top$ at initialisation from the nearest $\alpha I$",
         above(0.99),
+    ),
+    measurement(
+        "logit-correlation",
+        r"mean correlation of the logits of qk-normalised heads at initialisation with the cosines "
+        r"of the tokens "
+        r"(1 if $W_QW_K^\top=\alpha I$)",
+        within(-0.2, 0.2),
     ),
     measurement(
         "printed-exponent",
@@ -51,14 +77,15 @@ CLAIMS = (
         "§3.1",
         r"The rank of the attention matrix falls exponentially with depth at rate $\alpha/N$, down to "
         r"$r=1$.",
-        r"The algebraic rank is $N$ at every layer. Near collapse the effective rank obeys "
+        r"The algebraic rank is $N$ at every layer that separates the tokens, and attention always "
+        r"does. Near collapse the effective rank obeys "
         r"$r_\mathrm{eff}=\exp[\ln(1+\delta)+\tfrac{\delta}{1+\delta}\ln(r_\Sigma/\delta)]$ with "
         r"$\delta=\alpha(1-R^2)\propto(1+h)^{-2\ell}$: no $N$, no $\alpha$ in the rate.",
         Verdict.CONTRADICTED,
         "by strict positive definiteness of the exponential kernel for a fixed C, and by the measured "
         "decay "
         "of the effective rank; for a free C the bound says nothing",
-        refutes=("kernel-rank", "printed-exponent", "effective_rank/decay-free-of-n"),
+        refutes=("kernel-rank", "never-merge", "printed-exponent", "effective_rank/decay-free-of-n"),
         breaks=("vacuous-constant",),
     ),
     Claim(
@@ -66,24 +93,34 @@ CLAIMS = (
         "§3.2",
         "One layer replaces the tokens by attention-weighted averages; residual and normalisation are "
         "left out for clarity, and the continuous-time limit is taken from here.",
-        r"$x\mapsto x+h\,\mathrm{Attn}(x)$ with normalisation. Without the residual one layer maps every "
-        r"token "
-        r"to $M+\alpha(C-MM^\top)x$ and collapse is doubly exponential.",
+        r"$x\mapsto x+h\,\mathrm{Attn}(x)$ with normalisation. Without the residual one layer maps "
+        r"every token to "
+        r"$M+\alpha(C-MM^\top)x$ and collapse is doubly exponential; it is near the identity only "
+        r"for $N\ll "
+        r"e^{\beta(1-\gamma)}$, where (3) fails.",
         Verdict.DOES_NOT_FOLLOW,
-        "as a definition it is free; as the premise of (4) it fails, because a map that is not near the "
-        "identity has no continuous-time limit",
-        breaks=("first-order-output", "cubic-covariance", "doubly-exponential"),
+        "as a definition it is free; as the premise of (4) it fails: where (3) holds, (2) is not "
+        "near the identity "
+        "and has no continuous-time limit",
+        breaks=(
+            "first-order-output",
+            "cubic-covariance",
+            "doubly-exponential",
+            "step-of-eq-2",
+            "one-layer-jump",
+        ),
     ),
     Claim(
         "claim-dinov2-identity",
         "§3.2",
         r"Under the DINOv2 initialisation used by VGGT, $W_QW_K^\top\to\alpha I$.",
-        r"A random initialisation is at relative distance 1 from every $\alpha I$; a head of width 64 in "
-        r"1024 "
-        r"dimensions can never be nearer than $\sqrt{1-64/1024}$. What qk-normalisation fixes is the scale "
+        r"A head of width $k$ in $n$ dimensions can never be nearer than $\sqrt{1-k/n}$ to any "
+        r"$\alpha I$, and a "
+        r"random one is at $\sqrt{1-g^2/n^2}$, $g$ standard normal. What qk-normalisation fixes is "
+        r"the scale "
         r"$\beta=\sqrt{k}$ of the logits, not their shape.",
         Verdict.CONTRADICTED,
         "by the rank of one head and by real initialisations",
-        refutes=("head-rank-bound", "initial-distance"),
+        refutes=("head-rank-bound", "initial-distance", "logit-correlation"),
     ),
 )
