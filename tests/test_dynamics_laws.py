@@ -284,6 +284,7 @@ def test_delay_of_unweighted_merging_is_the_renyi_entropy():
 def test_unique_share_rises_to_the_turning_point_and_returns_at_saturation():
     q, f, π = 0.3, 0.25, 0.1
     turning, end = dyn.turning_strength(q, f, π), dyn.saturation_strength(f, π)
+    assert (turning, end) == pytest.approx((0.75 * 0.9 * 0.7, 0.75 * 0.9))
     m = np.array([0.0, turning / 2, turning, end, 0.99])
     share = dyn.unique_share(m, q, f, π)
     assert share[0] == pytest.approx(q)

@@ -134,7 +134,7 @@ def test_merging_duplicates_without_size_bias_does_change_it():
 
 def test_layerwise_groups_of_duplicates_with_size_bias_change_nothing():
     x = dyn.biased_cloud(9, 5, 0.5, 3)
-    labels = torch.arange(9).repeat_interleave(4)
+    labels = torch.arange(9).repeat_interleave(torch.arange(1, 10))
     groups = dyn.groups_of(labels, size_bias=True)
     full = dyn.simulate(x[labels], dyn.Layer(4.0, 0.2), 8)
     merged = dyn.simulate(x[labels], dyn.Layer(4.0, 0.2), 8, merge=lambda u, layer: groups)

@@ -75,7 +75,7 @@ class BipartiteMerge:
         order = torch.randperm(n, generator=generator).to(x.device)
         count = round(self.destinations * n)
         target, source = order[:count], order[count:]
-        merged = min(len(source), round(self.m * n))
+        merged = round(self.m * n)  # beyond the number of sources: all of them
         u = unit(x)
         best, partner = _best_match(u[source], u[target])
         rank = torch.argsort(best, descending=True, stable=True)
