@@ -190,6 +190,7 @@ def test_random_networks():
     assert dyn.gelu_moments(1.0)[1] == pytest.approx(1)
     spread = dyn.random_network_spread(0.5, 8, 0.3)
     assert np.all(np.diff(spread) < 0)
+    np.testing.assert_allclose(dyn.random_network_spread(1.0, 3, 0.3), 0, atol=1e-12)  # consensus stays
     odds = 0.5 / 0.5
     alone = dyn.random_network_spread(0.5, 1, 0.1, mlp=False)[-1]
     assert 1 / alone - 1 == pytest.approx(odds * (1 + 2 * 0.01), rel=0.02)
