@@ -35,7 +35,7 @@ class Fit:
     @property
     def coefficients(self) -> Array:
         """(k,) in order of the columns."""
-        return np.linalg.lstsq(self.design, self.values, rcond=None)[0]
+        return np.asarray(np.linalg.lstsq(self.design, self.values, rcond=None)[0], dtype=np.float64)
 
     @property
     def fitted(self) -> Array:
