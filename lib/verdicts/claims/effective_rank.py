@@ -187,7 +187,7 @@ CLAIMS = (
         "§5.1",
         "The increase in entropy reflects a slower concentration of token features.",
         r"Removing tokens changes $H$ and $r_\mathrm{eff}$ of a matrix at once, before anything evolves. A "
-        r"change against $m$ is a static part (same tokens, other matrix) plus a dynamic part, and must be split.",
+        r"change against $m$ is a static part (same tokens, other matrix) plus a dynamic one: split them.",
         Verdict.DOES_NOT_FOLLOW,
         "a model without dynamics gives the same increase, and unmoved tokens change both measures",
         breaks=("static-model", "static-held-out", "unmoved-entropy", "unmoved-rank", "null-rank"),
