@@ -137,15 +137,21 @@ def test_target_is_in_frame_zero_at_unit_mean_distance() -> None:
     assert (world - expected).abs().max() < 1e-4
 
 
-def test_matching_targets_point_at_the_same_surface() -> None:
-    """Frame 0 matched with itself: each patch is its own match; a shifted copy is found where it went."""
+def test_tracks_of_a_camera_that_stands_still() -> None:
+    """Each patch of a repeated frame is its own match, and does not move."""
     batch = make_batch(2)
     same = Batch(*(value[:, :1].repeat(1, 2, *([1] * (value.ndim - 2))) for value in vars(batch).values()))
-    goal, seen = losses.matching_targets(losses.make_target(same), 8)
-    assert seen.all() and torch.allclose(goal[0, 0], torch.eye(9), atol=1e-4)
-    goal, seen = losses.matching_targets(losses.make_target(batch), 8)
-    assert torch.allclose(goal.sum(-1), torch.ones_like(seen), atol=1e-5)
-    assert 0 < seen.mean() <= 1
+    tracks = losses.true_tracks(losses.make_target(same), 8)
+    assert tracks.seen.all()
+    assert torch.allclose(tracks.place[0, 0], losses.patch_centres((3, 3), 8, CPU), atol=1e-3)
+    assert losses.tracking_loss(torch.zeros(1, 2, 9, 2), tracks, (3, 3), 8) < 1e-3
+    names = torch.eye(9).expand(1, 2, -1, -1)
+    right = losses.matching_loss(names, tracks, (3, 3), 8)
+    assert (
+        right < 0.01 < losses.matching_loss(names.roll(1, 2)[:, :1].repeat(1, 2, 1, 1) * 0, tracks, (3, 3), 8)
+    )
+    wrong = torch.cat([names[:, :1], names[:, 1:].roll(1, 2)], 1)
+    assert losses.matching_loss(wrong, tracks, (3, 3), 8) > 5
 
 
 def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:

@@ -50,8 +50,8 @@ class TrainConfig:
         rate, matrix_rate: learning rates of AdamW and (if `muon`) of Muon for the matrices.
         warmup_steps, decay_share: linear warm-up; the last share of the run in which the rate falls to zero.
         steps: length of the run; None with a budget in minutes.
-        camera_weight, depth_weight, point_weight, match_weight: of the losses.
-        match_layer: whose patch tokens the matching loss reads.
+        camera_weight, depth_weight, point_weight, match_weight, track_weight: of the losses.
+        match_layer, track_layer: whose patch tokens the matching and the tracking loss read.
     """
 
     model: VGGTConfig = field(default_factory=mini_model)
@@ -59,14 +59,14 @@ class TrainConfig:
     frames_per_step: int = 64
     least_frames: int = 2
     most_frames: int = 12
-    growth_steps: int = 3000
+    growth_steps: int = 2000
     dense_frames: int = 2
     shard_rooms: int = 128
     shard_frames: int = 12
     first_shards: int = 8
     most_shards: int = 64
     shard_every: int = 150
-    stride: tuple[float, float] = (1.0, 4.0)
+    stride: tuple[float, float] = (1.5, 4.0)
     large_rooms: float = 0.0
     muon: bool = True
     rate: float = 2e-3
@@ -82,6 +82,8 @@ class TrainConfig:
     point_weight: float = 1.0
     match_weight: float = 0.2
     match_layer: int = 2
+    track_weight: float = 2.0
+    track_layer: int = 3
     match_width: int = 64
     validate_every: int = 500
     validation_rooms: int = 48
@@ -102,8 +104,16 @@ class TrainConfig:
                 "decay_share and large_rooms must lie in [0, 1] and ema in [0, 1), got "
                 f"{self.decay_share}, {self.large_rooms}, {self.ema}"
             )
-        if not 0 <= self.match_layer < self.model.depth:
-            raise ValueError(f"match_layer must lie in [0, {self.model.depth}), got {self.match_layer}")
+        if (
+            not 0
+            <= min(self.match_layer, self.track_layer)
+            <= max(self.match_layer, self.track_layer)
+            < self.model.depth
+        ):
+            raise ValueError(
+                f"match_layer and track_layer must lie in [0, {self.model.depth}), "
+                f"got {self.match_layer} and {self.track_layer}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dict that `json.dumps` accepts."""

@@ -16,7 +16,15 @@ from tqdm import tqdm
 from lib.training.checkpoints import load_latest, save_checkpoint
 from lib.training.config import TrainConfig
 from lib.training.data import Batch, RoomPool, sample_batch
-from lib.training.losses import Target, camera_loss, confident_loss, make_target, matching_loss
+from lib.training.losses import (
+    Target,
+    camera_loss,
+    confident_loss,
+    make_target,
+    matching_loss,
+    tracking_loss,
+    true_tracks,
+)
 from lib.training.optimisation import Average, Optimisers, decay_length, rate_share
 from lib.training.validation import validate, validation_walks
 from lib.vggt.dense_head import DenseHead, activate_dense
@@ -54,8 +62,10 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed + 1)
             self.matcher = nn.Linear(config.model.width, config.match_width).to(self.device)
-        self.both = nn.ModuleDict({"model": self.model, "matcher": self.matcher})
-        self.optimisers = Optimisers(self.both, config)
+            self.tracker = nn.Linear(config.model.width, 2).to(self.device)
+        # matcher and tracker serve the losses only; they are not part of the model and not shipped
+        self.all = nn.ModuleDict({"model": self.model, "matcher": self.matcher, "tracker": self.tracker})
+        self.optimisers = Optimisers(self.all, config)
         self.average = Average(self.model, config.ema)
         self.progress = Progress()
         on_disk = folder / "rooms" if self.device.type == "cpu" else None
@@ -68,7 +78,7 @@ class Trainer:
         batch = sample_batch(config, self.pool.at(progress.step), progress.step)
         losses = self._losses(batch)
         losses["total"].backward()
-        nn.utils.clip_grad_norm_(self.both.parameters(), config.clip)
+        nn.utils.clip_grad_norm_(self.all.parameters(), config.clip)
         share = rate_share(progress.step, config.warmup_steps, progress.decay_start, progress.decay_steps)
         self.optimisers.step(share)
         self.average.update(self.model, progress.step)
@@ -84,7 +94,7 @@ class Trainer:
         target = make_target(batch)
         size = (batch.images.shape[-2], batch.images.shape[-1])
         last = config.model.depth - 1
-        layers = {last, config.match_layer} | {
+        layers = {last, config.match_layer, config.track_layer} | {
             layer
             for head in (config.model.depth_head, config.model.point_head)
             if head
@@ -96,15 +106,28 @@ class Trainer:
         losses = {"camera": camera_loss(model.camera_head(features[last][:, :, 0].float()), target.pose)}
         some = _frame_subset(batch.images.shape[1], config.dense_frames, config.seed, self.progress.step)
         losses |= self._dense_losses({layer: f[:, some] for layer, f in features.items()}, target, some, size)
-        patches = features[config.match_layer][:, :, config.model.special_tokens :, config.model.width :]
-        descriptors = nn.functional.normalize(self.matcher(patches.float()), dim=-1)
-        losses["match"] = matching_loss(descriptors, target, config.model.patch_size)
-        weights = (config.camera_weight, config.depth_weight, config.point_weight, config.match_weight)
-        names = ("camera", "depth", "point", "match")
-        losses["total"] = sum(  # type: ignore[assignment]
-            weight * losses[name] for name, weight in zip(names, weights, strict=True)
-        )
+        losses |= self._track_losses(features, target, size)
+        losses["total"] = torch.stack(
+            [getattr(config, f"{name}_weight") * value for name, value in losses.items()]
+        ).sum()
         return losses
+
+    def _track_losses(
+        self, features: dict[int, Tensor], target: Target, size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        config, sizes = self.config, self.config.model
+        patch = sizes.patch_size
+        grid = (size[0] // patch, size[1] // patch)
+        matched, tracked = (
+            features[layer][:, :, sizes.special_tokens :, sizes.width :].float()
+            for layer in (config.match_layer, config.track_layer)
+        )
+        tracks = true_tracks(target, patch)
+        descriptors = nn.functional.normalize(self.matcher(matched), dim=-1)
+        return {
+            "match": matching_loss(descriptors, tracks, grid, patch),
+            "track": tracking_loss(self.tracker(tracked), tracks, grid, patch),
+        }
 
     def _dense_losses(
         self, features: dict[int, Tensor], target: Target, some: list[int], size: tuple[int, int]
@@ -145,7 +168,7 @@ class Trainer:
         """Write a checkpoint."""
         state = {
             "config": self.config.to_dict(),
-            "both": self.both.state_dict(),
+            "all": self.all.state_dict(),
             "average": self.average.weights,
             "optimisers": self.optimisers.state(),
             "progress": vars(self.progress),
@@ -165,7 +188,7 @@ class Trainer:
             return False
         if TrainConfig.from_dict(state["config"]).model != self.config.model:
             raise ValueError(f"the checkpoint in {self.folder} is of another model; choose another folder")
-        self.both.load_state_dict(state["both"])
+        self.all.load_state_dict(state["all"])
         self.average.load(state["average"])
         self.optimisers.load(state["optimisers"])
         self.progress = Progress(**state["progress"])

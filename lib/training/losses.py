@@ -1,4 +1,4 @@
-"""The training losses of VGGT: camera, depth and points with confidence; matching in place of tracking."""
+"""The training losses of VGGT: camera, depth and points with confidence, tracks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 from lib.training.data import Batch
 from lib.vggt.cameras import encode_pose
 
-HUBER = 0.05  # where the camera loss turns from quadratic to linear
+HUBER = 0.02  # where the camera loss turns from quadratic to linear
 ITERATION_DECAY = 0.6  # weight of an earlier camera iteration relative to the next
 CONFIDENCE_WEIGHT = 0.2  # of -log(confidence)
 TEMPERATURE = 0.1  # of the matching softmax
@@ -97,20 +97,48 @@ def confident_loss(prediction: Tensor, confidence: Tensor, target: Tensor, valid
     return (loss * valid).sum() / valid.sum().clamp(min=1)
 
 
-def matching_loss(descriptors: Tensor, target: Target, patch: int) -> Tensor:
+@dataclass(frozen=True)
+class Tracks:
+    """Where the patch centres of frames 1.. lie in frame 0: `place` (B, S-1, h*w, 2) in pixels (u, v), and
+    `seen` (B, S-1, h*w), 1.0 where they are inside frame 0 and not hidden, else 0.0."""
+
+    place: Tensor
+    seen: Tensor
+
+
+def matching_loss(descriptors: Tensor, tracks: Tracks, grid: tuple[int, int], patch: int) -> Tensor:
     """Cross-entropy of finding each patch centre of frames 1.. among the patches of frame 0.
 
-    Stands in for VGGT's tracking loss. descriptors: (B, S, h*w, width) of unit length. The truth is spread
-    bilinearly over the patches around the projected point; points hidden or outside in frame 0 do not count.
+    descriptors: (B, S, h*w, width) of unit length; grid: (h, w). The truth is spread bilinearly over the
+    patches around the place; what is hidden or outside in frame 0 does not count. This and `tracking_loss`
+    stand in for VGGT's loss on point tracks.
     """
-    goal, seen = matching_targets(target, patch)  # (B, S-1, hw, hw), (B, S-1, hw)
+    rows = _hat((tracks.place[..., 1] - patch // 2) / patch, grid[0])
+    columns = _hat((tracks.place[..., 0] - patch // 2) / patch, grid[1])
+    goal = (rows[..., :, None] * columns[..., None, :]).flatten(-2)  # (B, S-1, hw, hw)
     logits = descriptors[:, 1:] @ descriptors[:, :1].transpose(-1, -2) / TEMPERATURE
     loss = -(goal * logits.log_softmax(-1)).sum(-1)
-    return (loss * seen).sum() / seen.sum().clamp(min=1)
+    return (loss * tracks.seen).sum() / tracks.seen.sum().clamp(min=1)
 
 
-def matching_targets(target: Target, patch: int) -> tuple[Tensor, Tensor]:
-    """Bilinear weights (B, S-1, hw, hw) over frame 0's patches and visibility (B, S-1, hw) as floats."""
+def tracking_loss(shifts: Tensor, tracks: Tracks, grid: tuple[int, int], patch: int) -> Tensor:
+    """Mean distance, in patches, between estimated and true shifts of the visible patch centres into frame 0.
+
+    shifts: (B, S, h*w, 2), frame 0's are not used; grid: (h, w).
+    """
+    error = shifts[:, 1:] - (tracks.place - patch_centres(grid, patch, tracks.place.device)) / patch
+    distance = error.square().sum(-1).add(1e-8).sqrt()
+    return (distance * tracks.seen).sum() / tracks.seen.sum().clamp(min=1)
+
+
+def patch_centres(grid: tuple[int, int], patch: int, device: torch.device) -> Tensor:
+    """(h*w, 2) pixel (u, v) of each patch's centre; of the four middle pixels, the lower right one."""
+    v, u = torch.meshgrid(*(torch.arange(n, device=device) * patch + patch // 2 for n in grid), indexing="ij")
+    return torch.stack([u, v], -1).flatten(0, 1).float()
+
+
+def true_tracks(target: Target, patch: int) -> Tracks:
+    """Project the patch centres of frames 1.. into frame 0 and compare depths there."""
     height, width = target.depth.shape[-2:]
     middle = slice(patch // 2, None, patch)
     points = target.points[:, 1:, middle, middle].flatten(2, 3)  # (B, S-1, hw, 3), frame 0's coordinates
@@ -123,10 +151,7 @@ def matching_targets(target: Target, patch: int) -> tuple[Tensor, Tensor]:
     first = target.depth[:, 0].flatten(1)  # (B, HW)
     there = first.gather(1, (row * width + column).flatten(1)).view_as(depth)
     seen = inside & ((there - depth).abs() < DEPTH_TOLERANCE * depth)
-    rows = _hat((v - patch // 2) / patch, height // patch)
-    columns = _hat((u - patch // 2) / patch, width // patch)
-    goal = (rows[..., :, None] * columns[..., None, :]).flatten(-2)
-    return goal, seen.float()
+    return Tracks(torch.stack([u, v], -1), seen.float())
 
 
 def _hat(position: Tensor, count: int) -> Tensor:
