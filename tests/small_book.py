@@ -35,6 +35,14 @@ glue("constant", unrelated.CONSTANT, display=False)
 ```
 
 The constant is {glue:text}`constant`.
+
+```{exercise}
+One.
+```
+
+```{exercise}
+Two.
+```
 """
 )
 
@@ -165,13 +173,13 @@ def make(root: Path) -> SmallBook:
     for name, text in FILES.items():
         book.write(name, text)
     book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE))
-    for name in ("lib/records", "lib/sweep.py", "book/_ext/guard.py", "book/_static"):
+    for name in ("lib/records", "lib/sweep.py", "book/_ext/guard.py", "book/_ext/markup.py", "book/_static"):
         source, target = REPOSITORY / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, target)
     configuration = yaml.safe_load((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
-    configuration["sphinx"]["local_extensions"] = {"guard": "book/_ext"}
+    configuration["sphinx"]["local_extensions"] = {"guard": "book/_ext", "markup": "book/_ext"}
     configuration["sphinx"]["extra_extensions"].remove("sphinx-mathjax-offline")  # 24 MB to copy
     book.write("_config.yml", yaml.safe_dump(configuration))
     return book

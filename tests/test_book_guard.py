@@ -78,6 +78,18 @@ def test_a_build_repeats_what_changed_and_nothing_else(
     assert total(book) == shown
 
 
+def test_pages_have_no_thebe_and_no_id_twice(book: SmallBook) -> None:
+    """What the tools write wrong, and ``markup`` mends."""
+    html = book.page("intro")
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert [name for name in ids if name.startswith("exercise-content")] == [
+        "exercise-content-1",
+        "exercise-content-2",
+    ]
+    assert len(ids) == len(set(ids))
+    assert "THEBE_JS_URL" not in html
+
+
 def assert_no_finished_book(book: SmallBook) -> None:
     """A failed build leaves nothing in the place of a finished one."""
     assert not (book.root / "_build" / "html").exists()

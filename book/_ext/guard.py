@@ -134,19 +134,6 @@ def fail(app: Sphinx) -> None:
         Path(app.outdir).rename(failed_folder(app))
 
 
-def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Drop Thebe's scripts: jupyter-book emits them twice, which is a syntax error on every page."""
-    kept, seen = [], set()
-    for script in context.get("script_files", []):
-        attributes = getattr(script, "attributes", {})
-        name, body = str(getattr(script, "filename", script)), attributes.get("body", "") or ""
-        if "THEBE_JS_URL" in body or name.endswith("sphinx-thebe.js") or (name, body) in seen:
-            continue
-        seen.add((name, body))
-        kept.append(script)
-    context["script_files"] = kept
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx; every warning fails the build, with or without ``-W --keep-going``."""
     if not app.warningiserror:
@@ -154,5 +141,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", on_config, priority=900)
     app.connect("builder-inited", on_builder, priority=100)
     app.connect("build-finished", on_finished, priority=900)
-    app.connect("html-page-context", without_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

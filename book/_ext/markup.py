@@ -1,0 +1,39 @@
+"""Mends what the tools write into every page: scripts that fail, and ids that occur twice."""
+
+from collections import Counter
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+REPEATED = {"exercise-content", "solution-content", "proof-content", "proof"}
+
+
+def with_unique_ids(app: Sphinx, tree: nodes.document, page: str) -> None:
+    """Number the ids that sphinx-exercise and sphinx-proof give to every exercise and proof of a page."""
+    seen: Counter[str] = Counter()
+    for node in tree.findall(nodes.Element):
+        for place, name in enumerate(node.get("ids", [])):
+            if name in REPEATED:
+                seen[name] += 1
+                node["ids"][place] = f"{name}-{seen[name]}"
+
+
+def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Drop Thebe's scripts: jupyter-book emits them twice, which is a syntax error on every page."""
+    kept, seen = [], set()
+    for script in context.get("script_files", []):
+        attributes = getattr(script, "attributes", {})
+        name, body = str(getattr(script, "filename", script)), attributes.get("body", "") or ""
+        if "THEBE_JS_URL" in body or name.endswith("sphinx-thebe.js") or (name, body) in seen:
+            continue
+        seen.add((name, body))
+        kept.append(script)
+    context["script_files"] = kept
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("html-page-context", without_thebe, priority=900)
+    app.connect("doctree-resolved", with_unique_ids)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
