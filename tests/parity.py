@@ -1,7 +1,7 @@
 """Compare values with the stored reference numbers, and keep a table of how far each one was off.
 
 Every parity test calls :func:`assert_close_golden`; the table is written as CSV to the path in the
-environment variable ``VGGT_PARITY_REPORT`` when the session ends (``conftest.py`` calls :func:`write_report`).
+environment variable ``VGGT_PARITY_REPORT`` when the session ends (see ``conftest.py``).
 """
 
 import csv
