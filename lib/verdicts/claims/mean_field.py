@@ -29,6 +29,17 @@ CHECKS = (
         "stationary-states",
         r"every $p\delta_u+(1-p)\delta_{-u}$ and every measure with $M=0$ is stationary",
     ),
+    identity(
+        "stationary-complete",
+        r"there are no other steady states: $|P_xM|^2=R^2-\langle x,M\rangle^2$ vanishes on every token only "
+        r"if $M=0$ or every $x=\pm M/R$",
+    ),
+    measurement(
+        "stationary-rates",
+        r"largest deviation of measured from derived growth rates at Dirac, antipodal and balanced states on "
+        r"the circle and on $\mathbb S^2$",
+        below(1e-4),
+    ),
     measurement(
         "dirac-unstable",
         r"$R$ at $t=15$ under (4) as printed, started within $10^{-3}$ of a Dirac measure",
@@ -36,13 +47,29 @@ CHECKS = (
     ),
     identity(
         "no-second-order-term",
-        r"linearised about the uniform measure on the circle, all harmonics but the first have rate 0; a "
-        r"diffusion would give $-\kappa k^2$",
+        r"linearised about the uniform measure on $\mathbb S^{n-1}$, each harmonic but the first has rate 0; "
+        r"a diffusion would give $-\kappa k(k+n-2)$",
+    ),
+    identity(
+        "tokens-never-meet",
+        r"$\tfrac{d}{dt}\ln(1-\langle x_i,x_j\rangle)=-\langle x_i+x_j,M\rangle\ge-2$: different tokens stay "
+        r"different, equal ones equal",
+    ),
+    measurement(
+        "harmonic-rates",
+        r"largest relative deviation of measured growth rates of harmonics from "
+        r"$\tfrac{k(k+n-2)}{\beta}I_{k+\nu}(\beta)/I_\nu(\beta)>0$, $\nu=\tfrac n2-1$",
+        below(0.01),
     ),
     identity(
         "mobius-family",
         r"Poisson kernels solve $\partial_t\rho+\nabla\cdot(\rho P_xM)=0$ iff $\dot r=\tfrac12(1-r^2)R$, "
         r"for every $n$",
+    ),
+    identity(
+        "mobius-mean",
+        r"$R=f_n(r)=\tfrac{2(n-1)}nr\,{}_2F_1(1-\tfrac n2,1;1+\tfrac n2;r^2)$, power by power for "
+        r"symbolic $n$",
     ),
     measurement(
         "mobius-against-particles",
@@ -87,7 +114,7 @@ CLAIMS = (
         "by the attention map itself: the printed sign spreads the tokens out, and the leading "
         "coefficient is 1",
         refutes=("flow-is-descent", "energy-falls", "printed-sign-mean", "leading-coefficient"),
-        rescues=("first-order-velocity", "mobius-family", "mobius-against-particles"),
+        rescues=("first-order-velocity", "mobius-family", "mobius-mean", "mobius-against-particles"),
     ),
     Claim(
         "claim-clock",
@@ -109,7 +136,7 @@ CLAIMS = (
         r"Dirac measure is unstable.",
         Verdict.CONTRADICTED,
         "by a continuum of other steady states",
-        refutes=("stationary-states", "dirac-unstable"),
+        refutes=("stationary-states", "stationary-complete", "stationary-rates", "dirac-unstable"),
     ),
     Claim(
         "claim-degenerate-diffusion",
@@ -117,21 +144,21 @@ CLAIMS = (
         "Global attention is a degenerate diffusion of Fokker–Planck type.",
         r"It is a first-order nonlocal transport (aggregation) equation; its flow map is a "
         r"diffeomorphism. A "
-        r"diffusion $\kappa\Delta\rho$ would oppose the collapse.",
+        r"diffusion $\kappa\Delta\rho$ would oppose the collapse. For large $\beta$ it linearises to "
+        r"a *backward* heat equation.",
         Verdict.CONTRADICTED,
         "by the absence of any second-order term",
-        refutes=("no-second-order-term",),
+        refutes=("no-second-order-term", "tokens-never-meet", "harmonic-rates"),
     ),
     Claim(
         "claim-dirac-attractor",
         "Abstract, §1",
         "The token distribution converges toward a Dirac-type measure.",
-        r"True for the flow with the corrected sign when $M\ne0$ at the start and no mass sits exactly "
-        r"at the "
-        r"antipode; false for (4) as printed.",
+        r"True for the flow with the corrected sign from every Poisson kernel with $M\ne0$, and in every run "
+        r"tried; an exceptional start can leave mass at the antipode. False for (4) as printed.",
         Verdict.WITH_ASSUMPTIONS,
-        "with the sign reversed, value matrix the identity, a non-zero initial mean and no mass at the "
-        "antipode",
+        "with the sign reversed, value matrix the identity, a non-zero initial mean and a start that leaves "
+        "no mass at the antipode",
         breaks=("printed-sign-mean", "dirac-unstable"),
         rescues=("corrected-sign-mean", "mobius-family"),
     ),
