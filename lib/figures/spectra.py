@@ -120,28 +120,33 @@ def explorer(
     for colour, (label, curve) in zip(COLOURS, measures.items(), strict=False):
         line = {"color": PALETTE[colour], "width": 2}
         figure.add_trace(go.Scatter(x=list(values), y=curve, name=label, line=line), 1, 2)
-    count = len(values)
-    steps = [
-        {
-            "label": f"{value:g}",
-            "method": "update",
-            "args": [
-                {"visible": [j == i for j in range(count)] + [True] * len(measures)},
-                {"shapes": [_mark(value)]},
-            ],
-        }
-        for i, value in enumerate(values)
-    ]
     figure.update_xaxes(type="log", title="index i", row=1, col=1)
     figure.update_yaxes(type="log", range=[-5, 0.2], row=1, col=1)
     figure.update_xaxes(title=name, row=1, col=2)
     figure.update_yaxes(range=[0, 1.02], row=1, col=2)
+    steps = _steps(values, len(measures))
     slider = {"steps": steps, "currentvalue": {"prefix": f"{name} = "}, "pad": {"t": 45}}
     figure.update_layout(
         sliders=[slider], shapes=[_mark(values[0])], template="plotly_white", height=460,
         margin={"l": 50, "r": 20, "t": 40, "b": 20},
     )  # fmt: skip
     return figure
+
+
+def _steps(values: Sequence[float], curves: int) -> list[dict]:
+    """Slider steps: show one spectrum and all curves, and move the mark."""
+    count = len(values)
+    return [
+        {
+            "label": f"{value:g}",
+            "method": "update",
+            "args": [
+                {"visible": [j == i for j in range(count)] + [True] * curves},
+                {"shapes": [_mark(value)]},
+            ],
+        }
+        for i, value in enumerate(values)
+    ]
 
 
 def _mark(value: float) -> dict:

@@ -126,13 +126,10 @@ def spectrum_bracket(
     dense_below: int = DENSE_BELOW,
     frobenius_squared: float | None = None,
 ) -> Bracket:
-    """Bracket of the singular-value entropy, at the least cost that meets budget.width.
+    """Bracket of the singular-value entropy at the least cost that meets budget.width.
 
-    Below `dense_below` rows or columns: full SVD. Above: 9 Krylov steps, then twice as many until the
-    bracket is as narrow as asked for or the budget is spent (`reached` says which); `steps` fixes their
-    number instead. frobenius_squared saves a pass if ‖A‖_F² is known already. Raises ValueError on a budget
-    below two steps.
-    """
+    Full SVD below `dense_below` rows or columns; else 9 Krylov steps, doubled until the bracket is narrow
+    enough or the budget spent (`reached`), or `steps`. Raises ValueError on fewer than two steps."""
     begin, before = time.perf_counter(), operator.passes
     if min(operator.rows, operator.columns) < dense_below:
         return _dense_bracket(operator, begin, before)
