@@ -171,6 +171,15 @@ def test_rule_spends_until_the_width_is_met():
     assert poor.bytes == basis_bytes(op, 64, 5) == 2 * 1024 * 64 * 5 * 4
 
 
+def test_rule_doubles_the_steps():
+    """9, 18, 36: a width that 18 steps reach is not bought with 36."""
+    op = prescribed(SPECTRA["power"], 700, seed=3)
+    once, twice = (spectrum_bracket(op, 0, Budget(block=16), steps=m, dense_below=0).width for m in (9, 18))
+    assert twice < once
+    got = spectrum_bracket(op, 0, Budget(width=1.01 * twice, block=16), dense_below=0)
+    assert (got.steps, got.width) == (18, pytest.approx(twice))
+
+
 def test_small_matrices_are_dense():
     got = spectrum_bracket(head_operator("random", 256, 0), seed=0)
     assert (got.method, got.width) == ("dense", 0.0)
