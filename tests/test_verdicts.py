@@ -217,3 +217,8 @@ def test_a_flipped_sign_in_the_dynamics_turns_verdicts_red(monkeypatch):
     assert any("corrected-sign-mean failed" in p for p in problems)
     assert any("claim-dirac-attractor: the checks give" in p for p in problems)
     assert judge(register.claim("claim-depth"), found).verdict is not Verdict.WITH_ASSUMPTIONS
+
+
+def test_a_line_shows_its_maths_in_a_notebook_and_escapes_the_rest():
+    shown = verdicts.chapter.Line(r"✓ $\alpha<1$: 0.5 (< 1)")._repr_html_()
+    assert r'<span class="math notranslate nohighlight">\(\alpha&lt;1\)</span>: 0.5 (&lt; 1)' in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from collections.abc import Callable
@@ -18,9 +19,14 @@ class CheckFailedError(AssertionError):
 
 
 class Line(str):
-    """A line of text that a notebook shows without quotation marks."""
+    """A line of text that a notebook shows without quotation marks, with its ``$…$`` as mathematics."""
 
     __repr__ = str.__str__
+
+    def _repr_html_(self) -> str:
+        parts = (html.escape(part) for part in self.split("$"))
+        maths = r'<span class="math notranslate nohighlight">\({}\)</span>'
+        return "<p>" + "".join(maths.format(t) if k % 2 else t for k, t in enumerate(parts)) + "</p>"
 
 
 class Chapter:
