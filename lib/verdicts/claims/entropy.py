@@ -4,7 +4,15 @@ from lib.verdicts.model import Claim, Verdict, above, below, identity, measureme
 
 CHECKS = (
     identity("divergence", r"$\nabla_S\cdot P_xm=-(n-1)\langle x,m\rangle$"),
-    identity("wrapped-cauchy", r"$n=2$: $H=\ln2\pi(1-r^2)$ and $\dot H=-R^2$ along the corrected flow"),
+    identity(
+        "wrapped-cauchy",
+        r"$n=2$: $H=\ln(1-r^2)$ relative to uniform and $\dot H=-R^2$ along the corrected flow",
+    ),
+    identity(
+        "poisson-entropy",
+        r"Poisson kernels, every $n$: $H=(n-1)\,\mathbb E\ln\tfrac{1-r^2}{1+r^2+2rs}$ and "
+        r"$\tfrac{dH}{dr}=-2(n-1)R/(1-r^2)$, so $\dot H=-(n-1)R^2$",
+    ),
     identity(
         "mean-shift",
         r"attention is $\tfrac1\beta\nabla\log\sum_je^{\beta\langle x,x_j\rangle}$, so "
@@ -16,13 +24,19 @@ CHECKS = (
         below(1e-5),
     ),
     measurement("fisher-excess", r"smallest ratio of $I(\rho)$ to $(n-1)R^2$", above(1.5)),
+    measurement(
+        "any-beta",
+        r"largest relative difference of the identity for every $\beta$ from transported densities",
+        below(1e-5),
+    ),
     measurement("small-beta-limit", r"$\dot H$ over $-(n-1)R^2$ at the smallest $\beta$", within(0.99, 1.01)),
     measurement(
         "large-beta-limit", r"$\beta\dot H$ over $-I(\rho)$ at the largest $\beta$", within(0.95, 1.05)
     ),
     identity(
         "fisher-at-ends",
-        r"$I=2r^2/(1-r^2)^2$ on the circle: 0 at the uniform measure, infinite at a Dirac measure",
+        r"Poisson kernels, every $n$: $I=\tfrac{4(n-1)^3}n\tfrac{r^2}{(1-r^2)^2}$, 0 at the uniform measure, "
+        r"infinite at a Dirac measure",
     ),
     measurement(
         "printed-sign-entropy",
@@ -30,7 +44,18 @@ CHECKS = (
         within(0.99, 1.01),
     ),
     identity("limit-of-six", r"(6) tends to $H(0)$ as $L\to\infty$: no entropy is lost"),
+    measurement(
+        "particle-entropy",
+        r"largest difference of nearest-neighbour entropy of particles from $H(0)-(n-1)\int R^2$",
+        below(0.25),
+        "nats",
+    ),
     measurement("entropy-slope", r"late slope of $H(t)$ over $-(n-1)$", within(0.95, 1.05)),
+    identity(
+        "rate-laws",
+        r"the pre-LN laws solve $b'=hb/\sqrt{b^2+D^2}$ and $y'=\kappa y/(1+y)$; a post-LN layer shrinks "
+        r"small angles by $1/(1+h)$",
+    ),
     measurement(
         "rate-post-ln",
         r"decay exponent of $1-R^2$ per post-LN layer over $2\ln(1+h)$, worst over $\beta$",
@@ -55,9 +80,11 @@ _DISSIPATION = (
 _DISSIPATION_BREAKS = (
     "divergence",
     "wrapped-cauchy",
+    "poisson-entropy",
     "mean-shift",
     "dissipation",
     "fisher-excess",
+    "any-beta",
     "small-beta-limit",
     "large-beta-limit",
 )
@@ -81,7 +108,7 @@ CLAIMS = (
         r"$H(t)=H(0)-(n-1)\int_0^tR^2\to-\infty$, linearly with slope $-(n-1)$ once collapsed.",
         Verdict.CONTRADICTED,
         "by the collapse it should describe (its limit is H(0)) and by (13), which is linear in L",
-        refutes=("limit-of-six", "entropy-slope", "merging_mean_field/linear-in-depth"),
+        refutes=("limit-of-six", "entropy-slope", "particle-entropy", "merging_mean_field/linear-in-depth"),
     ),
     Claim(
         "eq-12",
@@ -128,7 +155,7 @@ CLAIMS = (
         "where the "
         "rate is exponential",
         breaks=("rate-post-ln", "attention_map/doubly-exponential"),
-        rescues=("rate-pre-ln-coherent",),
+        rescues=("rate-pre-ln-coherent", "rate-laws"),
     ),
     Claim(
         "claim-variance-rate",
@@ -140,6 +167,6 @@ CLAIMS = (
         Verdict.WITH_ASSUMPTIONS,
         "a pre-LN residual stream with independent random values in every layer",
         breaks=("rate-post-ln", "rate-pre-ln-coherent"),
-        rescues=("rate-pre-ln-random",),
+        rescues=("rate-pre-ln-random", "rate-laws"),
     ),
 )
