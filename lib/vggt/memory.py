@@ -16,9 +16,8 @@ import torch
 from lib.vggt.config import DenseHeadConfig, TrackHeadConfig, VGGTConfig
 from lib.vggt.model import VGGT
 
-
-# Freed blocks stay with the allocator: where the blocks dominate, the measured growth of a process is up to 1.3
-# times the estimate on the CPU (24 frames of 280 x 280, width 256).
+# Freed memory stays with the allocator: where the blocks dominate, a process on the CPU was measured to grow
+# 1.3 times the estimate (24 frames of 280 x 280, width 256).
 ALLOCATOR_MARGIN = 1.5
 
 
@@ -128,8 +127,8 @@ def require_memory(
     if needed > free:
         what = "activations" if weights_loaded else "weights and activations"
         raise InsufficientMemoryError(
-            f"{estimate}; its {what} need {_gigabytes(needed)} with the allocator's margin, but {device} has {_gigabytes(free)} "
-            "available. Use fewer frames, smaller images, fewer heads, a smaller frames_chunk or bfloat16"
+            f"{estimate}; its {what} need {_gigabytes(needed)} with the allocator's margin, but {device} has "
+            f"{_gigabytes(free)} available. Use fewer frames, smaller images, fewer heads, a smaller frames_chunk or bfloat16"
         )
 
 
