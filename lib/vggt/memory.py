@@ -128,7 +128,8 @@ def require_memory(
         what = "activations" if weights_loaded else "weights and activations"
         raise InsufficientMemoryError(
             f"{estimate}; its {what} need {_gigabytes(needed)} with the allocator's margin, but {device} has "
-            f"{_gigabytes(free)} available. Use fewer frames, smaller images, fewer heads, a smaller frames_chunk or bfloat16"
+            f"{_gigabytes(free)} available. "
+            "Use fewer frames, smaller images, fewer heads, a smaller frames_chunk or bfloat16"
         )
 
 
