@@ -2,11 +2,14 @@
 
     python -m lib.train --budget-minutes 30                        train the mini VGGT, or go on with it
     python -m lib.train --budget-minutes 9 --device cuda width=192 the same on a GPU, wider
+    python -m lib.train --folder _build/train/next --from-weights data/weights/mini.safetensors \\
+        --budget-minutes 30 seed=1                                 a new run that begins with shipped weights
     python -m lib.train evaluate data/weights/mini.safetensors     errors on held-out rooms -> JSON beside it
     python -m lib.train export --folder _build/train/mini          weights and record -> data/weights
 
 Options of the run are given as `name=value` after the flags; see `lib.training.config.TrainConfig`. `depth`,
-`width`, `patch_size` and `image_size` set the sizes of the mini model.
+`width`, `patch_size` and `image_size` set the sizes of the mini model. A run that was killed goes on when the
+same command is given again; with other options it is refused.
 """
 
 from __future__ import annotations
@@ -20,17 +23,22 @@ from typing import Any
 
 import torch
 
+from lib.records.fingerprints import hash_path
 from lib.training.config import TrainConfig, mini_model
 from lib.training.curves import draw_curves
 from lib.training.evaluation import EVALUATION_FRAMES, evaluate_file
 from lib.training.export import export_weights
 from lib.training.loop import Trainer
+from lib.vggt.checkpoint import load
+from lib.vggt.config import VGGTConfig
 
 FOLDER = Path("_build/train/mini")
 
 
-def parse_config(options: Sequence[str]) -> TrainConfig:
+def parse_config(options: Sequence[str], model: VGGTConfig | None = None) -> TrainConfig:
     """A configuration from `name=value` words; values are JSON where they can be read as such.
+
+    `model` holds where no word names a size; None is `mini_model`.
 
     Raises:
         ValueError: a word without "=", or a name that neither `TrainConfig` nor `mini_model` knows.
@@ -47,6 +55,8 @@ def parse_config(options: Sequence[str]) -> TrainConfig:
     sizes = {name: values.pop(name) for name in inspect.signature(mini_model).parameters if name in values}
     if sizes:
         values["model"] = mini_model(**sizes)
+    elif model is not None:
+        values["model"] = model
     return TrainConfig.from_dict(values)
 
 
@@ -62,12 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--weights", type=Path, default=Path("data/weights/mini.safetensors"))
     parser.add_argument(
+        "--from-weights", type=Path, default=None, help="train: begin a new run with these weights"
+    )
+    parser.add_argument(
         "--budget-minutes", type=float, default=None, help="time from now; else `steps` decides"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     parser.add_argument("--photographs", type=Path, default=None, help="evaluate: a recording with poses")
-    parser.add_argument("--rooms", type=int, default=16, help="evaluate: rooms for each number of frames")
+    parser.add_argument("--rooms", type=int, default=32, help="evaluate: rooms for each number of frames")
     parser.add_argument("--frames", type=int, nargs="+", default=list(EVALUATION_FRAMES), help="evaluate: S")
     given = list(arguments) if arguments is not None else None
     options = parser.parse_intermixed_args(_with_command(given))
@@ -87,14 +100,31 @@ def _with_command(given: list[str] | None) -> list[str]:
 
 
 def _train(options: argparse.Namespace) -> None:
-    config = parse_config(options.words)
+    parent = options.from_weights
+    config = parse_config(options.words, None if parent is None else load(parent).config)
     if config.steps is None and options.budget_minutes is None:
         raise SystemExit("say how long to train: --budget-minutes 30, or the option steps=20000")
     trainer = Trainer(config, options.folder, options.device)
     if trainer.resume():
+        _check_goes_on(trainer, parent)
         print(f"going on from step {trainer.progress.step} in {options.folder}")
+    elif parent is not None:
+        trainer.start_from(parent)
     trainer.run(options.budget_minutes)
     print(f"figure: {draw_curves(trainer.progress, options.folder / 'curves.png')}")
+
+
+def _check_goes_on(trainer: Trainer, parent: Path | None) -> None:
+    """A resumed run must be unfinished, and must have begun with the weights that are asked for, if any."""
+    if trainer.finished:
+        raise SystemExit(
+            f"the run in {trainer.folder} is finished: its learning rate has fallen to zero. Export it, "
+            "and start a new run from its weights: --folder elsewhere --from-weights FILE"
+        )
+    if parent is not None and hash_path(parent) != trainer.progress.parent:
+        raise SystemExit(
+            f"{trainer.folder} holds a run that did not begin with {parent}; choose another --folder"
+        )
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -11,12 +11,20 @@ import pytest
 import torch
 
 from lib import train
+from lib.records.fingerprints import hash_path
 from lib.scenes.rooms import render_sequence
 from lib.training import checkpoints, losses
 from lib.training.config import TrainConfig, mini_model
 from lib.training.data import Batch, RoomPool, render_shard, sample_batch
-from lib.training.evaluation import evaluate, sequence_errors, stand_still, tell_the_truth
-from lib.training.export import export_weights
+from lib.training.evaluation import (
+    evaluate,
+    evaluate_photographs,
+    sequence_errors,
+    stand_still,
+    tell_the_truth,
+    update_record,
+)
+from lib.training.export import export_weights, storage_change
 from lib.training.loop import Trainer
 from lib.training.optimisation import rate_share
 from lib.training.validation import rotation_angle_deg
@@ -224,10 +232,58 @@ def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
         assert torch.equal(value, resumed.average.weights[name]), name
 
 
-def test_resume_refuses_another_model(tmp_path: Path) -> None:
+def test_resume_refuses_other_options_and_names_them(tmp_path: Path) -> None:
     Trainer(tiny(), tmp_path).save()
-    with pytest.raises(ValueError, match="another model"):
+    with pytest.raises(ValueError, match=r"model\.width was 32, now 64, .*; give the same options"):
         Trainer(tiny(model=mini_model(depth=4, width=64, image_size=16)), tmp_path).resume()
+    with pytest.raises(ValueError, match=r"other options: seed was 0, now 1, rate was 0\.002, now 0\.1;"):
+        Trainer(tiny(seed=1, rate=0.1), tmp_path).resume()
+    assert Trainer(TrainConfig.from_dict(json.loads(json.dumps(tiny().to_dict()))), tmp_path).resume()
+
+
+SMALL = [  # the options of `tiny`, as they are typed
+    "depth=4", "width=32", "image_size=16", "frames_per_step=6", "most_frames=3", "shard_rooms=2",
+    "shard_frames=4", "first_shards=1", "most_shards=2", "warmup_steps=2", "steps=3", "validation_rooms=2",
+    "validation_frames=3",
+]  # fmt: skip
+
+
+def test_a_run_can_begin_with_shipped_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    train.main(["--folder", str(tmp_path / "a"), "--device", "cpu", *SMALL])
+    train.main(["export", "--folder", str(tmp_path / "a"), "--weights", str(weights), "--device", "cpu"])
+    first = json.loads(weights.with_suffix(".json").read_text())
+    assert first["parent"] is None and first["sequences_with_parents"] == first["sequences"] > 0
+
+    second = Trainer(tiny(), tmp_path / "b")
+    second.start_from(weights)
+    parent = load(weights).state_dict()
+    assert all(torch.equal(value, parent[name]) for name, value in second.model.state_dict().items())
+    assert all(torch.equal(value, parent[name]) for name, value in second.average.weights.items())
+    second.train_step()
+    second.save()
+    export_weights(tmp_path / "b", tmp_path / "w2.safetensors")
+    record = json.loads((tmp_path / "w2.json").read_text())
+    assert record["parent"] == first["weights"]
+    assert record["sequences_with_parents"] == first["sequences"] + record["sequences"]
+    with pytest.raises(ValueError, match="other sizes"):
+        Trainer(tiny(model=mini_model(depth=4, width=64, image_size=16)), tmp_path / "c").start_from(weights)
+
+
+def test_the_command_line_refuses_to_mix_runs(tmp_path: Path) -> None:
+    weights, folder = tmp_path / "w.safetensors", ["--folder", str(tmp_path / "a"), "--device", "cpu"]
+    train.main([*folder, *SMALL])
+    train.main(["export", *folder, "--weights", str(weights)])
+    with pytest.raises(SystemExit, match="is finished: its learning rate has fallen to zero"):
+        train.main([*folder, *SMALL])
+    half = Trainer(train.parse_config(SMALL), tmp_path / "half")
+    half.train_step()
+    half.save()
+    with pytest.raises(SystemExit, match="did not begin with"):
+        train.main(["--folder", str(tmp_path / "half"), "--from-weights", str(weights), *SMALL])
+    warm = ["--folder", str(tmp_path / "warm"), "--from-weights", str(weights), "--device", "cpu"]
+    train.main([*warm, *[word for word in SMALL if not word.startswith(("depth", "width", "image"))]])
+    assert checkpoints.load_latest(tmp_path / "warm")["progress"]["parent"] == hash_path(weights)
 
 
 def test_run_finishes_exports_and_loads(tmp_path: Path) -> None:
@@ -238,7 +294,9 @@ def test_run_finishes_exports_and_loads(tmp_path: Path) -> None:
     weights = export_weights(tmp_path / "run", tmp_path / "w.safetensors")
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        assert torch.equal(load(weights)(images).pose_enc, trainer.averaged_model()(images).pose_enc)
+        assert torch.allclose(
+            load(weights)(images).pose_enc, trainer.averaged_model()(images).pose_enc, atol=2e-3
+        )
     record = json.loads((tmp_path / "w.json").read_text())
     assert (
         record["steps"] == 8 and record["config"]["seed"] == 0 and record["sequences"] == progress.sequences
@@ -283,6 +341,48 @@ def test_evaluation_table() -> None:
     rows = evaluate(model, (2, 3), rooms=2, kinds=("longer", "denser"))
     assert len(rows) == 2 * 2 * 3
     assert {row["who"] for row in rows} == {"model", "still", "oracle"}
+    for row in rows:
+        values = row["rotation_deg"]["values"]
+        assert row["walks"] == len(values) == 2
+        assert row["rotation_deg"]["median"] == pytest.approx(sum(values) / 2, rel=1e-4)
+        assert (row["ate_relative"]["median"] is None) == (row["frames"] == 2)
     json.dumps(rows, allow_nan=False)
     with pytest.raises(ValueError, match="kind of walk"):
         evaluate(model, (2,), rooms=1, kinds=("wide",))
+
+
+def test_long_walks_take_half_the_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib.training.evaluation.LONG", 2)
+    model = VGGT.from_seed(tiny().model, 0).eval()
+    rows = evaluate(model, (2, 3), rooms=4, kinds=("longer",))
+    assert {(row["frames"], row["walks"]) for row in rows} == {(2, 4), (3, 2)}
+
+
+def test_photographs_are_cut_into_pieces(redkitchen: Path) -> None:
+    model = VGGT.from_seed(tiny(model=mini_model(depth=4, width=32, image_size=16)).model, 0).eval()
+    rows = evaluate_photographs(model, redkitchen, (16, 200))
+    assert {(row["frames"], row["walks"]) for row in rows} == {(16, 3)}  # 500 photographs, every tenth
+    oracle = next(row for row in rows if row["who"] == "oracle")
+    assert oracle["points_relative"]["median"] < 1e-6 and oracle["rotation_deg"]["median"] < 1e-6
+
+
+def test_records_keep_lists_of_numbers_on_one_line(tmp_path: Path) -> None:
+    entries = {"a": [1.5, None, 2], "b": {"c": [[1, 2], [3]]}, "d": "x"}
+    update_record(tmp_path / "r.json", entries)
+    assert "[ 1.5, null, 2 ]" in (tmp_path / "r.json").read_text()
+    update_record(tmp_path / "r.json", {"d": "y"})
+    assert json.loads((tmp_path / "r.json").read_text()) == entries | {"d": "y"}
+
+
+def test_half_precision_only_where_it_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(tiny(), tmp_path / "run")
+    trainer.save()
+    for tolerance, kind in ((1.0, "float16"), (0.0, "float32")):
+        monkeypatch.setattr("lib.training.export.HALF_TOLERANCE", tolerance)
+        weights = export_weights(tmp_path / "run", tmp_path / "w.safetensors")
+        stored = json.loads(weights.with_suffix(".json").read_text())["stored"]
+        assert stored["dtype"] == kind
+        change = storage_change(trainer.averaged_model(), load(weights))
+        assert change == stored["change"] and (change == 0) == (kind == "float32")

@@ -136,3 +136,18 @@ class TrainConfig:
         if isinstance(plain.get("model"), dict):
             plain["model"] = VGGTConfig.from_dict(plain["model"])
         return cls(**plain)
+
+
+def differences(before: TrainConfig, now: TrainConfig) -> str:
+    """The options in which two runs differ, as "seed was 0, now 1"."""
+    old, new = _flat(before.to_dict()), _flat(now.to_dict())
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} was {old.get(name)}, now {new.get(name)}" for name in names)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"width": 96}} -> {"model.width": 96}."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -121,6 +121,12 @@ def sample_batch(config: TrainConfig, shards: list[Shard], step: int) -> Batch:
     return Batch(images=images, depth=stacked.pop("depth").float(), **stacked)
 
 
+def frame_subset(frames: int, wanted: int, seed: int, step: int) -> list[int]:
+    """`wanted` of `frames` frame numbers, increasing; decided by seed and step alone."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + step) * 2)
+    return sorted(torch.randperm(frames, generator=generator)[:wanted].tolist())
+
+
 def _reach(config: TrainConfig, step: int) -> tuple[int, int]:
     """Longest sequence and widest window (in kept frames) at `step`: both grow linearly."""
     grown = min(1.0, step / max(1, config.growth_steps))

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ from lib.vggt.checkpoint import load
 from lib.vggt.model import VGGT
 
 EVALUATION_FRAMES = (2, 4, 8, 16, 32, 64, 128)
-SPAN = 7 * STRIDE  # video frames from first to last in "dense" walks: eight training-like frames
+SPAN = 7 * STRIDE  # video frames from first to last in "denser" walks: eight training-like frames
+LONG = 32  # beyond so many frames half the rooms are enough: an evaluation is to take minutes
+PHOTOGRAPH_STRIDE = 10  # every tenth photograph: steps of a hand-held video as long as those of our walks
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def predict(model: VGGT) -> Estimator:
 
 def stand_still(sequence: Sequence) -> Estimate:
     """The trivial baseline: the camera never moves and everything is as far as the mean depth."""
-    depth = torch.full_like(_truth(sequence).depth, float(_truth(sequence).depth.mean()))
+    truth = _truth(sequence).depth
+    depth = torch.full_like(truth, truth[truth > 0].mean().item())
     still = torch.eye(3, 4, dtype=depth.dtype, device=depth.device).expand(len(sequence), -1, -1)
     assert sequence.intrinsics is not None
     return Estimate(still, depth, unproject(depth, still, sequence.intrinsics.to(depth.dtype)))
@@ -154,54 +158,59 @@ def evaluate(
     model: VGGT, frames: Iterable[int], rooms: int, device: torch.device | str = "cpu",
     kinds: Iterable[str] = ("longer", "denser", "large"),
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Rows {walk, frames, who, rooms, error: {median, mean}} for the model, the baseline and the oracle."""
-    rows = []
-    estimators = {"model": predict(model), "still": stand_still, "oracle": tell_the_truth}
+    """Rows {walk, frames, who, walks, error: {median, values}} for the model, the baseline and the oracle.
+
+    Every kind of walk and number of frames is seen in test rooms 0 .. `rooms` - 1; beyond `LONG` frames, in
+    the first half of them. `values` has one error for each room, in this order.
+    """
+    size, rows = model.config.image_size, []
     for kind in kinds:
         for count in frames:
-            found: dict[str, list[dict[str, float]]] = {who: [] for who in estimators}
-            for sequence in room_walks(kind, count, rooms, model.config.image_size, device):
-                for who, estimator in estimators.items():
-                    found[who].append(sequence_errors(estimator, sequence))
-            rows += [
-                {"walk": kind, "frames": count, "who": who, "rooms": rooms, **_summary(errors)}
-                for who, errors in found.items()
-            ]
+            some = rooms if count <= LONG else max(1, rooms // 2)
+            rows += _rows(model, kind, room_walks(kind, count, some, size, device))
     return rows
 
 
-def _summary(errors: list[dict[str, float]]) -> dict[str, dict[str, float | None]]:
-    """Median and mean over rooms; None where an error is not defined."""
+def evaluate_photographs(model: VGGT, folder: Path, frames: Iterable[int]) -> list[dict[str, Any]]:
+    """The same rows on one recording: every tenth photograph, cut into pieces of so many frames.
+
+    Lengths that the recording does not reach are left out.
+    """
+    size = model.config.image_size
+    whole = open_recording(folder, stride=PHOTOGRAPH_STRIDE, need_poses=True, height=size, width=size)
+    rows = []
+    for count in frames:
+        starts = range(0, len(whole) - count + 1, count)
+        if starts:
+            rows += _rows(model, folder.name, (whole.take(range(at, at + count)) for at in starts))
+    return rows
+
+
+def _rows(model: VGGT, walk: str, sequences: Iterable[Sequence]) -> list[dict[str, Any]]:
+    """One row for each estimator, on sequences of one length."""
+    estimators = {"model": predict(model), "still": stand_still, "oracle": tell_the_truth}
+    found: dict[str, list[dict[str, float]]] = {who: [] for who in estimators}
+    frames = 0
+    for sequence in sequences:
+        frames = len(sequence)
+        for who, estimator in estimators.items():
+            found[who].append(sequence_errors(estimator, sequence))
+    return [
+        {"walk": walk, "frames": frames, "who": who, "walks": len(errors), **_summary(errors)}
+        for who, errors in found.items()
+    ]
+
+
+def _summary(errors: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """Median over walks, and the value of each; None where an error is not defined."""
     table = {name: np.array([error[name] for error in errors]) for name in errors[0]}
     return {
         name: {
             "median": None if np.isnan(values).any() else float(np.median(values)),
-            "mean": None if np.isnan(values).any() else float(values.mean()),
+            "values": [None if np.isnan(value) else float(f"{value:.5g}") for value in values],
         }
         for name, values in table.items()
     }
-
-
-def evaluate_photographs(model: VGGT, folder: Path, frames: Iterable[int]) -> list[dict[str, Any]]:
-    """The same rows on one recording: the first frames of every tenth photograph."""
-    size = model.config.image_size
-    estimators = {"model": predict(model), "still": stand_still, "oracle": tell_the_truth}
-    rows = []
-    for count in frames:
-        sequence = open_recording(
-            folder, count, "first", stride=10, need_poses=True, height=size, width=size
-        )  # fmt: skip
-        rows += [
-            {
-                "walk": folder.name,
-                "frames": count,
-                "who": who,
-                "rooms": 1,
-                **_summary([sequence_errors(estimator, sequence)]),
-            }
-            for who, estimator in estimators.items()
-        ]
-    return rows
 
 
 def evaluate_file(
@@ -216,7 +225,7 @@ def evaluate_file(
     model = load(weights, device=device)
     rows = evaluate(model, frames, rooms, device)
     if photographs is not None:
-        rows += evaluate_photographs(model, photographs, [count for count in frames if count <= 32])
+        rows += evaluate_photographs(model, photographs, frames)
     result = {
         "rows": rows,
         "weights": hash_path(weights),
@@ -242,5 +251,8 @@ def update_record(path: Path, entries: dict[str, Any]) -> None:
     """Merge `entries` into the JSON file at `path`, atomically; the file is made if it is not there."""
     record = json.loads(path.read_text()) if path.exists() else {}
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(record | entries, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(record | entries, indent=1, allow_nan=False)
+    # lists of plain values on one line, else most of the file is line ends
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
+    partial.write_text(text + "\n")
     os.replace(partial, path)

@@ -8,18 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lib.records.fingerprints import ROOT, hash_path, versions
+from lib.scenes.rooms import render_sequence
 from lib.training.checkpoints import load_latest
 from lib.training.config import TrainConfig
 from lib.training.evaluation import device_name, update_record
 from lib.training.loop import Trainer
-from lib.vggt.checkpoint import save
+from lib.vggt.checkpoint import load, save
+from lib.vggt.model import VGGT
+
+HALF_TOLERANCE = 1e-3  # weights are stored in half precision if no output moves by more, relative RMS
+WITNESS_FRAMES = 8
 
 
 def export_weights(folder: Path, weights: Path, device: torch.device | str = "cpu") -> Path:
     """Write the averaged weights of the run in `folder` to `weights`, and their record beside it.
 
+    They are stored in half precision where that changes no output noticeably (`HALF_TOLERANCE`).
     The record's evaluation, if it had one, is dropped: it was of other weights.
 
     Raises:
@@ -33,16 +40,38 @@ def export_weights(folder: Path, weights: Path, device: torch.device | str = "cp
     config = TrainConfig.from_dict(state["config"])
     trainer = Trainer(config, folder, device)
     trainer.resume()
-    commit = current_commit()
-    save(
-        trainer.averaged_model(),
-        weights,
-        {"steps": trainer.progress.step, "seed": config.seed, "commit": commit},
+    commit, model, progress = current_commit(), trainer.averaged_model(), trainer.progress
+    seen = progress.parent_sequences + progress.sequences
+    facts = {"steps": progress.step, "seed": config.seed, "commit": commit, "sequences": seen}
+    save(model, weights, facts, torch.float16)
+    change = storage_change(model, load(weights, device=device))
+    if change > HALF_TOLERANCE:
+        save(model, weights, facts)
+    stored = (
+        {"dtype": "float32", "change": 0.0}
+        if change > HALF_TOLERANCE
+        else {"dtype": "float16", "change": change}
     )
     record = weights.with_suffix(".json")
     record.unlink(missing_ok=True)
-    update_record(record, training_record(trainer, weights, commit))
+    update_record(record, training_record(trainer, weights, commit) | {"stored": stored})
     return weights
+
+
+@torch.inference_mode()
+def storage_change(model: VGGT, stored: VGGT) -> float:
+    """The largest relative RMS change of an output (poses, depth, points) on one validation walk."""
+    size = model.config.image_size
+    device = next(model.parameters()).device
+    images = render_sequence(0, WITNESS_FRAMES, size, size, split="val", stride=3.0, device=device).images
+    before, after = (_outputs(network, images) for network in (model, stored))
+    return max(((b - a).norm() / a.norm()).item() for a, b in zip(before, after, strict=True))
+
+
+def _outputs(model: VGGT, images: Tensor) -> list[Tensor]:
+    prediction = model(images)
+    maps = (prediction.pose_enc, prediction.depth, prediction.world_points)
+    return [values for values in maps if values is not None]
 
 
 def training_record(trainer: Trainer, weights: Path, commit: str) -> dict[str, Any]:
@@ -54,6 +83,8 @@ def training_record(trainer: Trainer, weights: Path, commit: str) -> dict[str, A
         "config": trainer.config.to_dict(),
         "steps": progress.step,
         "sequences": progress.sequences,
+        "parent": progress.parent,
+        "sequences_with_parents": progress.parent_sequences + progress.sequences,
         "frames": progress.frames,
         "seconds": round(progress.seconds, 1),
         "device": device_name(trainer.device),

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
+from lib.records.fingerprints import hash_path
 from lib.training.checkpoints import load_latest, save_checkpoint
-from lib.training.config import TrainConfig
-from lib.training.data import Batch, RoomPool, sample_batch
+from lib.training.config import TrainConfig, differences
+from lib.training.data import Batch, RoomPool, frame_subset, sample_batch
 from lib.training.losses import (
     Target,
     camera_loss,
@@ -25,8 +23,9 @@ from lib.training.losses import (
     tracking_loss,
     true_tracks,
 )
-from lib.training.optimisation import Average, Optimisers, decay_length, rate_share
+from lib.training.optimisation import Average, Optimisers, decay_length, low_precision, rate_share
 from lib.training.validation import validate, validation_walks
+from lib.vggt.checkpoint import load, read_metadata
 from lib.vggt.dense_head import DenseHead, activate_dense
 from lib.vggt.model import VGGT
 
@@ -36,7 +35,11 @@ CURVE_STEPS = 25  # training losses are averaged over so many steps before they 
 
 @dataclass
 class Progress:
-    """What has been done so far; all of it is saved."""
+    """What has been done so far; all of it is saved.
+
+    `parent` is the hash of the weights that the run began with, None for random ones, and `parent_sequences`
+    how many sequences those had seen.
+    """
 
     step: int = 0
     sequences: int = 0
@@ -44,6 +47,8 @@ class Progress:
     seconds: float = 0.0
     decay_start: int | None = None
     decay_steps: int = 0
+    parent: str | None = None
+    parent_sequences: int = 0
     losses: list[dict[str, float]] = field(default_factory=list)
     validations: list[dict[str, float]] = field(default_factory=list)
 
@@ -104,7 +109,7 @@ class Trainer:
             features, _ = model.aggregator(batch.images, keep=layers)
         assert model.camera_head is not None
         losses = {"camera": camera_loss(model.camera_head(features[last][:, :, 0].float()), target.pose)}
-        some = _frame_subset(batch.images.shape[1], config.dense_frames, config.seed, self.progress.step)
+        some = frame_subset(batch.images.shape[1], config.dense_frames, config.seed, self.progress.step)
         losses |= self._dense_losses({layer: f[:, some] for layer, f in features.items()}, target, some, size)
         losses |= self._track_losses(features, target, size)
         losses["total"] = torch.stack(
@@ -176,18 +181,36 @@ class Trainer:
         }
         return save_checkpoint(self.folder, self.progress.step, state)
 
+    def start_from(self, weights: Path) -> None:
+        """Begin with the weights of a file in place of random ones; optimisers and schedule begin anew.
+
+        Raises:
+            ValueError: the file holds a model of other sizes.
+            CheckpointError: the file cannot be read; a subclass says what is wrong.
+        """
+        parent = load(weights, device=self.device)
+        if parent.config != self.config.model:
+            raise ValueError(f"{weights} holds a model of other sizes than this run's; leave the sizes out")
+        self.model.load_state_dict(parent.state_dict())
+        self.average.load(parent.state_dict())
+        self.progress.parent = hash_path(weights)
+        self.progress.parent_sequences = int(read_metadata(weights).get("sequences", 0))
+
     def resume(self) -> bool:
         """Go on from the newest sound checkpoint of the folder; False if there is none.
 
         Raises:
-            ValueError: the checkpoint belongs to a model of other sizes.
+            ValueError: the checkpoint is of a run with other options; they are named.
             CorruptCheckpointError: no checkpoint of the folder is sound.
         """
         state = load_latest(self.folder, self.device)
         if state is None:
             return False
-        if TrainConfig.from_dict(state["config"]).model != self.config.model:
-            raise ValueError(f"the checkpoint in {self.folder} is of another model; choose another folder")
+        if changed := differences(TrainConfig.from_dict(state["config"]), self.config):
+            raise ValueError(
+                f"the run in {self.folder} was started with other options: {changed}; "
+                "give the same options again, or choose another folder"
+            )
         self.all.load_state_dict(state["all"])
         self.average.load(state["average"])
         self.optimisers.load(state["optimisers"])
@@ -204,12 +227,12 @@ class Trainer:
         budget = None if budget_minutes is None else 60 * budget_minutes
         saved = start
         bar = tqdm(total=self.config.steps, initial=step_before, disable=not show, mininterval=10)
-        while not self._finished():
+        while not self.finished:
             elapsed = time.monotonic() - start
             self._plan_decay(elapsed, budget, step_before)
             values = self.train_step()
             self.progress.seconds = seconds_before + time.monotonic() - start
-            if self.progress.step % self.config.validate_every == 0 or self._finished():
+            if self.progress.step % self.config.validate_every == 0 or self.finished:
                 errors = self.validate()
                 tqdm.write(f"step {self.progress.step} {self.progress.seconds:.0f} s {_say(values | errors)}")
             if time.monotonic() - saved > SAVE_SECONDS:
@@ -222,7 +245,9 @@ class Trainer:
         bar.close()
         self.save()
 
-    def _finished(self) -> bool:
+    @property
+    def finished(self) -> bool:
+        """Whether the learning rate has fallen to zero; a finished run does not go on."""
         progress = self.progress
         if progress.decay_start is not None:
             return progress.step >= progress.decay_start + progress.decay_steps
@@ -243,33 +268,12 @@ class Trainer:
             progress.decay_steps = decay_length(progress.step - step_before, elapsed, budget - elapsed)
 
 
-@contextmanager
-def low_precision(device: torch.device) -> Iterator[None]:
-    """bf16 products where the device is quicker at them: CUDA, and CPUs with AVX-512 bf16.
-
-    On a CPU the fused attention is slow in bf16 (its backward pass four times), the plain one is not.
-    """
-    if device.type == "cuda":
-        with torch.autocast("cuda", torch.bfloat16):
-            yield
-    elif device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            yield
-    else:
-        yield
-
-
 def _activate(maps: Tensor, head: DenseHead) -> tuple[Tensor, Tensor]:
     """Values (B, S, H, W, k) and confidence (B, S, H, W) in fp32 of raw maps (B, S, k + 1, H, W)."""
     values, confidence = activate_dense(
         maps.flatten(0, 1).float(), head.config.activation, head.config.confidence_activation
     )
     return values.unflatten(0, maps.shape[:2]), confidence.unflatten(0, maps.shape[:2])
-
-
-def _frame_subset(frames: int, wanted: int, seed: int, step: int) -> list[int]:
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + step) * 2)
-    return sorted(torch.randperm(frames, generator=generator)[:wanted].tolist())
 
 
 @torch.no_grad()
