@@ -23,7 +23,9 @@ CHECKS = (
         "dilution", r"$\tau$ at the smallest $N$ over $\tau$ at the largest, $\beta=12$", above(10.0)
     ),
     measurement(
-        "dilution-law", r"largest relative error of $\tau(N)$ in closed form against the odds law", below(0.05)
+        "dilution-law",
+        r"largest relative error of $\tau(N)$ in closed form against the odds law",
+        below(0.05),
     ),
     measurement(
         "frames-not-tokens",
