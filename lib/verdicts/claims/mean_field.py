@@ -6,7 +6,7 @@ CHECKS = (
     identity(
         "flow-is-descent",
         r"the velocity of (4) is $-\alpha P_xM$: gradient descent of "
-        "$\tfrac\alpha2|M|^2$",
+        r"$\tfrac\alpha2|M|^2$",
     ),
     identity("energy-falls", r"along (4) as printed $\dot F=-\alpha^2\int|P_xM|^2\rho\le0$, so $|M|$ falls"),
     identity(
