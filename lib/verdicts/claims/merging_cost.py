@@ -42,7 +42,7 @@ CHECKS = (
         above(0.05),
     ),
     identity(
-        "matching-at-best",
+        "matching-all-sources",
         r"attention plus matching cost $(x+x^2)/2$ of full attention if all that is kept, $x=1-m$, are "
         r"destinations",
     ),
@@ -166,7 +166,7 @@ CLAIMS = (
         r"constant in the released rule, a term linear in $1-m$ in a rule that merges every source.",
         Verdict.DOES_NOT_FOLLOW,
         "matching is itself quadratic in N",
-        breaks=("matching-share", "matching-at-best", "matching-linear-law"),
+        breaks=("matching-share", "matching-all-sources", "matching-linear-law"),
     ),
     Claim(
         "claim-reversible",
