@@ -1,4 +1,4 @@
-"""Merging a cloud of one redundant cluster and many unique tokens: collapse time without any fit. Chapter 9."""
+"""Merging one redundant cluster among many unique tokens: collapse time without any fit. Chapter 9."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ CHECKS = (
     ),
     measurement(
         "dilution-law",
-        r"largest relative error of $\tau(N)$ in closed form against the odds law",
+        r"largest relative error of the closed $\tau(N)$ against the odds law",
         below(0.05),
     ),
     measurement(

@@ -76,7 +76,7 @@ CLAIMS = (
         "eq-10",
         "§4.1",
         r"Merging by a factor $d$ multiplies the collapse time by $d$.",
-        r"$\tau'/\tau=1$ for duplicates; $(N+dN_\times)/(N+N_\times)$ for *distinct* tokens, with a crossover "
+        r"$\tau'/\tau=1$ for duplicates; $(N+dN_\times)/(N+N_\times)$ for *distinct* tokens, crossover "
         r"$N_\times$ below $N^*=e^{\beta(1-\gamma)}$: $d$ for $N\ll N_\times$, 1 for $N\gg N_\times$.",
         Verdict.WITH_ASSUMPTIONS,
         "distinct tokens are merged and N ≪ N* = exp β(1−γ); the derivation gives three different answers",
