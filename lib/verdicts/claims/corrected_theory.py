@@ -30,7 +30,7 @@ CHECKS = (
     measurement(
         "frames-not-tokens",
         r"largest $|\tau/\tau_\mathrm{law}-1|$ of the frame part, law with $N$ replaced by the number of "
-        r"*frames*",
+        r"frames",
         below(0.2),
     ),
     identity(
@@ -41,7 +41,7 @@ CHECKS = (
     ),
     measurement(
         "query-order",
-        r"the same for one token's output when its *query* is merged as well (first order)",
+        r"the same for one token's output when its query is merged as well (first order)",
         within(0.9, 1.2),
     ),
     identity(
