@@ -30,7 +30,8 @@ CHECKS = (
     measurement("spectral-entropy-falls", r"spectral entropy over $\ln N$ after collapse", below(0.05)),
     measurement("row-entropy-rises", r"row entropy over $\ln N$ after collapse", above(0.99)),
     identity(
-        "rank-from-entropy-law", r"(13) with (14) gives (15) only with $r=0$, $C=n^{H_0}$, $\alpha=k\ln n$"
+        "rank-from-entropy-law",
+        r"(13) with (14) gives (15) only with $r=0$, $C=s^{H_0}$, $\alpha=k\ln s$ for $s$ singular values",
     ),
     measurement(
         "implied-alpha",
@@ -57,7 +58,7 @@ CHECKS = (
     ),
     identity(
         "one-dimension",
-        r"one integer $n$ satisfies $r=n^H$ in all ten cells within rounding, and it is the number of "
+        r"one integer $s$ satisfies $r=s^H$ in all ten cells within rounding, and it is the number of "
         r"frames",
     ),
     identity(
@@ -129,7 +130,7 @@ CLAIMS = (
         "eq-15",
         "§5.2",
         r"With merging the rank is at most $r+C\exp(-\alpha\ell/(Nd))$.",
-        r"As (9). Together with (13) and (14) it forces $r=0$ and $\alpha=k\ln n$.",
+        r"As (9). Together with (13) and (14) it forces $r=0$ and $\alpha=k\ln s$ for $s$ singular values.",
         Verdict.CONTRADICTED,
         "by (1) with the merged token count, and by a decay rate that contains neither N nor d",
         refutes=("merging_mean_field/exponents-by-d2", "decay-free-of-n"),

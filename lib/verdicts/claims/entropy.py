@@ -53,7 +53,7 @@ CHECKS = (
     measurement("entropy-slope", r"late slope of $H(t)$ over $-(n-1)$", within(0.95, 1.05)),
     identity(
         "rate-laws",
-        r"the pre-LN laws solve $b'=hb/\sqrt{b^2+D^2}$ and $y'=\kappa y/(1+y)$; a post-LN layer shrinks "
+        r"the pre-LN laws solve $b'=hb/\sqrt{b^2+D^2}$ and $y'=(h/D)^2y/(1+y)$; a post-LN layer shrinks "
         r"small angles by $1/(1+h)$",
     ),
     measurement(
@@ -63,7 +63,7 @@ CHECKS = (
     ),
     measurement(
         "rate-pre-ln-coherent",
-        r"log–log slope of the spread $\sqrt{1-R^2}$ against $\ell$, pre-LN, $V=I$",
+        r"log–log slope of the distance to consensus, $\sqrt{1-R^2}$, against $\ell$, pre-LN, $V=I$",
         within(-1.05, -0.95),
     ),
     measurement(
@@ -96,9 +96,9 @@ CLAIMS = (
         r"$\dot H=-\int\rho|\nabla\log\rho|^2\le0$ along (4).",
         _DISSIPATION,
         Verdict.DOES_NOT_FOLLOW,
-        "it is the dissipation of a backward heat flow; for transport the divergence of the velocity "
-        "stands "
-        "there. It is the large-β asymptotics up to a factor 1/β, the opposite of the regime of (3)",
+        "even with the sign of (4) put right (as printed, entropy grows along it): it is the dissipation of "
+        "a backward heat flow; for transport the divergence of the velocity stands there. It is the large-β "
+        "asymptotics up to a factor 1/β, the opposite of the regime of (3)",
         breaks=_DISSIPATION_BREAKS,
     ),
     Claim(
@@ -147,9 +147,9 @@ CLAIMS = (
         "claim-rate-one-over-l",
         "Abstract, §1",
         r"Tokens converge toward a Dirac measure at rate $O(1/L)$.",
-        r"Spread $\sim1/\ell$ for pre-LN with coherent values; exponential, $(1+h)^{-2\ell}$, for "
-        r"post-LN and on the "
-        r"sphere of (4); doubly exponential for (2).",
+        r"The distance to consensus, $\sqrt{1-R^2}$, is $\sim1/\ell$ for pre-LN with coherent values; the "
+        r"spread $1-R^2$ falls exponentially, $(1+h)^{-2\ell}$, for post-LN and on the sphere of (4), doubly "
+        r"exponentially for (2).",
         Verdict.WITH_ASSUMPTIONS,
         "a pre-LN residual stream with coherent values; the derivation through (4)–(6) is on the sphere, "
         "where the "

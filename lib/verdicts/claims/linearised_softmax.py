@@ -106,8 +106,8 @@ CLAIMS = (
         "§3.2",
         r"The expansion (3) describes VGGT's attention.",
         r"VGGT normalises queries and keys, so $\beta=\sqrt{64}=8$ at initialisation, beyond the radius of "
-        r"convergence $\pi/2$: (3) misses nearly half of a row in the mean, and more where a token "
-        r"finds its own key. It "
+        r"convergence $\pi/2$: (3) misplaces nearly a quarter of a row in the mean, and more where a "
+        r"token finds its own key. It "
         r"becomes accurate only where tokens are already aligned. The layer's output $M+\beta\Sigma "
         r"x$ survives longer: "
         r"it is exact for Gaussian tokens.",

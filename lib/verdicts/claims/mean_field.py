@@ -68,7 +68,7 @@ CHECKS = (
     ),
     identity(
         "mobius-mean",
-        r"$R=f_n(r)=\tfrac{2(n-1)}nr\,{}_2F_1(1-\tfrac n2,1;1+\tfrac n2;r^2)$, power by power for "
+        r"$R=f_n(r)=\tfrac{2(n-1)}nr\,{}_2F_1(1-\tfrac n2,1;1+\tfrac n2;r^2)$, power by power to $r^7$ for "
         r"symbolic $n$",
     ),
     measurement(
@@ -168,8 +168,8 @@ CLAIMS = (
         "Collapse also comes from repeated global attention along depth.",
         r"With $V=I$ every layer raises $R$: $\tfrac{d}{dt}R^2=2\int|P_xM|^2\rho$.",
         Verdict.WITH_ASSUMPTIONS,
-        "for value matrices that act as the identity and small β; random values and layer norm can "
-        "prevent it",
+        "for value matrices that act as the identity and small β; values with negative eigenvalues can "
+        "reverse it",
         rescues=("mean-rises", "corrected-sign-mean"),
     ),
     Claim(

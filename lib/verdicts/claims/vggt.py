@@ -12,8 +12,9 @@ CHECKS = (
         "in a global block only keys inside the softmax are fewer than the tokens of the residual stream",
     ),
     identity(
-        "merging-is-local",
-        "merging switched on in the last global block leaves every earlier block bitwise unchanged",
+        "unmerged-inside",
+        "the update that a merging global block returns is already unmerged: bitwise the same for all "
+        "members of a group, different for different groups",
     ),
 )
 
@@ -27,8 +28,6 @@ CLAIMS = (
         "attention sees every token and takes no part in it.",
         Verdict.CONTRADICTED,
         "by the model itself: unmerging happens in the operation that merged",
-        refutes=("frame-attention-unmerged", "merged-only-inside"),
-        supports=(),
-        breaks=("merging-is-local",),
+        refutes=("frame-attention-unmerged", "merged-only-inside", "unmerged-inside"),
     ),
 )
