@@ -101,7 +101,7 @@ CLAIMS = (
         r"$\kappa'\approx\kappa/d$.",
         r"If it scaled as $1/N$ it would become $d\kappa$.",
         Verdict.CONTRADICTED,
-        "by the sentence before it",
+        "by the sentence before it: a coefficient c/N becomes d·c/N when N becomes N/d",
         refutes=("coefficient-rescaled",),
     ),
     Claim(
@@ -121,7 +121,7 @@ CLAIMS = (
         r"Discrete layers contract the entropy at a rate proportional to $O(1/L)$.",
         r"The next displayed formula, (13), is linear in $L$.",
         Verdict.CONTRADICTED,
-        "by (13)",
+        "by (13), which loses twice the entropy in twice the layers",
         refutes=("linear-in-depth",),
     ),
     Claim(
@@ -130,7 +130,7 @@ CLAIMS = (
         r"With merging the entropy decays at the predicted rate $O(1/(Ld))$.",
         r"(13) gives $kL/(Nd)$; no depth $L$ is varied in any printed measurement.",
         Verdict.CONTRADICTED,
-        "by (13)",
+        "by (13), the formula it is said of, which is linear in L",
         refutes=("linear-in-depth",),
     ),
     Claim(

@@ -1,5 +1,4 @@
-"""Checks and claims that the printed record alone decides, or shows to be undecidable without a new "
-"experiment."""
+"""Checks and claims that the printed record decides, or shows to be undecidable without an experiment."""
 
 from lib import paper
 from lib.verdicts.model import Claim, Verdict, identity
