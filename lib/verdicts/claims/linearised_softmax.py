@@ -105,9 +105,9 @@ CLAIMS = (
         "claim-expansion-applies",
         "§3.2",
         r"The expansion (3) describes VGGT's attention.",
-        r"VGGT normalises queries and keys, so $\beta=\sqrt{64}=8$ at initialisation, beyond the radius of "
-        r"convergence $\pi/2$: (3) misplaces nearly a quarter of a row in the mean, and more where a "
-        r"token finds its own key. It "
+        r"VGGT normalises queries and keys, so $\beta=\sqrt{64}=8$ at initialisation, beyond the radius "
+        r"$\pi/2$ up to which convergence is guaranteed: (3) misplaces nearly a quarter of a row in the "
+        r"mean, and more where a token finds its own key. It "
         r"becomes accurate only where tokens are already aligned. The layer's output $M+\beta\Sigma "
         r"x$ survives longer: "
         r"it is exact for Gaussian tokens.",
