@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor
 
 from lib import train
 from lib.records.fingerprints import hash_path
 from lib.scenes.rooms import render_sequence
 from lib.training import checkpoints, losses
 from lib.training.config import TrainConfig, mini_model
-from lib.training.data import Batch, RoomPool, render_shard, sample_batch
+from lib.training.data import Batch, RoomPool, _frame_choice, _recolour, render_shard, sample_batch
 from lib.training.evaluation import (
     evaluate,
     evaluate_photographs,
     sequence_errors,
     stand_still,
     tell_the_truth,
+    unexplained_motion,
     update_record,
 )
 from lib.training.export import export_weights, storage_change
 from lib.training.loop import Trainer
-from lib.training.optimisation import rate_share
-from lib.training.validation import rotation_angle_deg
-from lib.vggt.cameras import unproject_depth
+from lib.training.optimisation import Average, rate_share
+from lib.training.validation import rotation_angle_deg, validate, validation_walks
+from lib.vggt.cameras import encode_pose, unproject_depth
 from lib.vggt.checkpoint import load
 from lib.vggt.model import VGGT
 
@@ -129,6 +133,24 @@ def test_frames_grow_and_stay_in_range() -> None:
     assert lengths == {2, 3}
 
 
+def test_frames_of_a_sequence_are_distinct_and_lie_in_one_window() -> None:
+    rows = _frame_choice(200, 3, 5, 12, torch.Generator().manual_seed(0))
+    assert all(len(set(row.tolist())) == 3 for row in rows)
+    spans = rows.max(1).values - rows.min(1).values
+    assert spans.max() == 4 and spans.min() == 2 and rows.min() == 0 and rows.max() == 11
+    assert (rows[:, 0] != rows.min(1).values).any()  # frame 0 is not always the earliest
+
+
+def test_colours_change_alike_in_all_frames_of_a_sequence() -> None:
+    grey = torch.tensor([0.2, 0.4, 0.6])[:, None, None].expand(6, 4, 3, 2, 2).clone()
+    changed = _recolour(grey, torch.Generator().manual_seed(0))
+    assert torch.equal(changed, changed[:, :1].expand_as(changed))
+    assert (
+        len({tuple(row.argsort().tolist()) for row in changed[:, 0, :, 0, 0]}) > 1
+    )  # channels change places
+    assert len({row.sum().item() for row in changed[:, 0]}) == 6
+
+
 # losses
 
 
@@ -160,6 +182,21 @@ def test_tracks_of_a_camera_that_stands_still() -> None:
     )
     wrong = torch.cat([names[:, :1], names[:, 1:].roll(1, 2)], 1)
     assert losses.matching_loss(wrong, tracks, (3, 3), 8) > 5
+
+
+def test_hidden_and_outside_patches_have_no_track() -> None:
+    """A wall at depth 2 seen again after a step aside; in frame 0 a near box covers its right half."""
+    cameras = torch.eye(3, 4).repeat(1, 2, 1, 1)
+    cameras[0, 1, 0, 3] = 0.5  # the camera moves to the left: what it sees, frame 0 sees further left
+    k = torch.tensor([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]).repeat(1, 2, 1, 1)
+    depth = torch.full((1, 2, 16, 16), 2.0)
+    depth[0, 0, :, 8:] = 1.0
+    target = losses.make_target(Batch(torch.zeros(1, 2, 3, 16, 16), depth, cameras, k))
+    tracks = losses.true_tracks(target, 4)
+    u = tracks.place[0, 0, :, 0].view(4, 4)
+    assert torch.allclose(u[0], torch.tensor([2.0, 6, 10, 14]) - 4, atol=1e-4)
+    # outside, in sight, in sight (column 6), hidden (column 10)
+    assert tracks.seen[0, 0].view(4, 4)[0].tolist() == [0, 1, 1, 0]
 
 
 def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:
@@ -194,6 +231,50 @@ def test_rotation_angle() -> None:
     assert rotation_angle_deg(turn, torch.eye(3).double()).item() == pytest.approx(math.degrees(0.3))
 
 
+def test_average_forgets_its_start_and_then_follows_slowly() -> None:
+    layer = torch.nn.Linear(1, 1)
+    average = Average(layer, 0.5)
+    before = average.weights["weight"].clone()
+    with torch.no_grad():
+        layer.weight.add_(1)
+    average.update(layer, 0)  # a young average keeps a tenth
+    assert (average.weights["weight"] - before).item() == pytest.approx(0.9, rel=1e-5)
+    with torch.no_grad():
+        layer.weight.add_(1)
+    average.update(layer, 10**6)  # an old one keeps its decay
+    assert (average.weights["weight"] - before).item() == pytest.approx(0.5 * 0.9 + 0.5 * 2, rel=1e-5)
+
+
+class Claims(torch.nn.Module):
+    """Stands for a model: says of every walk what `what(target)` says, (extrinsics, depth, points)."""
+
+    def __init__(self, walks: Batch, what: Callable[[losses.Target], tuple[Tensor, Tensor, Tensor]]):
+        super().__init__()
+        self._walks, self._what, self._done = walks, what, 0
+
+    def forward(self, images: Tensor) -> SimpleNamespace:
+        some = slice(self._done, self._done + len(images))
+        self._done += len(images)
+        part = Batch(*(value[some] for value in vars(self._walks).values()))
+        extrinsics, depth, points = self._what(losses.make_target(part))
+        pose = encode_pose(extrinsics, part.intrinsics, part.depth.shape[-2:])
+        return SimpleNamespace(pose_enc=pose, depth=depth[..., None], world_points=points)
+
+
+def test_validation_of_the_truth_and_of_the_identity() -> None:
+    walks = validation_walks(tiny(validation_rooms=10), CPU)
+    exact = validate(Claims(walks, lambda t: (t.relative, t.depth, t.points)), walks)
+    assert all(exact[name] < 0.05 for name in ("rot_deg", "trans", "abs_rel", "points"))
+    assert exact["rot_identity_deg"] > 1 and exact["trans_identity"] > 0.02
+    still = validate(
+        Claims(walks, lambda t: (torch.eye(3, 4).expand_as(t.relative), 1.5 * t.depth, 0 * t.points)), walks
+    )
+    assert still["rot_deg"] == pytest.approx(exact["rot_identity_deg"], rel=1e-4)
+    assert still["trans"] == pytest.approx(exact["trans_identity"], rel=1e-4)
+    assert still["abs_rel"] == pytest.approx(0.5, rel=1e-4)
+    assert still["points"] == pytest.approx(1, rel=0.3)  # the scene's mean distance is the unit
+
+
 # checkpoints and resume
 
 
@@ -216,8 +297,9 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(tmp_path: Pa
     assert checkpoints.load_latest(tmp_path / "empty") is None
 
 
-def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses after a kill equal those of an unbroken run, bit for bit, also when the pool moves on."""
+    monkeypatch.setattr("lib.training.loop.CURVE_STEPS", 2)  # the kill comes between two points of the curves
     whole = Trainer(tiny(), tmp_path / "whole")
     expected = [whole.train_step() for _ in range(7)]
     broken = Trainer(tiny(), tmp_path / "broken")
@@ -230,6 +312,7 @@ def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
     assert [resumed.train_step() for _ in range(4)] == expected[3:]
     for name, value in whole.average.weights.items():
         assert torch.equal(value, resumed.average.weights[name]), name
+    assert vars(resumed.progress) == vars(whole.progress) and len(whole.progress.losses) == 3
 
 
 def test_resume_refuses_other_options_and_names_them(tmp_path: Path) -> None:
@@ -329,6 +412,21 @@ def test_the_oracle_has_no_error_and_the_baseline_has() -> None:
     for name, value in truth.items():
         assert abs(value) < 1e-6, name
         assert still[name] > 1e-2, name
+
+
+def test_unexplained_motion_fits_the_unit_of_length_and_nothing_else() -> None:
+    walk = render_sequence(0, 6, 8, 8, stride=3.0).extrinsics
+    assert walk is not None
+    truth = losses.relative_to_first(walk[None].double())[0]
+    half, back, turned = truth.clone(), truth.clone(), truth.clone()
+    half[..., 3] *= 0.5
+    back[..., 3] *= -1
+    turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
+    turned[..., :3] = turned[..., :3] @ turn  # the same walk in a world that is turned by a right angle
+    assert unexplained_motion(half, truth) == pytest.approx(0, abs=1e-7)
+    assert unexplained_motion(back, truth) == 1
+    assert unexplained_motion(turned, truth) > 0.3
+    assert math.isnan(unexplained_motion(truth, truth[:1].expand(6, -1, -1)))
 
 
 def test_two_frames_have_no_aligned_trajectory() -> None:

@@ -87,11 +87,11 @@ def _truth(sequence: Sequence) -> Estimate:
 def sequence_errors(estimator: Estimator, sequence: Sequence) -> dict[str, float]:
     """Errors of one sequence.
 
-    rotation_deg: median angle to the true rotation relative to frame 0, frame 0 left out. are_deg,
-    rpe_rot_deg, rpe_relative and ate_relative: textbook errors after Sim(3) alignment of the centres, the
-    lengths as shares of the path (RPE: of the mean step). abs_rel: after median scaling. points_relative:
-    mean distance after Sim(3) alignment of the points, as a share of their mean distance from frame 0. NaN
-    where an error is not defined: alignment needs three frames.
+    rotation_deg: median angle to the true rotation relative to frame 0, frame 0 left out. centres_relative:
+    see `unexplained_motion`. are_deg, rpe_rot_deg, rpe_relative and ate_relative: textbook errors after
+    Sim(3) alignment of the centres, the lengths as shares of the path (RPE: of the mean step). abs_rel: after
+    median scaling. points_relative: mean distance after Sim(3) alignment of the points, as a share of their
+    mean distance from frame 0. NaN where an error is not defined: alignment needs three frames.
     """
     truth, guess = _truth(sequence), estimator(sequence)
     rotation, true_rotation = guess.extrinsics[1:, :, :3].double(), truth.extrinsics[1:, :, :3]
@@ -102,10 +102,27 @@ def sequence_errors(estimator: Estimator, sequence: Sequence) -> dict[str, float
         "rotation_deg": rotation_angle_deg(rotation, true_rotation).median().item()
         if len(sequence) > 1
         else math.nan,
+        "centres_relative": unexplained_motion(guess.extrinsics, truth.extrinsics),
         **_trajectory(guess.extrinsics, truth.extrinsics),
         "abs_rel": depth_errors(guess.depth, truth.depth, mask=valid, scale="median").abs_rel,
         "points_relative": points.mean / distance,
     }
+
+
+def unexplained_motion(estimate: Tensor, truth: Tensor) -> float:
+    """RMS error of the camera centres seen from frame 0, as a share of the true RMS distance from frame 0.
+
+    (S, 3, 4) camera-from-frame-0. Only the unit of length is fitted (by least squares), nothing is turned or
+    moved; so 0 is exact and 1 is what a camera that stands still has. NaN if the true camera does not move.
+    """
+    guess, true = (_centres(poses)[:, :3, 3].double().flatten() for poses in (estimate, truth))
+    if true.norm() == 0:
+        return math.nan
+    if guess.norm() == 0:
+        return 1.0
+    cosine = torch.dot(guess, true).clamp(min=0) / (guess.norm() * true.norm())
+    left = true / true.norm() - cosine * guess / guess.norm()
+    return left.norm().item()
 
 
 def _trajectory(estimate: Tensor, truth: Tensor) -> dict[str, float]:
