@@ -6,8 +6,8 @@ from lib.verdicts.model import Claim, Verdict, above, below, identity, measureme
 CHECKS = (
     identity(
         "kernel-rank",
-        r"the attention matrix of $N$ distinct unit tokens has algebraic rank $N$ at layers 0, 10, 20 "
-        r"and 30",
+        r"the attention matrix of $N$ distinct unit tokens has algebraic rank $N$ at layers 0, 20, 40 "
+        r"and 60",
     ),
     identity(
         "never-merge",
