@@ -1,12 +1,22 @@
-"""Mends what the tools write into every page: scripts that fail, and ids that occur twice."""
+"""Mends what the tools write into every page: scripts that fail or lie elsewhere, and ids that occur twice."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 REPEATED = {"exercise-content", "solution-content", "proof-content", "proof"}
+
+
+def with_plotly(app: Sphinx, config: Config) -> None:
+    """Lay plotly's script, as its package ships it, beside the pages: interactive figures work offline."""
+    import plotly
+
+    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    config.html_static_path.append(str(script))
 
 
 def with_unique_ids(app: Sphinx, tree: nodes.document, page: str) -> None:
@@ -34,6 +44,7 @@ def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.connect("config-inited", with_plotly)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("doctree-resolved", with_unique_ids)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
