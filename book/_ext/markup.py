@@ -1,4 +1,4 @@
-"""Mends what the tools write into every page: scripts that fail or lie elsewhere, and ids that occur twice."""
+"""Mends what the tools write into pages: scripts that fail or lie elsewhere, ids that occur twice."""
 
 from collections import Counter
 from pathlib import Path
