@@ -21,6 +21,8 @@ from lib.probe import LayerReading
 from lib.scenes.recordings import open_recording
 from lib.scenes.rooms import render_sequence
 from lib.scenes.sequence import Sequence
+from lib.training.losses import relative_to_first
+from lib.training.validation import rotation_angle_deg
 from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, Prediction, Probe, VGGTConfig
 from lib.vggt.checkpoint import load
 from lib.vggt.memory import estimate_memory, require_memory
@@ -247,6 +249,9 @@ def errors(sequence: Sequence, prediction: Prediction) -> Measurements:
     """
     found: Measurements = {}
     if sequence.extrinsics is not None and prediction.extrinsics is not None:
+        relative = [relative_to_first(e.double()) for e in (prediction.extrinsics, sequence.extrinsics[None])]
+        angles = rotation_angle_deg(*(e[0, 1:, :, :3] for e in relative))
+        found["rotation_from_frame_0"] = (float(angles.median()) if len(angles) else None, "deg")
         for convention in ("centres", "fastvggt"):
             found |= _camera_measurements(sequence, prediction, convention)
     if sequence.depth is not None and prediction.depth is not None and bool((sequence.depth > 0).any()):

@@ -52,6 +52,7 @@ def test_truth_through_the_same_code_has_no_error(outcome):
         outcome.prediction, extrinsics=sequence.extrinsics[None], depth=sequence.depth[None, ..., None]
     )
     perfect = errors(sequence, truth)
+    assert perfect["rotation_from_frame_0"][0] < 1e-3 < outcome.measurements["rotation_from_frame_0"][0]
     assert perfect["ate_centres"][0] < 1e-5
     assert perfect["are_deg_fastvggt"][0] < 1e-2
     assert perfect["abs_rel"][0] < 1e-6 and perfect["delta_1.25"][0] == 1.0
