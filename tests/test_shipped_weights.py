@@ -136,6 +136,21 @@ def test_figures_show_the_record() -> None:
     plt.close("all")
 
 
+def test_comparison_runs_are_those_of_their_records_and_differ_in_training_length() -> None:
+    draw = pytest.importorskip("lib.figures.training")
+    import matplotlib.pyplot as plt
+
+    names = ("trained-to-4", "mini", "trained-to-24")
+    reports = [shipped.read_report(shipped.SHIPPED.with_name(f"{name}.safetensors")) for name in names]
+    assert [report["config"]["most_frames"] for report in reports] == [4, 12, 24]
+    ax = draw.errors_by_training_length(reports).axes[0]
+    for report, box in zip(reports, ax.containers, strict=True):
+        frames = shipped.lengths(report, "denser")
+        medians = [np.median(shipped.errors(report, "denser", S, "model", "rotation_deg")) for S in frames]
+        assert np.allclose(box[0].get_ydata(), medians)
+    plt.close("all")
+
+
 def test_tables_say_whether_a_target_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = pytest.importorskip("lib.figures.training")
     row = shipped.Target("error", "abs_rel", 4.0, "")

@@ -107,6 +107,37 @@ def errors_by_frames(report: Report, trained: int, seed: int = 0) -> Figure:
     return figure
 
 
+def errors_by_training_length(reports: Sequence[Report], seed: int = 0) -> Figure:
+    """Rotation error on denser walks against the number of frames, one curve for each report.
+
+    A dotted line in the same colour marks the longest sequence that the network was trained on.
+
+    Args:
+        reports: of networks trained with different longest sequences.
+        seed: of the bootstrap intervals over rooms (95 %).
+    """
+    figure, ax = plt.subplots()
+    for report, name in zip(reports, ("vermilion", "blue", "green"), strict=False):
+        most = report["config"]["most_frames"]
+        found = {
+            frames: median_interval(errors(report, "denser", frames, "model", "rotation_deg"), seed)
+            for frames in lengths(report, "denser")
+        }
+        middle = np.array([interval.median for interval in found.values()])
+        low, high = (np.array([getattr(i, end) for i in found.values()]) for end in ("low", "high"))
+        label = f"trained on 2 to {most} frames, {report['sequences']:,} sequences"
+        ax.errorbar(
+            list(found), middle, [middle - low, high - middle], color=PALETTE[name], marker="o", ms=4,
+            capsize=2, label=label,
+        )  # fmt: skip
+        ax.axvline(most, color=PALETTE[name], ls=":", lw=1.2)
+    ax.set_xscale("log", base=2)
+    ax.set(xlabel="frames S of one stretch of path", ylabel="rotation error (°)", ylim=(0, None))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend()
+    return figure
+
+
 def _curve(ax: Any, report: Report, walk: str, who: str, error: str, shift: float, seed: int) -> None:
     points = []
     for frames in lengths(report, walk):
