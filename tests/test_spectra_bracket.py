@@ -168,7 +168,18 @@ def test_rule_spends_until_the_width_is_met():
     assert narrow.width < wide.width
     poor = spectrum_bracket(op, 0, Budget(width=0.001, passes=9), dense_below=0)
     assert poor.steps == 5 and not poor.reached
-    assert poor.bytes == basis_bytes(op, 64, 5) == 2 * 1024 * 64 * 5 * 4
+    assert basis_bytes(op, 64, 5) == 2 * 1024 * 64 * 5 * 4
+
+
+def test_a_matrix_no_larger_than_twice_the_bases_is_stored_and_says_the_same():
+    op = head_operator("peaked", 1024, 0)
+    stored = spectrum_bracket(op, 0, steps=5, dense_below=0)
+    assert stored.bytes == basis_bytes(op, 64, 5) + 4 * 1024**2 <= 3 * basis_bytes(op, 64, 5)
+    free = spectrum_bracket(op, 0, steps=3, dense_below=0)
+    assert free.bytes == basis_bytes(op, 64, 3)
+    same = spectrum_bracket(DenseOperator(op.dense().float()), 0, steps=3, dense_below=0)
+    assert same.entropy == pytest.approx(free.entropy, abs=1e-4)
+    assert same.passes == free.passes - 1  # a stored matrix needs no pass for its energy
 
 
 def test_rule_doubles_the_steps():

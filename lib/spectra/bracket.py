@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.spectra.krylov import KrylovBasis, rademacher
-from lib.spectra.measures import Measures, normalise
+from lib.spectra.measures import DenseOperator, Measures, normalise
 from lib.spectra.operator import LinearMap
 
 DENSE_BELOW = 1500  # below this a full float64 SVD is as fast as the Krylov run
@@ -40,8 +40,8 @@ class Bracket:
     holds all of A to rounding) or "quadrature" (middle of Gauss and Gauss–Radau). ritz, radau, gauss: the
     three looks. standard_error: of the probes, in nats; rounding: allowance for the kernel's arithmetic, in
     nats. nuclear: estimated Σσ; captured: ‖AV‖²/‖A‖² of the basis; largest: σ₁; stable_rank = ‖A‖_F²/σ₁².
-    passes, steps m, block b, bytes (both bases), seconds: what it cost. reached: whether the width asked
-    for was met.
+    passes, steps m, block b, bytes (both bases, and the matrix if it was stored), seconds: what it cost.
+    reached: whether the width asked for was met.
     """
 
     size: int
@@ -129,7 +129,8 @@ def spectrum_bracket(
     """Bracket of the singular-value entropy at the least cost that meets budget.width.
 
     Full SVD below `dense_below` rows or columns; else 9 Krylov steps, doubled until the bracket is narrow
-    enough or the budget spent (`reached`), or `steps`. Raises ValueError on fewer than two steps."""
+    enough or the budget spent (`reached`), or `steps`. While the matrix takes no more than twice the memory
+    of the bases it is stored, and a pass is one matrix product. Raises ValueError on fewer than two steps."""
     begin, before = time.perf_counter(), operator.passes
     if min(operator.rows, operator.columns) < dense_below:
         return _dense_bracket(operator, begin, before)
@@ -139,7 +140,8 @@ def spectrum_bracket(
         raise ValueError(f"steps = {steps} must lie in [2, {most}], what {budget} allows")
     energy = operator.frobenius_squared() if frobenius_squared is None else frobenius_squared
     example = torch.empty(0, dtype=operator.dtype, device=operator.device)
-    basis = KrylovBasis(operator, rademacher(operator.columns, budget.block, seed, example))
+    products = _stored_if_small(operator, basis_bytes(operator, budget.block, steps or most))
+    basis = KrylovBasis(products, rademacher(operator.columns, budget.block, seed, example))
     goal = min(FIRST_STEPS, most) if steps is None else steps
     while True:
         basis.extend(goal)
@@ -147,16 +149,30 @@ def spectrum_bracket(
         if steps is not None or goal == most or looks["upper"] - looks["lower"] <= budget.width:
             break
         goal = min(2 * goal, most)
+    stored = products is not operator
     return Bracket(
         **looks,
         size=min(operator.rows, operator.columns),
-        passes=operator.passes - before,
+        passes=operator.passes - before + stored * products.passes,
         steps=goal,
         block=budget.block,
-        bytes=basis_bytes(operator, budget.block, goal),
+        bytes=basis_bytes(operator, budget.block, goal) + stored * _matrix_bytes(operator),
         seconds=time.perf_counter() - begin,
         reached=looks["upper"] - looks["lower"] <= budget.width,
     )
+
+
+def _matrix_bytes(operator: LinearMap) -> int:
+    return operator.rows * operator.columns * operator.dtype.itemsize
+
+
+def _stored_if_small(operator: LinearMap, bases: int) -> LinearMap:
+    """The operator, or its matrix where that takes no more than twice the `bases` (bytes)."""
+    if isinstance(operator, DenseOperator) or _matrix_bytes(operator) > 2 * bases:
+        return operator
+    stored = DenseOperator(operator.attention_rows(torch.arange(operator.rows, device=operator.device)))
+    stored.entry_error = operator.entry_error
+    return stored
 
 
 def _dense_bracket(operator: LinearMap, begin: float, before: int) -> Bracket:
@@ -185,7 +201,8 @@ def _dense_bracket(operator: LinearMap, begin: float, before: int) -> Bracket:
 
 def _look(basis: KrylovBasis, energy: float) -> dict:
     """Ritz, Gauss and Radau entropies of one basis, and the bracket they make."""
-    factor = torch.linalg.qr(basis.av.double(), mode="r")[1]  # AV = U factor, block upper bidiagonal
+    # AV = U factor, block upper bidiagonal; its rounding is that of the passes
+    factor = torch.linalg.qr(basis.av, mode="r")[1].double()
     ritz_values, gauss = _quadrature(factor, basis, energy)
     # a node at zero: drop the last diagonal block
     radau = _quadrature(factor[: -basis.block], basis, energy)[1]

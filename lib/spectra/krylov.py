@@ -7,16 +7,15 @@ from lib.spectra.operator import LinearMap
 
 # Where the spectrum decays fast a new block is mostly rounding noise, and two rounds are not enough.
 QR_ROUNDS = 3
-# A round that leaves every column this much of its length found nothing more to take away ("twice is enough").
+# A round that leaves every column this much of its length found nothing more to take away.
 NOTHING_LEFT = 0.7
 
 
 def orthonormalise(block: Tensor, basis: Tensor | None, rounds: int = QR_ROUNDS) -> tuple[Tensor, Tensor]:
     """Orthonormal columns for what `block` (n, b) adds to the orthonormal `basis` (n, k).
 
-    Returns (q, r) with block = basis (…) + q r, q (n, b) orthonormal and orthogonal to basis, r (b, b). At most
-    `rounds` rounds of project and QR, at least two of them; a further one only if the last still took
-    something away.
+    Returns (q, r) with block = basis (…) + q r, q (n, b) orthonormal and orthogonal to basis, r (b, b).
+    At most `rounds` rounds of project and QR, two at least; a further one only if the last still took something.
     """
     r = torch.eye(block.shape[1], dtype=block.dtype, device=block.device)
     for turn in range(rounds):

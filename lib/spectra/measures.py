@@ -95,6 +95,10 @@ class DenseOperator:
         """‖A‖_F²."""
         return float((self.matrix.double() ** 2).sum())
 
+    def attention_rows(self, rows: Tensor) -> Tensor:
+        """Some of its rows, (r, columns)."""
+        return self.matrix[rows]
+
     def dense(self) -> Tensor:
         """The matrix in float64."""
         return self.matrix.double()

@@ -38,6 +38,7 @@ class LinearMap(Protocol):
     def matvec(self, vectors: Tensor) -> Tensor: ...  # (columns, b) -> (rows, b)
     def rmatvec(self, vectors: Tensor) -> Tensor: ...  # (rows, b) -> (columns, b)
     def frobenius_squared(self) -> float: ...
+    def attention_rows(self, rows: Tensor) -> Tensor: ...  # (r,) -> (r, columns)
     def dense(self) -> Tensor: ...
 
 
