@@ -15,7 +15,7 @@ def orthonormalise(block: Tensor, basis: Tensor | None, rounds: int = QR_ROUNDS)
     """Orthonormal columns for what `block` (n, b) adds to the orthonormal `basis` (n, k).
 
     Returns (q, r) with block = basis (…) + q r, q (n, b) orthonormal and orthogonal to basis, r (b, b).
-    At most `rounds` rounds of project and QR, two at least; a further one only if the last still took something.
+    Two to `rounds` rounds of project and QR: after the second a further one only if the last took something.
     """
     r = torch.eye(block.shape[1], dtype=block.dtype, device=block.device)
     for turn in range(rounds):
