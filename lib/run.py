@@ -18,9 +18,8 @@ from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout
 from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
 from lib.metrics.cameras import invert
 from lib.probe import LayerReading
-from lib.scenes.recordings import open_recording
-from lib.scenes.rooms import render_sequence
 from lib.scenes.sequence import Sequence
+from lib.scenes.walks import open_scene, single_scenes
 from lib.training.losses import relative_to_first
 from lib.training.validation import rotation_angle_deg
 from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, Prediction, Probe, VGGTConfig
@@ -39,7 +38,8 @@ class Params:
     Attributes:
         model: "mini" (the weights in data/weights), "random" (a small VGGT with random weights), a path to
             .safetensors or .pt, or a hub name such as "facebook/VGGT-1B".
-        scene: "rooms:7" for test room 7, or a folder with a recording or plain photographs.
+        scene: "rooms:7" for a walk through test room 7, or a folder with a recording or plain photographs;
+            `lib.scenes.walks` has other walks, pieces of a recording, and ranges for runs over many scenes.
         frames: S, how many frames to take, spread evenly over a recording.
         m: fusion strength asked for, in [0, 1); 0 is plain VGGT, whatever the rule.
         rule: one of `RULES`.
@@ -69,6 +69,10 @@ class Params:
             raise ValueError(f"rule must be one of {RULES}, got {self.rule!r}")
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device is {self.device!r}, but torch sees no GPU here; use device='cpu'")
+
+    def each_scene(self) -> list[Params]:
+        """The same run on each single scene of a range: "denser:0-7" gives eight."""
+        return [replace(self, scene=scene) for scene in single_scenes(self.scene)]
 
 
 @dataclass(frozen=True)
@@ -149,29 +153,26 @@ def load_model(params: Params) -> tuple[VGGT, str | None]:
     """
     if params.model == "random":
         model = VGGT.from_seed(random_config(), params.seed).to(params.device)
-        return model.eval(), "Random weights: this shows the machinery, not what VGGT has learned"
+        return model.eval(), banner_of(params)
     shipped = ROOT / "data" / "weights" / f"{params.model}.safetensors"
     source = str(shipped) if shipped.is_file() else params.model
-    return load(source, device=params.device).eval(), None
+    return load(source, device=params.device).eval(), banner_of(params)
+
+
+def banner_of(params: Params) -> str | None:
+    """The warning that figures of this run must carry, or None."""
+    if params.model == "random":
+        return "Random weights: this shows the machinery, not what VGGT has learned"
+    return None
 
 
 def load_scene(params: Params, config: VGGTConfig) -> Sequence:
     """The frames of a run, at the resolution that the model was made for.
 
     Raises:
-        ValueError: "rooms:" without a number, or a recording that cannot be read; names what is wrong.
+        ValueError: see `lib.scenes.walks.open_scene`; names what is wrong.
     """
-    if params.scene.startswith("rooms:"):
-        number = params.scene.removeprefix("rooms:")
-        if not number.isdigit():
-            raise ValueError(
-                f"scene {params.scene!r}: write 'rooms:' and the number of a test room, as in rooms:7"
-            )
-        side = config.image_size
-        return render_sequence(int(number), params.frames, side, side)
-    return open_recording(
-        params.scene, frames=params.frames, target=config.image_size, patch_size=config.patch_size
-    )
+    return open_scene(params.scene, params.frames, config.image_size, config.patch_size)
 
 
 def merging_rule(params: Params) -> MergingRule | None:
@@ -185,18 +186,20 @@ def merging_rule(params: Params) -> MergingRule | None:
     return KeyValueGridRule(params.m, seed=params.seed, size_bias=params.size_bias)
 
 
-def prepare(params: Params) -> Setup:
+def prepare(params: Params, model: VGGT | None = None) -> Setup:
     """Load model and frames, and make sure that they fit into memory, before anything long starts.
+
+    `model`: loaded before, for runs that differ in scene or merging only; None loads it.
 
     Raises:
         ValueError, CheckpointError, MemoryError: saying what to change.
     """
-    model, banner = load_model(params)
-    sequence = load_scene(params, model.config)
-    setup = Setup(params, model, sequence, merging_rule(params), banner)
+    loaded, banner = (model, banner_of(params)) if model is not None else load_model(params)
+    sequence = load_scene(params, loaded.config)
+    setup = Setup(params, loaded, sequence, merging_rule(params), banner)
     frames, _, height, width = sequence.images.shape
     # the estimate of the unmerged model: merging only lowers it
-    require_memory(estimate_memory(model.config, frames, height, width), params.device)
+    require_memory(estimate_memory(loaded.config, frames, height, width), params.device)
     return setup
 
 

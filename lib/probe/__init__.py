@@ -3,6 +3,7 @@
 from lib.probe.features import QUANTILES, Alignment, Sample, TokenStatistics, alignment, token_statistics
 from lib.probe.observer import Probe
 from lib.probe.readings import HeadReading, LayerReading, as_arrays
+from lib.probe.rehearsal import Rehearsal, Together
 
 __all__ = [
     "QUANTILES",
@@ -10,7 +11,9 @@ __all__ = [
     "HeadReading",
     "LayerReading",
     "Probe",
+    "Rehearsal",
     "Sample",
+    "Together",
     "TokenStatistics",
     "alignment",
     "as_arrays",

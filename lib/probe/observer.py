@@ -130,17 +130,18 @@ class Probe:
         scalars = exact_scalars(outer, self.seed)
         pooled = frame_pooled(outer, frames) if event.kind == "global" else None
         values = None if pooled is None else torch.linalg.svdvals(pooled)
-        bracket = self.bracket
+        bracket, among_merged = self.bracket, self.merged and inner is not outer
         return HeadReading(
             head=head,
             scalars=scalars,
-            merged=exact_scalars(inner, self.seed) if self.merged and inner is not outer else None,
+            merged=exact_scalars(inner, self.seed) if among_merged else None,
             pooled=None if pooled is None else pooled_measures(pooled),
             pooled_singular_values=None if values is None else values.cpu(),
             own_frame_mass=None if pooled is None else float(pooled.diagonal().mean()),
             bracket=None if bracket is None else spectrum_bracket(outer, self.seed, bracket),
             alignment=self._alignment(event, item, head, outer, sample, gamma, scalars.trace),
             heatmaps=_rows(outer, queries) if queries else None,
+            merged_bracket=spectrum_bracket(inner, self.seed, bracket) if bracket and among_merged else None,
         )
 
     def _operators(self, event: AttentionEvent, item: int, head: int) -> tuple[AttentionOperator, _Attention]:

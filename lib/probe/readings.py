@@ -18,8 +18,8 @@ class HeadReading:
     scalars: of attention on all N tokens (lifted where tokens were merged). merged: the same of the N' x N'
     matrix among merged tokens, None without merging. pooled: measures of the frame-pooled S x S matrix with
     all its singular values (S,), None for frame attention. bracket: of the token-level entropy of the N x N
-    matrix, None unless asked for. heatmaps (queries, N): softmax probabilities of the chosen queries,
-    float32 on the CPU.
+    matrix, None unless asked for; merged_bracket: of the N' x N' matrix. heatmaps (queries, N): softmax
+    probabilities of the chosen queries, float32 on the CPU.
     """
 
     head: int
@@ -31,6 +31,7 @@ class HeadReading:
     bracket: Bracket | None
     alignment: Alignment
     heatmaps: Tensor | None
+    merged_bracket: Bracket | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _head_numbers(reading: HeadReading) -> dict[str, float]:
     numbers: dict[str, float] = {"head": reading.head}
     if reading.own_frame_mass is not None:
         numbers["own_frame_mass"] = reading.own_frame_mass
-    for part in ("scalars", "merged", "pooled", "bracket", "alignment"):
+    for part in ("scalars", "merged", "pooled", "bracket", "merged_bracket", "alignment"):
         value = getattr(reading, part)
         if value is not None:
             fields = asdict(value).items()

@@ -21,15 +21,14 @@ from torch import Tensor
 from lib.metrics import DegenerateAlignmentError, camera_errors, depth_errors, path_length, point_errors
 from lib.records.fingerprints import hash_path, versions
 from lib.scenes.recordings import open_recording
-from lib.scenes.rooms import LARGE_ROOMS, RoomStyle, render_sequence
 from lib.scenes.sequence import Sequence
+from lib.scenes.walks import walk
 from lib.training.losses import relative_to_first, unproject
 from lib.training.validation import STRIDE, rotation_angle_deg
 from lib.vggt.checkpoint import load
 from lib.vggt.model import VGGT
 
 EVALUATION_FRAMES = (2, 4, 8, 16, 32, 64, 128)
-SPAN = 7 * STRIDE  # video frames from first to last in "denser" walks: eight training-like frames
 LONG = 32  # beyond so many frames half the rooms are enough: an evaluation is to take minutes
 PHOTOGRAPH_STRIDE = 10  # every tenth photograph: steps of a hand-held video as long as those of our walks
 
@@ -158,17 +157,9 @@ def _centres(extrinsics: Tensor) -> Tensor:
 def room_walks(
     kind: str, frames: int, rooms: int, size: int, device: torch.device | str
 ) -> Iterable[Sequence]:
-    """Test walks of `frames` frames.
-
-    kind "longer": the step of validation, so more frames walk farther; "denser": the same stretch of the walk
-    seen in more frames; "large": like "longer", in rooms twice as wide as in training.
-    """
-    strides = {"longer": STRIDE, "denser": SPAN / max(1, frames - 1), "large": STRIDE}
-    if kind not in strides:
-        raise ValueError(f"kind of walk must be one of {sorted(strides)}, got {kind!r}")
-    style = LARGE_ROOMS if kind == "large" else RoomStyle()
+    """Walks of `frames` frames through test rooms 0 .. `rooms` - 1; kind as in `lib.scenes.walks.walk`."""
     for seed in range(rooms):
-        yield render_sequence(seed, frames, size, size, stride=strides[kind], style=style, device=device)
+        yield walk(kind, seed, frames, size, device)
 
 
 def evaluate(

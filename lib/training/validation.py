@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from lib.scenes.rooms import RoomStyle, render_walks, room_seed
+from lib.scenes.walks import STEP
 from lib.training.config import TrainConfig
 from lib.training.data import Batch
 from lib.training.losses import make_target
 from lib.vggt.cameras import decode_pose
 from lib.vggt.model import VGGT
 
-STRIDE = 3.0  # video frames between the frames of a validation walk
+STRIDE = STEP  # video frames between the frames of a validation walk
 AT_ONCE = 8  # walks in one forward pass
 
 
