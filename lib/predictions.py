@@ -1,8 +1,8 @@
 """What the corrected theory says a real model must do: written down, with thresholds, before any run of it.
 
-Each prediction names the quantity that decides it; ``lib.experiments.predictions`` measures all of them on one
-model and one set of scenes. This module must not change once results exist: the history of this file and of
-the results shows which came first.
+Each prediction names the quantity that decides it; ``lib.experiments.predictions`` measures all of them on
+one model and one set of scenes. This module must not change once results exist: the history of this file and
+of the results shows which came first.
 """
 
 from __future__ import annotations
@@ -67,9 +67,11 @@ PREDICTIONS = (
     Prediction(
         "P1",
         "T1, T3",
-        "The depth profile of the spread does not depend on the number of tokens where self-attention is weak.",
+        "The depth profile of the spread does not depend on the number of tokens where self-"
+        "attention is weak.",
         "profile_shift",
-        "largest |ln| of the ratio of mean spreads, S frames against every fourth of them, over global blocks "
+        "largest |ln| of the ratio of mean spreads, S frames against every fourth of them, over "
+        "global blocks "
         "with mean self-attention below 0.1",
         *_below(0.10),
         "Eq. (1): the depth scale grows like N, fourfold",
@@ -106,10 +108,12 @@ PREDICTIONS = (
     Prediction(
         "P4",
         "T5",
-        "Without size bias the sign of |M_w|² − |M|², from one forward pass, gives the sign of the first change "
+        "Without size bias the sign of |M_w|² − |M|², from one forward pass, gives the sign of the "
+        "first change "
         "of the spread.",
         "sign_right",
-        "share of blocks with mean self-attention below 0.1, over scenes and m, whose change exceeds the noise "
+        "share of blocks with mean self-attention below 0.1, over scenes and m, whose change "
+        "exceeds the noise "
         "between draws of the rule, in which the spread after the attention branch falls exactly where "
         "|M_w|² > |M|²",
         *_above(0.75),
@@ -120,7 +124,8 @@ PREDICTIONS = (
         "T6",
         "Merging never multiplies the depth scale by d.",
         "delay_exponent",
-        "slope of ln(τ'/τ) against ln d, d = 1/kept; τ the depth at which the spread has made half of its fall",
+        "slope of ln(τ'/τ) against ln d, d = 1/kept; τ the depth at which the spread has made half "
+        "of its fall",
         *_below(0.5),
         "Eq. (10): 1",
     ),
@@ -139,7 +144,8 @@ PREDICTIONS = (
         "T7",
         "Without size bias the effective rank of the merged matrix has an interior maximum in m.",
         "rank_turns",
-        "rise of the mean effective rank above both ends (m = 0 and saturation), as a share of its value at m = 0",
+        "rise of the mean effective rank above both ends (m = 0 and saturation), as a share of its "
+        "value at m = 0",
         *_above(0.0),
         "Table 1: strictly rising",
     ),
@@ -184,7 +190,8 @@ PREDICTIONS = (
         "T3, T9",
         "Repeated frames change little of what new frames change.",
         "repeats_over_new",
-        "|change of ln frame part at the last block| from four copies of each frame, over that from four times as "
+        "|change of ln frame part at the last block| from four copies of each frame, over that from"
+        " four times as "
         "many different frames",
         *_below(0.5),
         "Eq. (1) counts tokens: 1",
@@ -212,7 +219,8 @@ PREDICTIONS = (
         "T2",
         "A VGGT at initialisation, LayerScale 0.01, hardly collapses in 24 blocks.",
         "random_odds_factor",
-        "factor by which the odds R²/(1−R²) grow from the first to the last of 24 pairs of blocks; the model's "
+        "factor by which the odds R²/(1−R²) grow from the first to the last of 24 pairs of blocks; "
+        "the model's "
         "architecture with random weights",
         *_below(2.6),
         "§1: collapse under initialisation at rate O(1/L)",
@@ -230,10 +238,12 @@ PREDICTIONS = (
     Prediction(
         "P13",
         "T8",
-        "The static part alone, from one unmerged pass and with nothing fitted, predicts the effective rank at "
+        "The static part alone, from one unmerged pass and with nothing fitted, predicts the "
+        "effective rank at "
         "held-out m better than the paper's law fitted to the smaller m.",
         "static_over_fitted",
-        "mean relative error of the static prediction over that of ln r = a + b m fitted on m ≤ 0.5, on larger m",
+        "mean relative error of the static prediction over that of ln r = a + b m fitted on m ≤ "
+        "0.5, on larger m",
         *_below(1.0),
         "§5.2: the fitted law agrees within 8 %",
     ),

@@ -276,3 +276,14 @@ def test_cells_and_replayed_pairs_are_checked():
         FastVGGTRule(0.5, cells=torch.full((3, 2, 3), 4)).destinations(LAYOUT)
     with pytest.raises(ValueError, match="sources hold a token that this rule does not admit"):
         FastVGGTRule(0.5).replay(LAYOUT, torch.tensor([[0]]), torch.tensor([[1]]))
+
+
+@pytest.mark.parametrize("m", [0.0, 0.001, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize(
+    "layout", [TokenLayout(4, 6, 6), TokenLayout(3, 7, 9), TokenLayout(1, 4, 4, special=0)]
+)
+def test_the_kept_fraction_is_known_before_any_features_are(m, layout):
+    rule = FastVGGTRule(m)
+    x = torch.randn(1, layout.tokens, 16, generator=torch.Generator().manual_seed(0))
+    plan = rule.plan(x, layout)
+    assert rule.kept(layout) == (1.0 if plan is None else plan.kept)

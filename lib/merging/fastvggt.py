@@ -67,6 +67,14 @@ class FastVGGTRule:
         """Largest m that merges as many tokens as it asks for; beyond it every plan is the same."""
         return int(self._mergeable(layout).sum()) / layout.tokens
 
+    def kept(self, layout: TokenLayout) -> float:
+        """N'/N of the keys, before any features are known; a protected destination keeps two rows."""
+        merged = min(int(layout.tokens * self.m), int(self._mergeable(layout).sum()))
+        if merged == 0:
+            return 1.0
+        twice = int(self._destination_mask(layout)[self.protected(layout)].sum())
+        return (layout.tokens - merged + twice) / layout.tokens
+
     def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
         """Plan for one global block.
 

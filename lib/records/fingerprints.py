@@ -79,7 +79,8 @@ def input_paths(experiment: str, params: Mapping[str, Any], root: Path) -> dict[
     found: dict[str, Path] = {}
     for value in params.values():
         if isinstance(value, str) and value.strip():
-            for name in (value, f"data/weights/{value}.safetensors"):
+            # "FOLDER#4" names pieces of a recording
+            for name in (value.partition("#")[0], f"data/weights/{value}.safetensors"):
                 if (root / name).exists():
                     found[name] = root / name
     if experiment.endswith(".ipynb"):
