@@ -46,8 +46,8 @@ CLAIMS = (
     Claim(
         "claim-validated",
         "§1",
-        "Validation against rank profiles, entropy decay and benchmarks shows that the framework explains collapse "
-        "and its mitigation quantitatively.",
+        "Validation against rank profiles, entropy decay and benchmarks shows that the framework explains "
+        "collapse and its mitigation quantitatively.",
         "Four quantities are printed, all against $m$: no profile, no decay, no benchmark error.",
         Verdict.DOES_NOT_FOLLOW,
         "nothing is printed against depth, frames or time, no error at all, and no row without merging",
