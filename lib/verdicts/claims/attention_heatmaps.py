@@ -11,7 +11,8 @@ verdicts; the side of it that is declared is what we expect to measure. Distance
 * maps become *increasingly* homogeneous if their distance falls from the first block to the last and at
   each step between; if only the former, the claim holds under that reading;
 * merging *alleviates* rank collapse if the stable rank of attention among all tokens rises, *worsens* it if
-  it falls, each with the whole bootstrap interval over scenes.
+  it falls, each with the whole bootstrap interval over scenes; merging is that of the released rule where
+  it merges most.
 """
 
 from lib.verdicts.model import Claim, Verdict, above, below, measurement
@@ -48,8 +49,8 @@ CHECKS = (
     ),
     measurement(
         "merging-lowers-rank",
-        "stable rank of attention among all tokens, deeper blocks, strongest merging over none: upper end "
-        "of the 95 % interval over scenes",
+        "stable rank of attention among all tokens, deeper blocks, strongest merging of the released rule "
+        "over none: upper end of the 95 % interval over scenes",
         below(1.0),
     ),
     measurement(
