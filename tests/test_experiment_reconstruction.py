@@ -1,0 +1,140 @@
+"""Cameras and geometry, merged and unmerged: errors that must vanish, and entropies against dense ones."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lib.experiments.reconstruction import Entropies, Setting, measure, scene_errors, scene_facts
+from lib.merging import UniformRule
+from lib.probe import Probe, Together
+from lib.run import Params, load_model, prepare, run
+from lib.spectra import Budget
+from lib.training.losses import relative_to_first, unproject
+
+QUICK = Params(model="random", scene="rooms:3-4", frames=4, m=0.0, seed=1)
+ERRORS = ("centres_relative", "chamfer_points_textbook", "chamfer_points_fastvggt", "chamfer_depth_textbook")
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return prepare(QUICK.each_scene()[0])
+
+
+@pytest.fixture(scope="module")
+def outcome(setup):
+    return run(setup)
+
+
+def truth_in_another_unit(outcome, scale=0.37):
+    """What a perfect network would say: everything relative to frame 0, in a unit of its own."""
+    sequence = outcome.setup.sequence
+    cameras = relative_to_first(sequence.extrinsics[None].double())
+    points = unproject(sequence.depth.double(), cameras[0], sequence.intrinsics.double())
+    cameras = torch.cat([cameras[..., :3], scale * cameras[..., 3:]], -1)
+    return dataclasses.replace(
+        outcome.prediction,
+        extrinsics=cameras,
+        intrinsics=sequence.intrinsics[None],
+        depth=scale * sequence.depth.double()[None, ..., None],
+        world_points=scale * points[None],
+    )
+
+
+def test_the_truth_in_another_unit_has_no_error(outcome):
+    found = scene_errors(outcome.setup.sequence, truth_in_another_unit(outcome), points=2000, seed=0)
+    ours = scene_errors(outcome.setup.sequence, outcome.prediction, points=2000, seed=0)
+    for name in ERRORS:
+        assert found[name][0] < 1e-5 < ours[name][0], name
+
+
+def test_the_world_frame_does_not_matter(outcome):
+    """Cameras of a world that is turned and moved are the same cameras as seen from frame 0."""
+    prediction = truth_in_another_unit(outcome)
+    turn = torch.linalg.qr(
+        torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    )[0]
+    turn = turn * torch.linalg.det(turn).sign()
+    moved = prediction.extrinsics.clone()
+    moved[..., 3:] += prediction.extrinsics[..., :3] @ torch.ones(3, 1, dtype=torch.float64)
+    moved[..., :3] = prediction.extrinsics[..., :3] @ turn
+    found = scene_errors(
+        outcome.setup.sequence, dataclasses.replace(prediction, extrinsics=moved), points=500, seed=0
+    )
+    assert found["centres_relative"][0] < 1e-5
+
+
+def test_without_truth_nothing_is_measured(outcome):
+    sequence = dataclasses.replace(outcome.setup.sequence, extrinsics=None, depth=None)
+    assert scene_errors(sequence, outcome.prediction, points=100, seed=0) == {}
+    assert scene_facts(sequence) == {}
+
+
+def test_facts_of_a_scene_are_those_of_a_camera_that_stands_still(outcome):
+    facts, sequence = scene_facts(outcome.setup.sequence), outcome.setup.sequence
+    still = torch.eye(3, 4).expand(1, len(sequence), 3, 4)
+    found = scene_errors(sequence, dataclasses.replace(outcome.prediction, extrinsics=still), 100, 0)
+    assert facts["still_rotation"][0] == pytest.approx(found["rotation_from_frame_0"][0], rel=1e-5)
+    centres = np.linalg.inv(np.concatenate([sequence.extrinsics, [[[0, 0, 0, 1]]] * 4], 1))[:, :3, 3]
+    assert facts["path"][0] == pytest.approx(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
+
+
+@pytest.mark.parametrize("name", ["plain", "uniform 0.5 unprotected", "fastvggt 0.5 biased"])
+def test_entropies_are_those_of_the_probe(setup, name):
+    seen, probe = Entropies(token_level=True), Probe(merged=True, bracket=Budget())
+    run(dataclasses.replace(setup, rule=Setting.parse(name).merging(QUICK)), Together([seen, probe]))
+    for layer, reading in zip(seen.layers, probe.readings, strict=True):
+        heads = reading.heads
+        assert layer["pooled_entropy"] == pytest.approx(np.mean([h.pooled.normalised_entropy for h in heads]))
+        assert layer["token_entropy"] == pytest.approx(
+            np.mean([h.bracket.normalised[1] for h in heads]), rel=1e-4
+        )
+        inner = [h.merged_bracket or h.bracket for h in heads]
+        assert layer["merged_entropy"] == pytest.approx(np.mean([b.normalised[1] for b in inner]), rel=1e-4)
+        rows = [h.scalars.normalised_row_entropy for h in heads]
+        assert layer["row_entropy"] == pytest.approx(np.mean(rows), rel=1e-4)
+
+
+def test_table_of_two_scenes():
+    table = measure(QUICK, ["uniform 0.5", "plain", "uniform 0.9 unprotected"], "pooled", points=200)
+    assert table.settings == ["plain", "uniform 0.5", "uniform 0.9 unprotected"]
+    assert table.scenes == ["rooms:3", "rooms:4"]
+    assert table.values["kept"].round(1).tolist() == [[1.0, 1.0], [0.5, 0.5], [0.1, 0.1]]
+    assert table.values["path"].shape == (2,)
+    assert table.layers["layers.pooled_entropy"].shape == (3, 2, 4)
+    alone = scene_errors(
+        prepare(QUICK.each_scene()[1]).sequence, run(prepare(QUICK.each_scene()[1])).prediction, 200, 1
+    )
+    for name, (value, unit) in alone.items():
+        assert table.values[name][0, 1] == pytest.approx(value, nan_ok=True), name
+        assert table.units[name] == unit
+    medians, unit = table.medians()["abs_rel"]
+    assert len(medians) == 3 and unit == "1" and all(math.isfinite(m) for m in medians)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["uniform", "uniform 1.0", "tome 0.5", "uniform half", "grid 0.5 weighted", "fastvggt 0.5 unprotected"],
+)
+def test_bad_settings_are_named(text):
+    with pytest.raises(ValueError, match=text):
+        Setting.parse(text)
+
+
+def test_settings_make_rules():
+    rule = Setting.parse("uniform 0.97 unprotected").merging(QUICK)
+    assert isinstance(rule, UniformRule) and rule.seed == QUICK.seed
+    assert not (rule.protect_first_frame or rule.protect_special)
+    assert Setting.parse("plain").merging(QUICK) is None
+    assert Setting.parse("grid 0.5 biased").merging(QUICK).size_bias
+    with pytest.raises(ValueError, match=r"m = 0\.9"):
+        model, _ = load_model(QUICK)
+        protected = Setting.parse("uniform 0.9").merging(QUICK)
+        run(dataclasses.replace(prepare(QUICK.each_scene()[0], model), rule=protected))
+
+
+def test_bad_options_are_named():
+    with pytest.raises(ValueError, match="dense"):
+        measure(QUICK, [], "dense")
