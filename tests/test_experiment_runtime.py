@@ -1,5 +1,8 @@
 """Timing side by side: operations against an independent count, clocks that add up, no hooks left behind."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -155,3 +158,33 @@ def test_wrong_input_is_one_clear_error(arguments, message):
 def test_no_repeats(model, images):
     with pytest.raises(ValueError, match="repeats must be at least 1"):
         runtime.measure(model, images, {}, repeats=0)
+
+
+def test_table2_measures_once_and_resumes(tmp_path, capsys):
+    path = Path(__file__).parents[1] / "benchmarks" / "table2.py"
+    spec = importlib.util.spec_from_file_location("table2", path)
+    table2 = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table2)
+    options = [
+        "--config",
+        "small",
+        "--frames",
+        "2",
+        "--size",
+        "56x70",
+        "--repeats",
+        "1",
+        "--rules",
+        "uniform",
+        "grid",
+    ]
+    options += ["--folder", str(tmp_path)]
+    written = table2.main(options)
+    assert len(written) == 2
+    record = records.store.read(written[0])
+    assert record["variants"] == ["plain", *(f"uniform m={m}" for m in table2.STRENGTHS)]
+    assert record["uniform m=0.9: kept"] == pytest.approx(0.1, abs=0.02)
+    assert len(record["plain: whole, wall"]) == 1 and record["plain: peak"] > 0
+    assert table2.main(options) == []
+    assert capsys.readouterr().out.count("already measured") == 2
+    assert table2.main([*options, "--frames", "3", "--budget-minutes", "0"]) == []
