@@ -173,7 +173,7 @@ def make(root: Path) -> SmallBook:
     for name, text in FILES.items():
         book.write(name, text)
     book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE))
-    for name in ("lib/records", "lib/sweep.py", "book/_ext/guard.py", "book/_ext/markup.py", "book/_static"):
+    for name in ("lib/records", "lib/sweep", "book/_ext/guard.py", "book/_ext/markup.py", "book/_static"):
         source, target = REPOSITORY / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy

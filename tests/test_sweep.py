@@ -1,11 +1,15 @@
-"""Sweeps: grids, what is missing, refusals; real runs are in ``test_book_guard.py``."""
+"""Sweeps: grids, plans, runs side by side, failures, interruptions; builds are in ``test_book_guard.py``."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import small_book
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 
 from lib import records, sweep
 from lib.records import Provenance
+from lib.sweep import processes
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(), min_size=1, max_size=3, unique=True)))
@@ -35,58 +40,282 @@ def test_a_declaration_of_another_form_names_its_file(tmp_path: Path, text: str)
         sweep.declared(tmp_path)
 
 
+def test_an_axis_without_values_is_refused() -> None:
+    with pytest.raises(ValueError, match="axis m has no value"):
+        sweep.grid({"seed": [0, 1], "m": []})
+
+
 def jobs(count: int) -> list[sweep.Job]:
     """Jobs of an experiment that is never executed here."""
     return [sweep.Job(Provenance("book/runs/none.ipynb", {"m": m}, {}, {}, {})) for m in range(count)]
 
 
-def test_a_failure_starts_no_further_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int] = []
+class Process:
+    """A run in a `Pretended` executor: its record is there after a few looks, unless it fails."""
 
-    def execute(job: sweep.Job, threads: int) -> None:
-        started.append(job.origin.params["m"])
-        if job.origin.params["m"] == 1:
-            raise sweep.SweepError("run 1 failed")
-        time.sleep(0.02)  # a run takes its time
+    def __init__(self, job: sweep.Job, folder: Path, fails: bool) -> None:
+        self.job, self.fails, self.looks, self.cancelled = job, fails, 0, False
+        self.paths = SimpleNamespace(stdout=folder / f"{job.origin.params['m']}.out")
+        self.paths.stdout.write_text("\x1b[31mValueError\x1b[0m: too much\n")
 
-    monkeypatch.setattr(sweep, "execute", execute)
-    with pytest.raises(sweep.SweepError, match="run 1 failed"):
-        sweep.run(jobs(50), workers=1, report=lambda line: None)
-    assert started[:2] == [0, 1]
-    assert len(started) < 50
+    def done(self) -> bool:
+        """After its third look, and after one more for each m, so that runs end one by one."""
+        self.looks += 1
+        if ended := self.cancelled or self.looks > 3 + self.job.origin.params["m"]:
+            finish(self.job, self.fails or self.cancelled)
+        return ended
+
+    def cancel(self, check: bool = True) -> None:
+        """End it without a record."""
+        self.cancelled = True
 
 
-def test_runs_go_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    meet = threading.Barrier(2, timeout=20)
-    monkeypatch.setattr(sweep, "execute", lambda job, threads: meet.wait())
+def finish(job: sweep.Job, without_record: bool) -> None:
+    """Write the record of a pretended run."""
+    if not without_record:
+        job.record.parent.mkdir(parents=True, exist_ok=True)
+        about = {"experiment": job.origin.experiment, "params": job.origin.params}
+        job.record.write_text(json.dumps(about))
+
+
+@dataclass
+class Pretended:
+    """Stands for submitit: what was started, and how many were in progress at each start."""
+
+    fails: int | None = None
+    started: list[Process] = field(default_factory=list)
+    busy: list[int] = field(default_factory=list)
+    threads: int = 0
+
+    def __call__(self, folder: Path, threads: int) -> "Pretended":
+        """In place of `sweep.executor`."""
+        self.folder, self.threads = folder, threads
+        return self
+
+    def submit(self, function: object, job: sweep.Job, visible: str | None) -> Process:
+        """Start a job, seeing the threads it is given."""
+        assert int(os.environ["OMP_NUM_THREADS"]) == self.threads
+        self.busy.append(sum(not p.job.record.is_file() for p in self.started) + 1)
+        self.started.append(Process(job, self.folder, job.origin.params["m"] == self.fails))
+        return self.started[-1]
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pretended:
+    """Runs that start no process, in a project of their own."""
+    pretended = Pretended()
+    monkeypatch.setattr(processes, "executor", pretended)
+    monkeypatch.setattr(processes, "POLL", 0.0)
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    monkeypatch.setattr(records, "MEASUREMENTS", tmp_path / "data" / "measurements")
+    monkeypatch.setattr(records, "path_of", lambda origin: tmp_path / "records" / f"none-{origin.key}.json")
+    return pretended
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_never_more_runs_at_once_than_asked_for(pretend: Pretended, workers: int) -> None:
     told: list[str] = []
-    assert sweep.run(jobs(2), workers=2, report=told.append) == 2
-    assert len(told) == 2
+    assert sweep.run(jobs(7), workers, report=told.append) == 7
+    assert max(pretend.busy) == workers
+    assert pretend.threads == max(1, (os.cpu_count() or 1) // workers)
+    assert [line.split("(")[-1] for line in told] == [f"{k} of 7)" for k in range(1, 8)]
+    assert len(list((records.ROOT / "_build" / "runs" / "logs").glob("*.log"))) == 7
+    assert not pretend.folder.exists()
 
 
-def test_nothing_to_do_starts_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sweep.Job, "record", property(lambda job: tmp_path))
-    monkeypatch.setattr(Path, "is_file", lambda path: True)
-    monkeypatch.setattr(sweep, "execute", lambda job, threads: pytest.fail("a current run was repeated"))
+def test_a_failure_starts_no_further_run_and_lets_the_others_finish(pretend: Pretended) -> None:
+    pretend.fails = 1
+    with pytest.raises(sweep.SweepError) as refused:
+        sweep.run(jobs(50), workers=3, report=lambda line: None)
+    failed, message = jobs(2)[1], str(refused.value)
+    for part in (
+        'none.ipynb {"m": 1}',
+        str(failed.notebook),
+        str(failed.log),
+        "  end of the log:\nValueError",
+    ):
+        assert part in message
+    assert "\x1b" not in message
+    assert len(pretend.started) < 6
+    assert [p.job for p in pretend.started if not p.job.record.is_file()] == [failed]
+    assert not any(p.cancelled for p in pretend.started)
+
+
+def test_what_another_sweep_ran_meanwhile_is_current(pretend: Pretended) -> None:
+    told: list[str] = []
+
+    def report(line: str) -> None:
+        told.append(line)
+        finish(jobs(3)[2], without_record=False)
+
+    assert sweep.run(jobs(3), workers=1, report=report) == 2
+    assert [p.job.origin.params["m"] for p in pretend.started] == [0, 1]
+
+
+def test_an_interrupted_sweep_stops_its_runs(pretend: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE", 0.0)
+
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(jobs(9), workers=3, report=interrupt)
+    assert [p.cancelled for p in pretend.started] == [False, True, True]
+
+
+def test_nothing_to_do_starts_nothing(pretend: Pretended) -> None:
+    for job in jobs(3):
+        finish(job, without_record=False)
     assert sweep.run(jobs(3)) == 0
+    assert pretend.started == []
+
+
+def test_no_workers_is_refused(pretend: Pretended) -> None:
+    with pytest.raises(ValueError, match="0 runs at a time, needed is at least 1"):
+        sweep.run(jobs(1), workers=0)
+
+
+def test_kept_records_replace_older_ones_of_the_same_run(pretend: Pretended) -> None:
+    origins = [Provenance("book/runs/none.ipynb", {"m": m, "device": "cuda:0"}, {}, {}, {}) for m in (0, 1)]
+    folder = records.MEASUREMENTS / "cuda-0"
+    folder.mkdir(parents=True)
+    for name, params in (("none-old", origins[0].params), ("none-other", {"m": 5, "device": "cuda:0"})):
+        (folder / f"{name}.json").write_text(
+            json.dumps({"experiment": "book/runs/none.ipynb", "params": params})
+        )
+        (folder / f"{name}.npz").write_bytes(b"old")
+    now = [sweep.Job(origin) for origin in origins]
+    for job in now:
+        finish(job, without_record=False)
+    now[0].record.with_suffix(".npz").write_bytes(b"new")
+    assert sweep.keep(now) == [folder / job.record.name for job in now]
+    left = {path.name for path in folder.iterdir()}
+    arrays = now[0].record.with_suffix(".npz").name
+    assert left == {"none-other.json", "none-other.npz", arrays, *(job.record.name for job in now)}
+    assert (folder / arrays).read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "m"], "axis m has no value"),
+        (["-p", "m", "0", "-p", "m", "1"], "-p m is given twice"),
+        (["-p", "m", "["], "-p m: cannot read ["),
+        (["-p", "M", "0.1"], "takes no parameter 'M'"),
+        (["-p", "m", "much"], "parameter m = 'much' is a str, needed is a float"),
+        (["--jobs", "0"], "0 runs at a time, needed is at least 1"),
+    ],
+)
+def test_bad_input_is_one_clear_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep.command_line(["book/runs/one_run.ipynb", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("notebook", ["book/runs/none.ipynb", "lib.run", "README.md"])
+def test_what_is_no_notebook_is_refused(notebook: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep.command_line([notebook]) == 1
+    assert notebook in capsys.readouterr().err
+
+
+def call(book: small_book.SmallBook, notebook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, on a notebook of a small book."""
+    return book.call(sys.executable, "-m", "lib.sweep", f"book/runs/{notebook}.ipynb", *arguments)
 
 
 @pytest.mark.book
-def test_the_command_line_runs_what_is_missing_and_refuses_what_is_unknown(tmp_path: Path) -> None:
+def test_the_command_line_plans_runs_what_is_missing_and_keeps(tmp_path: Path) -> None:
     book = small_book.make(tmp_path)
-
-    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return book.call(sys.executable, "-m", "lib.sweep", "book/runs/one.ipynb", *arguments)
-
-    assert call("-p", "m", "0.1", "0.5", "--dry-run").stdout.count("missing ") == 2
-    assert "1 ran, 0 were current" in call("-p", "m", "0.1").stdout
-    assert "1 ran, 1 were current" in call("-p", "m", "0.1", "0.5", "-p", "seed", "0").stdout
+    planned = call(book, "one", "-p", "m", "0.1", "0.5", "--dry-run").stdout
+    assert planned.startswith("2 runs: 0 current, 2 to run")
+    assert planned.count("missing ") == 2
+    assert book.records() == []
+    assert "1 ran, 0 were current" in call(book, "one", "-p", "m", "0.1").stdout
+    again = call(book, "./one", "-p", "m", "0.1", "0.5", "-p", "seed", "0", "--keep").stdout
+    assert again.startswith("2 runs: 1 current, 1 to run")
+    assert "1 ran, 1 were current" in again
     assert len(book.records()) == 2
-    refused = call("-p", "M", "0.1")
-    assert (refused.returncode, "takes no parameter 'M'" in refused.stderr) == (1, True)
-    nowhere = book.call(sys.executable, "-m", "lib.sweep", "book/runs/two.ipynb")
-    assert nowhere.returncode == 1
-    assert "two.ipynb" in nowhere.stderr
+    kept = (tmp_path / "data" / "measurements" / "cpu").iterdir()
+    assert sorted(path.name for path in kept) == [path.name for path in book.records()]
+
+
+@pytest.mark.book
+def test_a_failed_run_says_where_to_look(tmp_path: Path) -> None:
+    book = small_book.make(tmp_path)
+    wrong = "import os\nraise ValueError(f'm = {m} in {os.getcwd()}')"
+    book.write("book/runs/wrong.ipynb", small_book.notebook(small_book.PARAMETERS, wrong))
+    error = call(book, "wrong", "-p", "m", "0.5").stderr
+    assert error.startswith('error: book/runs/wrong.ipynb {"m": 0.5, "seed": 0} failed')
+    assert error.rstrip().endswith(f"ValueError: m = 0.5 in {tmp_path}")
+    named = [
+        Path(line.split(": ")[1]) for line in error.splitlines() if line.startswith("  ") and "_build" in line
+    ]
+    assert [path.suffix for path in named[:2]] == [".ipynb", ".log"]
+    assert all(path.is_file() for path in named[:2])
+
+
+SLEEP = """import json, os, time
+from pathlib import Path
+Path("kernel.json").write_text(json.dumps([os.getpid(), os.getppid()]))
+time.sleep(100)"""
+
+
+def alive(process: int) -> bool:
+    """Whether a process exists and has not ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.book
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="looks processes up in /proc")
+@pytest.mark.parametrize(("whom", "how"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)])
+def test_a_stopped_sweep_leaves_no_process(
+    tmp_path: Path, whom: Callable[[int, int], None], how: signal.Signals
+) -> None:
+    """Ctrl-C reaches every process of the terminal's group; ``kill`` only the sweep itself."""
+    book = small_book.make(tmp_path)
+    book.write("book/runs/sleep.ipynb", small_book.notebook(small_book.PARAMETERS, SLEEP))
+    command = [sys.executable, "-m", "lib.sweep", "book/runs/sleep.ipynb"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, process_group=0) as sweeping:
+        until = time.monotonic() + 60
+        while not (tmp_path / "kernel.json").is_file() and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(0.2)
+        kernel, worker = json.loads((tmp_path / "kernel.json").read_text())
+        family = [kernel, worker, int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])]
+        assert all(alive(process) for process in family)
+        whom(sweeping.pid, how)
+        assert sweeping.wait(timeout=20) == (130 if how == signal.SIGINT else 143)
+    until = time.monotonic() + 5
+    while any(alive(process) for process in family) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [process for process in family if alive(process)] == []
+    assert list((tmp_path / "_build" / "runs" / "logs").glob("sweep-*")) == []
+
+
+@pytest.mark.book
+def test_two_sweeps_at_a_time_run_a_job_once(tmp_path: Path) -> None:
+    book = small_book.make(tmp_path)
+    count = "with open('count.txt', 'a') as file:\n    file.write(f'{m}\\n')"
+    run = small_book.RUN.replace("one.ipynb", "counted.ipynb")
+    book.write(
+        "book/runs/counted.ipynb", small_book.notebook(small_book.PARAMETERS, run, count, small_book.SAVE)
+    )
+    command = [sys.executable, "-m", "lib.sweep", "book/runs/counted.ipynb"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)
+    ]
+    assert [sweeping.wait(timeout=120) for sweeping in both] == [0, 0]
+    assert sorted((tmp_path / "count.txt").read_text().split()) == ["0.25"]
+    assert len(book.records()) == 1
 
 
 def test_a_job_lies_where_its_record_is_looked_for() -> None:

@@ -1,0 +1,27 @@
+"""Many runs of one experiment: a grid of parameters, papermill runs for those without a current record.
+
+    python -m lib.sweep book/runs/one_run.ipynb -p m 0 0.5 0.9 -p seed 0 1 --jobs 2
+
+Each run is a process of its own, started through submitit. Stopping a sweep loses only the runs in progress:
+asked again, it runs what is missing. The book's build does the same for the grids declared in
+``book/runs/*.yml``.
+"""
+
+from lib.sweep.command import command_line
+from lib.sweep.engine import keep, run
+from lib.sweep.jobs import Job, SweepError, declared, grid, missing, plan
+from lib.sweep.processes import execute, executor
+
+__all__ = [
+    "Job",
+    "SweepError",
+    "command_line",
+    "declared",
+    "execute",
+    "executor",
+    "grid",
+    "keep",
+    "missing",
+    "plan",
+    "run",
+]
