@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib import records
 from lib.experiments import runtime
 from lib.experiments.stopwatch import PARTS, Stopwatch, exclusive, watched
+from lib.figures import runtime as draw
 from lib.merging import TokenLayout, UniformRule
 from lib.run import random_config
 from lib.vggt import VGGT
@@ -188,3 +189,35 @@ def test_table2_measures_once_and_resumes(tmp_path, capsys):
     assert table2.main(options) == []
     assert capsys.readouterr().out.count("already measured") == 2
     assert table2.main([*options, "--frames", "3", "--budget-minutes", "0"]) == []
+
+
+def test_laws_find_the_law_that_made_the_times():
+    m = np.array([0.0, 0.3, 0.5, 0.7, 0.9])
+    x = 1 - m
+    exact = draw.laws(m, 0.2 + 0.3 * x + 0.5 * x**2)
+    assert min(exact, key=exact.get) == "a + b(1−m) + c(1−m)²" and min(exact.values()) < 1e-12
+    square = draw.laws(m, x**2)
+    assert square["(1−m)², nothing fitted"] == 0 and square["c(1−m)²"] < 1e-12 < square["a + b(1−m)"]
+
+
+def test_a_curve_is_relative_to_the_plain_passes_of_its_own_run(variants, model, layout):
+    found = runtime.as_measurements(variants, model.config, layout)
+    found |= {
+        "plain: aggregator, CPU": ([1.0, 2.0, 4.0], "s"),
+        "grid: aggregator, CPU": ([1.0, 1.0, 1.0], "s"),
+    }
+    run = records.Run(records.Provenance("x", {}, {}, {}, {}), "cpu", "now", 0.0)
+    c = draw.curve([(0.6, run.finish(found), "grid")])
+    assert (c.time[0], c.time[1], c.low[1], c.high[1]) == (1, 0.5, 0.25, 1)
+    assert c.kept[1] == pytest.approx(0.4, abs=0.01) and c.operations[1] < 1
+
+
+def test_gpu_table_shows_what_is_there(tmp_path, variants, model, layout):
+    assert draw.gpu_measurements(tmp_path) == []
+    params = {"frames": FRAMES, "rule": "grid", "device": "cuda"}
+    run = records.begin(draw.GPU_EXPERIMENT, params)
+    records.save(run.finish(runtime.as_measurements(variants, model.config, layout)), tmp_path / "cuda-0")
+    measured = draw.gpu_measurements(tmp_path)
+    rows = draw.gpu_rows(measured)
+    assert [row["variant"] for row in rows] == ["plain", *runtime.VARIANTS]
+    assert rows[0]["relative"] == 1 and 0 < rows[1]["matching"] < 1 and measured[0].banner is None
