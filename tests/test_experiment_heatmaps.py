@@ -1,6 +1,9 @@
 """Heat maps: tokens chosen by rule, distances of matrices where they are known, pictures in place."""
 
+import base64
+import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import torch
 
 from lib.experiments import heatmaps
+from lib.figures import heatmaps as draw
 from lib.merging import TokenLayout
 from lib.run import Params, load_model, prepare
 from lib.scenes.sequence import Sequence
@@ -143,3 +147,19 @@ def test_summaries_of_known_profiles():
     assert heatmaps.deeper_ratio(2 * values, values, 0).median == pytest.approx(2)
     with pytest.raises(ValueError, match="cannot pair"):
         heatmaps.deeper_ratio(values, values[:1], 0)
+
+
+def test_widget_holds_the_maps_it_was_given():
+    maps = np.random.default_rng(0).random((1, 2, 2, 3, 2, 4)) / 100
+    facts = np.full(maps.shape[:3], 0.25)
+    images = np.full((3, 3, 8, 16), 0.5)
+    tokens = [{"name": "</script>", "frame": 0, "row": None, "column": None}]
+    strengths = [draw.Strength("not merged", 1.0, maps, facts, facts)]
+    page = draw.widget(images, tokens, strengths, 1 / 39, ["head 0", "mean"])
+    stored = re.search(r'<script type="application/json" class="data">(.*?)</script>', page, re.DOTALL)
+    data = json.loads(stored[1])  # a name cannot end the script early
+    assert data["tokens"] == tokens and data["shape"] == {"layers": 2, "frames": 3, "high": 2, "wide": 4}
+    values = np.frombuffer(base64.b64decode(data["strengths"][0]["bytes"]), np.uint8).reshape(maps.shape)
+    top = np.array(data["strengths"][0]["top"]).reshape(maps.shape[:3])[..., None, None, None]
+    assert values / 255 * top / 39 == pytest.approx(maps, abs=maps.max() / 100)
+    assert "http" not in page and len(data["frames"]) == 3
