@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from lib import records
+from lib.experiments import paired
 from lib.experiments.reconstruction import Entropies, Setting, measure, scene_errors, scene_facts
 from lib.merging import UniformRule
 from lib.probe import Probe, Together
@@ -138,3 +140,62 @@ def test_settings_make_rules():
 def test_bad_options_are_named():
     with pytest.raises(ValueError, match="dense"):
         measure(QUICK, [], "dense")
+
+
+def record_of(plain, merged, frames=8):
+    """A record with one error of two settings."""
+    run = records.begin("lib.run", {"scene": "a", "frames": frames})
+    values = {
+        "error": np.array([plain, merged], float),
+        "kept": np.array([[1.0] * len(plain), [0.5] * len(plain)]),
+    }
+    return run.finish({"settings": (["plain", "fastvggt 0.5"], "1")}, arrays=values)
+
+
+def test_paired_comparison_sees_what_two_medians_hide():
+    """A constant gain in scenes of very different difficulty: clear in pairs, lost between two groups."""
+    plain = np.geomspace(1, 1000, 12)
+    better = paired.compare(record_of(plain, plain - 0.5), "error", "fastvggt 0.5")
+    assert better.side == "better" and better.change.median == pytest.approx(-0.5) and better.kept == 0.5
+    assert better.relative.median == pytest.approx(-0.5 / np.median(plain))
+    assert paired.compare(record_of(plain, plain + 0.5), "error", "fastvggt 0.5").side == "worse"
+    wild = plain + np.where(np.arange(12) % 2, 1, -1)
+    assert paired.compare(record_of(plain, wild), "error", "fastvggt 0.5").side == "unclear"
+
+
+def test_scenes_without_the_error_are_left_out_and_a_foreign_setting_is_named():
+    record = record_of([1, np.nan, 3], [2, 2, 4])
+    assert paired.compare(record, "error", "fastvggt 0.5").change.median == 1.0
+    with pytest.raises(ValueError, match="grid"):
+        paired.compare(record, "error", "grid 0.5")
+
+
+def test_rule_without_options_only():
+    found = paired.comparisons([record_of([1, 2, 3], [2, 3, 4])], ["error"], "fastvggt")
+    assert [c.setting for c in found] == ["fastvggt 0.5"] and paired.share(found, "worse") == 1.0
+    assert paired.comparisons([record_of([1, 2, 3], [2, 3, 4])], ["error"], "uniform") == []
+
+
+def test_correlation_of_known_values():
+    x = np.arange(30.0)
+    line = paired.correlation(x, 3 - 2 * x, seed=0)
+    assert (line.median, line.low, line.high) == pytest.approx((-1, -1, -1))
+    assert paired.correlation(x, np.exp(x), seed=0, ranks=True).median == pytest.approx(1)
+    noise = paired.correlation(x, np.random.default_rng(0).normal(size=30), seed=0)
+    assert noise.low < 0 < noise.high
+    with pytest.raises(ValueError, match="constant"):
+        paired.correlation(x, np.ones(30), seed=0)
+
+
+def test_noise_alone_seems_to_help_where_the_baseline_is_bad():
+    rng = np.random.default_rng(0)
+    plain, merged = rng.normal(10, 1, 400), rng.normal(10, 1, 400)
+    coupled, fair = paired.follows_baseline(merged, plain, seed=0)
+    assert coupled.high < -0.5 and fair.low < 0 < fair.high
+
+
+def test_difference_of_changes_is_paired_by_room():
+    near, far = record_of([1, 2, 3], [1, 2, 3]), record_of([10, 20, 30], [8, 18, 28])
+    assert paired.difference_of_changes(far, near, "error", "fastvggt 0.5").median == -2
+    with pytest.raises(ValueError, match="pairs"):
+        paired.difference_of_changes(far, record_of([1, 2], [1, 2]), "error", "fastvggt 0.5")

@@ -1,0 +1,148 @@
+"""Paired comparisons over scenes: what merging changes, how surely, and whether it follows the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from lib.metrics.intervals import LEVEL, Interval, median_interval
+from lib.records import Record
+
+Array = NDArray[np.float64]
+Side = Literal["better", "worse", "unclear"]
+PLAIN = 0  # the first setting of every record
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One error of one setting on one set of scenes, beside the unmerged network.
+
+    change: median over scenes of (merged - plain), with its bootstrap interval, in the unit of the error.
+    plain: median of the unmerged error, same unit. kept: N'/N.
+    """
+
+    error: str
+    scenes: str
+    frames: int
+    setting: str
+    change: Interval
+    plain: float
+    kept: float
+
+    @property
+    def side(self) -> Side:
+        """Better or worse where the whole interval lies on one side of zero."""
+        if self.change.high < 0:
+            return "better"
+        return "worse" if self.change.low > 0 else "unclear"
+
+    @property
+    def relative(self) -> Interval:
+        """The change as a share of the unmerged median."""
+        c = self.change
+        return Interval(c.median / self.plain, c.low / self.plain, c.high / self.plain)
+
+
+def errors_of(record: Record, error: str, setting: str) -> tuple[Array, Array]:
+    """(merged, plain), one value a scene each; scenes in which either is not defined are left out.
+
+    Raises:
+        ValueError: the record has no such setting; names those it has.
+    """
+    settings = record["settings"]
+    if setting not in settings:
+        raise ValueError(f"setting {setting!r} was not run here, only {', '.join(settings)}")
+    merged, plain = record[error][settings.index(setting)], record[error][PLAIN]
+    defined = np.isfinite(merged) & np.isfinite(plain)
+    return merged[defined], plain[defined]
+
+
+def compare(record: Record, error: str, setting: str, seed: int = 0) -> Comparison:
+    """Compare one setting with the unmerged network on the scenes of one record.
+
+    Raises:
+        ValueError: as `errors_of`; or no scene in which the error is defined.
+    """
+    merged, plain = errors_of(record, error, setting)
+    if merged.size == 0:
+        raise ValueError(f"{error} is defined in no scene of {record.params['scene']}")
+    return Comparison(
+        error=error,
+        scenes=record.params["scene"],
+        frames=record.params["frames"],
+        setting=setting,
+        change=median_interval(merged - plain, seed),
+        plain=float(np.median(plain)),
+        kept=float(np.median(record["kept"][record["settings"].index(setting)])),
+    )
+
+
+def comparisons(records: Iterable[Record], errors: Iterable[str], rule: str) -> list[Comparison]:
+    """All settings whose name begins with `rule` and has no option, on every record."""
+    names = list(errors)
+    return [
+        compare(record, error, setting)
+        for record in records
+        for setting in record["settings"]
+        if setting.split()[0] == rule and len(setting.split()) == 2
+        for error in names
+    ]
+
+
+def share(found: list[Comparison], side: Side) -> float:
+    """Share of comparisons that lie on one side."""
+    return sum(c.side == side for c in found) / len(found)
+
+
+def correlation(x: ArrayLike, y: ArrayLike, seed: int, *, ranks: bool = False, draws: int = 2000) -> Interval:
+    """Pearson's coefficient (Spearman's with `ranks`) with its 95 % percentile bootstrap interval over pairs.
+
+    `median` of the result is the coefficient of the sample. Resamples in which one side is constant are left
+    out. Raises ValueError on fewer than three pairs, on values that are not finite, or a constant side.
+    """
+    a, b = np.asarray(x, float), np.asarray(y, float)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 3 or not np.isfinite([a, b]).all():
+        raise ValueError(f"need at least three finite pairs, got {a.tolist()} and {b.tolist()}")
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        raise ValueError("one side is constant: a correlation is not defined")
+    chosen = np.random.default_rng(seed).integers(len(a), size=(draws, len(a)))
+    found = [_coefficient(a[i], b[i], ranks) for i in chosen if np.ptp(a[i]) > 0 and np.ptp(b[i]) > 0]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(_coefficient(a, b, ranks), float(low), float(high))
+
+
+def _coefficient(a: Array, b: Array, ranks: bool) -> float:
+    if ranks:
+        a, b = rankdata(a), rankdata(b)
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def follows_baseline(merged: Array, plain: Array, seed: int) -> tuple[Interval, Interval]:
+    """Rank correlations of the change merged - plain with plain, and with the mean of the two.
+
+    The first is biased towards -1, since plain enters both sides with opposite signs: two noisy copies of one
+    error would give about -0.7. The second (Oldham's) is 0 for them.
+    Source: Oldham, "A note on the analysis of repeated measurements of the same subjects" (1962).
+    """
+    change = merged - plain
+    return (
+        correlation(plain, change, seed, ranks=True),
+        correlation((plain + merged) / 2, change, seed, ranks=True),
+    )
+
+
+def difference_of_changes(far: Record, near: Record, error: str, setting: str, seed: int = 0) -> Interval:
+    """Change by merging in `far` minus that in `near`, room by room (scenes in the same order).
+
+    Raises:
+        ValueError: the two have different numbers of scenes.
+    """
+    changes = [np.subtract(*errors_of(record, error, setting)) for record in (far, near)]
+    if changes[0].shape != changes[1].shape:
+        raise ValueError(f"{changes[0].size} scenes against {changes[1].size}: they are not pairs")
+    return median_interval(changes[0] - changes[1], seed)
