@@ -3,11 +3,11 @@
 import fcntl
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 import submitit
 from submitit.core.utils import environment_variables
@@ -40,20 +40,24 @@ def execute(job: Job, visible: str | None = None) -> None:
         papermill.PapermillExecutionError: a cell failed.
         SweepError: the notebook wrote no record.
     """
-    import papermill  # here, because only the run's own process needs it
+    import papermill  # here, because only the run's own process needs them
+    from traitlets.config import Config
 
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # submitit sets it to "" where it was asked for no GPU
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
-    with alone(job):
+    with alone(job), TemporaryDirectory() as sockets:
         if job.record.is_file():
             return
+        # By default kernels pick free TCP ports, and two that start at once can pick the same.
+        own = {"transport": "ipc", "ip": f"{sockets}/kernel"}
         papermill.execute_notebook(
             records.ROOT / job.origin.experiment,
             job.notebook,
             parameters=job.origin.params,
             cwd=records.ROOT,
             progress_bar=False,
+            config=Config({"KernelManager": own}),
             shutdown_kernel="immediate",  # its record is written; a stopped run has a second to end
         )
     if not job.record.is_file():
@@ -79,7 +83,7 @@ class Pool:
         logs = records.ROOT / "_build" / "runs" / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self.threads = max(1, (os.cpu_count() or 1) // workers)
-        self.folder = Path(tempfile.mkdtemp(prefix="sweep-", dir=logs))
+        self.folder = Path(mkdtemp(prefix="sweep-", dir=logs))
         self.executor = executor(self.folder, self.threads)
         self.running: list[tuple[Job, submitit.Job[None]]] = []
 
