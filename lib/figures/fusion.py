@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lib.figures.style import PALETTE
@@ -55,8 +56,9 @@ def against_m(
         ax.plot(printed["m"], printed[quantity][1], "-", color=PALETTE["grey"], lw=1, label="theory")
         for ax, matrix in zip(axes[row, 1:], columns, strict=True):
             series, label = curves[quantity][matrix]
-            for (mark, colour), (name, curve) in zip(MARKS, series.items(), strict=False):
-                points(ax, curve.m, curve.values, mark, colour, name)
+            for shift, ((mark, colour), (name, curve)) in enumerate(zip(MARKS, series.items(), strict=False)):
+                style = mark if len(curve.m) > 2 else mark[0]  # two points are no course
+                points(ax, curve.m + 0.012 * (shift - 1.5), curve.values, style, colour, name)
             ax.set_title(label, fontsize=9.5)
     axes[0, 0].set(title=printed_label, ylabel="effective rank")
     axes[0, 0].title.set_fontsize(9.5)
@@ -115,6 +117,7 @@ def parts(bars: Mapping[str, Mapping[str, tuple[Array, Array]]], names: Sequence
             ax.barh(place, middle, height=0.36, color=PALETTE[colour], label=label)
             ax.errorbar(middle, place, xerr=ends, fmt="none", ecolor=PALETTE["black"], lw=1, capsize=1.5)
         ax.axvline(0, color=PALETTE["black"], lw=0.8)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set(title=matrix, xlabel="change of ln $r_\\mathrm{eff}$ since m = 0")
     axes[0, 0].set_yticks(rows, names)
     axes[0, -1].legend(loc="best")
