@@ -147,7 +147,9 @@ def rules_compared(
 
     Settings that a record lacks leave an empty line.
     """
-    figure, axes = plt.subplots(1, len(records), figsize=(9.6, 0.3 * len(settings) + 1.3), sharey=True)
+    figure, axes = plt.subplots(
+        1, len(records), figsize=(9.6, 0.3 * len(settings) + 1.3), sharex=True, sharey=True
+    )
     where = np.arange(len(settings))[::-1]
     for ax, (title, record) in zip(np.atleast_1d(axes), records.items(), strict=True):
         for y, setting in zip(where, settings, strict=True):
@@ -214,5 +216,6 @@ def entropy_beside_error(
         ax.axhline(limits[1], color=PALETTE["grey"], ls="--", lw=1)
         ax.set(title=title, xlabel="entropy / ln k", xlim=(0, 1), ylim=(0, None))
     axes[0, 0].set_ylabel(label)
-    axes[0, 0].legend(fontsize=8, loc="upper right")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
