@@ -45,8 +45,8 @@ CLAIMS = (
         "claim-rate-matches-curves",
         "§3.2",
         r"The rate $O(1/L)$ matches the entropy and rank-profile curves of VGGT and FastVGGT.",
-        "No such curves are printed. In the trained network measured here the effective rank is not largest in "
-        "the first block, and over all blocks it does not fall like $1/L$, with the released merging or "
+        "No such curves are printed. In the trained network measured here the effective rank is not largest "
+        "in the first block, and over all blocks it does not fall like $1/L$, with the released merging or "
         "without.",
         Verdict.CONTRADICTED,
         "by the rank profiles of the network measured here, with the released merging and without",
