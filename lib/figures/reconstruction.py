@@ -185,10 +185,21 @@ def change_by_baseline(records: Mapping[str, Record], error: str, setting: str, 
         xlabel=f"mean of merged and unmerged error ({unit})",
         ylabel=f"merged − unmerged ({unit})",
     )
+    ax.set_yscale("symlog", linthresh=2)  # a few rooms change by many times what the others do
+    low, high = ax.get_ylim()
+    ax.set_ylim(1.4 * low, 1.4 * high)
+    ticks = [b * sign for sign in (-1, 1) for b in BASELINES if b > 1 and _inside(ax, b * sign)] + [0]
+    ax.set_yticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xticks(BASELINES, [f"{b:g}" for b in BASELINES])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(title="walks", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def _inside(ax: Axes, y: float) -> bool:
+    low, high = ax.get_ylim()
+    return bool(low <= y <= high)
 
 
 def entropy_beside_error(
