@@ -1,6 +1,7 @@
 """Which source files a result depends on, and what in them can change a number."""
 
 import ast
+import functools
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ def without_magics(source: str) -> str:
     return "\n".join(lines)
 
 
+@functools.lru_cache(maxsize=1024)  # of a text, not of a file: an edit is another text
 def significant(source: str) -> str:
     """Source without comments, docstrings, blank lines and trailing blanks: what can change a number.
 
@@ -51,7 +53,8 @@ def significant(source: str) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-def imported(source: str, package: str) -> set[str]:
+@functools.lru_cache(maxsize=1024)
+def imported(source: str, package: str) -> frozenset[str]:
     """Dotted names that a source text imports; relative ones are resolved against ``package``."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(without_magics(source))):
@@ -63,7 +66,7 @@ def imported(source: str, package: str) -> set[str]:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, base] if base else above)
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def module_files(name: str, root: Path) -> list[tuple[str, Path]]:
@@ -83,9 +86,12 @@ def closure(source: str, package: str, root: Path) -> set[Path]:
 
     Imports by name at run time (``importlib``) escape it; the whole of `lib` keys the book's pages instead.
     """
-    todo, files = sorted(imported(source, package)), set()
+    todo, files, seen = sorted(imported(source, package)), set(), set()
     while todo:
         name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
         if name.split(".")[0] != PACKAGE or f"{name}.".startswith(f"{BOOKKEEPING}."):
             continue
         for inside, path in module_files(name, root):
