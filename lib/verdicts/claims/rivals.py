@@ -2,7 +2,8 @@
 
 Bounds were written before the first run of ``book/runs/scaling.ipynb``, but after the training record of the
 small networks, which already shows their rotation error on longer and on denser walks. So the first two
-checks repeat something known on other rooms and with intervals; the third was open.
+checks repeat something known on other rooms and with intervals; the third was open. That the third is about
+the matrix among merged tokens, the one that a merged block computes, was written down only after the run.
 """
 
 from lib.verdicts.model import Claim, Verdict, above, below, measurement
@@ -23,7 +24,7 @@ CHECKS = (
     measurement(
         "rescaling-ratio",
         r"distance between the entropy curves of merged and unmerged runs, drawn against $\ell/d$, over that "
-        r"against $\ell$ (median over rooms, in that $m$ where it is smallest)",
+        r"against $\ell$ (matrix among merged tokens; median over rooms, in that $m$ where it is smallest)",
         above(1.0),
     ),
 )
@@ -50,7 +51,7 @@ CLAIMS = (
         "§4.2 (i)",
         r"Entropy decay curves rescaled by $d$ align as (10) predicts.",
         r"No such curves are printed. On the network measured here rescaling by the measured $d$ moves the "
-        r"curves apart.",
+        r"curves of the merged matrix apart.",
         Verdict.DOES_NOT_FOLLOW,
         r"no curve is printed, and curves of a trained network of this architecture do not align",
         breaks=("printed_evidence/no-depth-data", "rescaling-ratio"),
