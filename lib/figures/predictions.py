@@ -53,8 +53,8 @@ def outcomes(columns: Mapping[str, Record]) -> pd.io.formats.style.Styler:
 
     def loud(text: str) -> str:
         if ": refuted" in text:
-            return f"color: white; background-color: {PALETTE['vermilion']}; font-weight: bold"
-        return f"color: {PALETTE['grey']}" if text == "not decided" else ""
+            return "color: white; background-color: #9C3D00; font-weight: bold"  # vermilion, darker: contrast 7 : 1
+        return "font-style: italic" if text == "not decided" else ""
 
     return pd.DataFrame(rows).style.map(loud, subset=list(columns)).hide(axis="index")
 
