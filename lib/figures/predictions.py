@@ -53,7 +53,7 @@ def outcomes(columns: Mapping[str, Record]) -> pd.io.formats.style.Styler:
 
     def loud(text: str) -> str:
         if ": refuted" in text:
-            return "color: white; background-color: #9C3D00; font-weight: bold"  # vermilion, darker: contrast 7 : 1
+            return "color: white; background-color: #9C3D00; font-weight: bold"  # 7 : 1 in contrast
         return "font-style: italic" if text == "not decided" else ""
 
     return pd.DataFrame(rows).style.map(loud, subset=list(columns)).hide(axis="index")
