@@ -29,7 +29,7 @@ from lib.vggt import VGGT, VGGTConfig
 from lib.vggt.layers import AttentionEvent, Block
 
 STRENGTHS = (0.3, 0.5, 0.7, 0.9)
-TOLERANCES = (0.01, 0.03, 0.1, 0.3)
+TOLERANCES = (0.001, 0.003, 0.01, 0.03)
 Arrays = dict[str, NDArray[np.float64]]
 
 
