@@ -22,7 +22,10 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 WIDTH, HEIGHT = 1280, 900
-KINDS = (*("console", "external", "http", "images", "links", "tex", "alt", "ids", "wide", "accessibility"),)
+KINDS = (
+    *("console", "external", "http", "images", "links", "tex"),
+    *("objects", "alt", "ids", "wide", "accessibility"),
+)
 # Without `preload`, which loads style sheets again from where their imports do not resolve.
 AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
 
@@ -34,10 +37,11 @@ LOOK = r"""async () => {
   const source = e => (items.find(m => m.typesetRoot && m.typesetRoot.contains(e)) || {math: '?'}).math;
   const ids = all('[id]').map(e => e.id);
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const raw = [];
+  const raw = [], objects = [];
   while (walker.nextNode()) {
     const node = walker.currentNode;
     if (node.parentElement.closest('code, pre, script, style, mjx-container, .math')) continue;
+    if (/\b[A-Z]\w*\(\w+=|<[\w.]+ object at |np\.\w+\(/.test(node.data)) objects.push(node.data.trim());
     if (/\$[^$\n]+\$|\\[a-zA-Z]{2,}[{\s_^]|\\[([]/.test(node.data)) raw.push('raw ' + node.data.trim());
   }
   return {
@@ -46,6 +50,7 @@ LOOK = r"""async () => {
     images: [...document.images].filter(i => i.complete && i.naturalWidth === 0).map(i => i.src),
     alt: [...document.images].filter(i => !i.alt.trim() || /\.(png|svg|jpe?g)$/.test(i.alt))
       .map(i => `${i.src} alt=${JSON.stringify(i.alt)}`),
+    objects: objects,
     tex: [...raw,
       ...all('.math').filter(e => !e.querySelector('mjx-container')).map(e => 'not set ' + e.textContent),
       ...all('mjx-merror, [data-mjx-error]')

@@ -47,6 +47,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <img src="missing.png" alt="A picture"><img src="missing.png" alt="figures/one.png">
 <p id="twice"></p><p id="twice"></p>
 <a href="#nowhere">dead anchor</a> <a href="other.html">dead page</a>
+<p>It is Printed(value=500, unit='frames').</p>
 <p>Costs $x^2$ and \mathbb{R}.</p>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
 <div style="width: 3000px">wide</div>
@@ -58,6 +59,7 @@ EXPECTED = {
     "http": "404",
     "images": "missing.png",
     "links": "#nowhere",
+    "objects": "Printed(value=500",
     "alt": "figures/one.png",
     "ids": "twice",
     "wide": "3",

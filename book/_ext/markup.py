@@ -1,4 +1,4 @@
-"""Mends what the tools write into pages: scripts that fail or lie elsewhere, ids that occur twice."""
+"""Mends what the tools write into pages: stray scripts, ids that occur twice, tables without a class."""
 
 from collections import Counter
 from pathlib import Path
@@ -42,9 +42,18 @@ def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any]
     context["script_files"] = kept
 
 
+def with_table_class(app: Sphinx, tree: nodes.document, page: str) -> None:
+    """Let tables of pandas' Styler look like its other ones: the theme knows them by their class."""
+    for node in list(tree.findall(nodes.raw)):
+        if '<table id="T_' in node.astext():
+            text = node.astext().replace('<table id="T_', '<table class="dataframe" id="T_')
+            node.replace_self(nodes.raw(node.rawsource, text, **node.attributes))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("config-inited", with_plotly)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("doctree-resolved", with_unique_ids)
+    app.connect("doctree-resolved", with_table_class)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -65,7 +65,7 @@ def against_m(
     axes[1, 0].set_ylabel("H / ln k")
     axes[0, 0].legend(loc="lower right")
     for ax in axes[1]:
-        ax.set(xlabel="fusion strength m asked for", xticks=[0, 0.3, 0.5, 0.7, 0.9])
+        ax.set(xlabel="m asked for", xticks=[0, 0.3, 0.5, 0.7, 0.9])
     handles, labels = axes[0, 1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure

@@ -20,6 +20,7 @@ from lib.predictions import PREDICTIONS, Prediction
 from lib.records import Record
 
 Arrays = Mapping[str, NDArray[np.float64]]
+MARKS = {"as predicted": "✓", "refuted": "✗"}
 RUNS = {
     "few": ("every fourth frame", "blue", "o-"),
     "copies": ("those, four times each", "orange", "s--"),
@@ -34,25 +35,25 @@ def clear(prediction: Prediction, record: Record) -> bool:
 
 
 def cell(prediction: Prediction, record: Record) -> str:
-    """Value, interval over scenes and outcome of one prediction, in words."""
+    """Value, mark of its outcome and, on a second line, the interval over scenes."""
     value, ends = record[prediction.quantity], record[f"{prediction.quantity}.interval"]
     if value is None:
         return "not decided"
-    inside = "" if ends is None else f" [{number(ends[0], 2)}, {number(ends[1], 2)}]"
-    doubt = "" if clear(prediction, record) else ", not clearly"
-    return f"{number(value, 2)}{inside}: {prediction.judge(value)}{doubt}"
+    mark = MARKS[prediction.judge(value)] + ("" if clear(prediction, record) else "?")
+    inside = "" if ends is None else f"<br>{number(ends[0], 2)} … {number(ends[1], 2)}"
+    return f"{mark} {number(value, 2)}{inside}"
 
 
 def outcomes(columns: Mapping[str, Record]) -> pd.io.formats.style.Styler:
     """One row a prediction; columns: heading -> record. Refuted ones are as loud as can be."""
     rows = [
-        {"": p.id, "quantity": p.quantity, "predicted": p.interval}
+        {"": p.id, "quantity": p.quantity.replace("_", " "), "predicted": p.interval}
         | {heading: cell(p, record) for heading, record in columns.items()}
         for p in PREDICTIONS
     ]
 
     def loud(text: str) -> str:
-        if ": refuted" in text:
+        if text.startswith(MARKS["refuted"]):
             return "color: white; background-color: #9C3D00; font-weight: bold"  # 7 : 1 in contrast
         return "font-style: italic" if text == "not decided" else ""
 

@@ -57,7 +57,7 @@ def rivals_chart(
     experiments: id -> label. found, words: id -> ratio with interval, and its word. predictions: explanation
     -> words in the order of the experiments. noticeable: half width of the grey band, as a ratio.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.2, 4.9), width_ratios=(1.15, 1), sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 5.6), width_ratios=(1, 1.15), sharey=True)
     rows = np.arange(len(experiments))
     left.axvspan(1 / noticeable, noticeable, color=PALETTE["grey"], alpha=0.15, lw=0)
     left.axvline(1, color=PALETTE["grey"], lw=0.8)
@@ -68,7 +68,7 @@ def rivals_chart(
             color=PALETTE["black"],
         )  # fmt: skip
     left.set(xscale="log", xlabel="ratio of rotation errors", yticks=rows)
-    left.set_yticklabels(experiments.values(), fontsize=8)
+    left.set_yticklabels([_two_lines(label) for label in experiments.values()], fontsize=9)
     left.set_xticks([0.25, 0.5, 1, 2, 4, 8, 16], ["¼", "½", "1", "2", "4", "8", "16"])
     left.xaxis.set_minor_locator(NullLocator())
     left.invert_yaxis()
@@ -93,7 +93,7 @@ def _predictions(
                 column, row, f"{ARROWS[expected]} {mark}", color=PALETTE[colour], ha="center", va="center"
             )
     ax.set(xlim=(-0.5, len(predictions) - 0.5), xticks=range(len(predictions)))
-    ax.set_xticklabels([_two_lines(name) for name in predictions], fontsize=8, rotation=35, ha="right")
+    ax.set_xticklabels([_two_lines(name) for name in predictions], fontsize=9, rotation=35, ha="right")
     ax.grid(False)
     ax.tick_params(length=0)
 

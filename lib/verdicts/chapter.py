@@ -86,7 +86,7 @@ class Chapter:
         passed = check.bound.accepts(number)
         self._record(Outcome(check.id, passed, number, detail))
         unit = f" {check.unit}" if check.unit else ""
-        return Line(f"{'✓' if passed else '✗'} {check.states}: {number:.6g}{unit} ({check.bound})")
+        return Line(f"{'✓' if passed else '✗'} {check.states}: {number:.4g}{unit} ({check.bound})")
 
     def complete(self) -> Line:
         """Last cell of a chapter: every declared check has run and passed.
