@@ -125,6 +125,18 @@ def test_bad_settings_are_named(text):
         Setting.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["plain", "uniform 0.97 unprotected", "grid 0.5 biased", "fastvggt 0.123456789"]
+)
+def test_settings_are_written_as_they_are_read(text):
+    assert Setting.parse(text).name == text
+    assert Setting.parse(Setting.parse(text).name) == Setting.parse(text)
+
+
+def test_without_merging_the_rule_has_no_name():
+    assert Setting("uniform", 0.0, size_bias=True).name == "plain"
+
+
 def test_settings_make_rules():
     rule = Setting.parse("uniform 0.97 unprotected").merging(QUICK)
     assert isinstance(rule, UniformRule) and rule.seed == QUICK.seed

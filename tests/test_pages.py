@@ -47,7 +47,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <img src="missing.png" alt="A picture"><img src="missing.png" alt="figures/one.png">
 <p id="twice"></p><p id="twice"></p>
 <a href="#nowhere">dead anchor</a> <a href="other.html">dead page</a>
-<p>It is Printed(value=500, unit='frames').</p>
+<p>It is Printed(value=500, unit='frames').</p><p>Row ('printed', 'all').</p>
 <p>Costs $x^2$ and \mathbb{R}.</p>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
 <div style="width: 3000px">wide</div>
@@ -77,6 +77,7 @@ def test_every_kind_of_fault_is_seen(tmp_path: Path) -> None:
     }
     assert {kind: mark for kind, mark in EXPECTED.items() if mark not in found[kind]} == {}
     assert "other.html" in found["links"]
+    assert "Row ('printed', 'all')" in found["objects"]
     for mark in (
         r"raw Costs $x^2$ and \mathbb{R}",
         r"undefined macro in \undefinedmacro",

@@ -1,5 +1,6 @@
 """Mends what the tools write into pages: stray scripts, ids that occur twice, tables without a class."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+INTERVAL = re.compile(r"\([^()<>]{1,16} … [^()<>]{1,16}\)")  # (0.1 … 0.3)
 REPEATED = {"exercise-content", "solution-content", "proof-content", "proof"}
 
 
@@ -42,11 +44,13 @@ def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any]
     context["script_files"] = kept
 
 
-def with_table_class(app: Sphinx, tree: nodes.document, page: str) -> None:
-    """Let tables of pandas' Styler look like its other ones: the theme knows them by their class."""
+def with_readable_tables(app: Sphinx, tree: nodes.document, page: str) -> None:
+    """Styler's tables get the class that the theme knows others by; real minus signs, unbroken intervals."""
     for node in list(tree.findall(nodes.raw)):
-        if '<table id="T_' in node.astext():
+        if "<table" in node.astext():
             text = node.astext().replace('<table id="T_', '<table class="dataframe" id="T_')
+            text = re.sub(r"(?<=>)-(?=\d)", "−", text)
+            text = INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
             node.replace_self(nodes.raw(node.rawsource, text, **node.attributes))
 
 
@@ -55,5 +59,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", with_plotly)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("doctree-resolved", with_unique_ids)
-    app.connect("doctree-resolved", with_table_class)
+    app.connect("doctree-resolved", with_readable_tables)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

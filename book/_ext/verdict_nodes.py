@@ -49,7 +49,8 @@ def check_list(register: Any, judgement: Any) -> list[nodes.Node]:
         line = nodes.paragraph("", "", mark, *inline(check.states))
         if outcome.value is not None:
             unit = f" {check.unit}" if check.unit else ""
-            line += nodes.Text(f": {outcome.value:.4g}{unit} (bound fixed beforehand: {check.bound})")
+            shown = f"{outcome.value:.4g}".replace("-", "−")
+            line += nodes.Text(f": {shown}{unit} (bound fixed beforehand: {check.bound})")
         if outcome.detail:
             line += [nodes.Text(" — "), *inline(outcome.detail)]
         items += nodes.list_item("", line)

@@ -72,6 +72,14 @@ class Setting:
             raise ValueError(f"setting {text!r}: the released rule always protects; use uniform or grid")
         return cls(rule, m, BIASED in options, UNPROTECTED not in options)
 
+    @property
+    def name(self) -> str:
+        """How `parse` reads it: "uniform 0.97 unprotected"; "plain" where m is 0, whatever the rule."""
+        if self.m == 0:
+            return PLAIN
+        options = [BIASED] * self.size_bias + [UNPROTECTED] * (not self.protected)
+        return " ".join([self.rule, f"{self.m}", *options])
+
     def merging(self, params: Params) -> MergingRule | None:
         """The rule, with the seed of the run; None for plain VGGT."""
         rule = merging_rule(replace(params, m=self.m, rule=self.rule, size_bias=self.size_bias))

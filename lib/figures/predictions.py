@@ -40,14 +40,21 @@ def cell(prediction: Prediction, record: Record) -> str:
     if value is None:
         return "not decided"
     mark = MARKS[prediction.judge(value)] + ("" if clear(prediction, record) else "?")
-    inside = "" if ends is None else f"<br>{number(ends[0], 2)} … {number(ends[1], 2)}"
-    return f"{mark} {number(value, 2)}{inside}"
+    if ends is None:
+        return f"{mark} {number(value, 2)}"
+    return f"{mark} {number(value, 2)}<br><small>{number(ends[0], 2)} …\u00a0{number(ends[1], 2)}</small>"
+
+
+def interval(prediction: Prediction) -> str:
+    """The predicted interval in words, numbers as in the rest of the page."""
+    words = {f"{end:g}": number(end, 2) for end in (prediction.low, prediction.high)}
+    return " ".join(words.get(word, word) for word in prediction.interval.split())
 
 
 def outcomes(columns: Mapping[str, Record]) -> pd.io.formats.style.Styler:
     """One row a prediction; columns: heading -> record. Refuted ones are as loud as can be."""
     rows = [
-        {"": p.id, "quantity": p.quantity.replace("_", " "), "predicted": p.interval}
+        {"": p.id, "quantity": p.quantity.replace("_", " "), "predicted": interval(p)}
         | {heading: cell(p, record) for heading, record in columns.items()}
         for p in PREDICTIONS
     ]
@@ -95,7 +102,7 @@ def signs(arrays: Arrays) -> Figure:
     for side in (-1, 1):
         ax.fill_between([0, side * wide], 0, -side * tall, color=PALETTE["green"], alpha=0.1, lw=0)
     ax.set(
-        xlabel="|M_w|² − |M|²",
+        xlabel="$|M_w|^2 - |M|^2$",
         ylabel="change of the spread by merging",
         xlim=(-wide, wide),
         ylim=(-tall, tall),

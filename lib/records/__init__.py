@@ -1,6 +1,7 @@
 """Write and load measurements with their provenance; a result of code that has changed since is an error.
 
-The lowest layer of `lib`: it imports the standard library and numpy, and nothing of the book.
+The lowest layer of `lib`: it imports the standard library, numpy and (where a run begins) torch, nothing of
+the book.
 
     run = records.begin("book/runs/one_run.ipynb", {"m": 0.5, "seed": 0})
     ...
@@ -10,7 +11,7 @@ The lowest layer of `lib`: it imports the standard library and numpy, and nothin
 
 from lib.records.experiments import declared, parameters
 from lib.records.fingerprints import ROOT, Provenance, key, provenance
-from lib.records.record import Quantity, Record, Run, begin
+from lib.records.record import CPU_THREADS, Quantity, Record, Run, begin
 from lib.records.store import (
     MEASUREMENTS,
     RECORDS,
@@ -24,6 +25,7 @@ from lib.records.store import (
 )
 
 __all__ = [
+    "CPU_THREADS",
     "MEASUREMENTS",
     "RECORDS",
     "ROOT",

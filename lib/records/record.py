@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import platform
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from lib.records.fingerprints import ROOT, Provenance, provenance
 
+CPU_THREADS = 1  # sums over several threads round differently; OMP_NUM_THREADS, where set, decides instead
 MACHINE_UNITS = {"s", "ms", "1/s", "frames/s", "MiB", "GiB"}  # measure the machine, not the method
 
 
@@ -112,9 +114,15 @@ def _quantity(name: str, pair: Quantity | tuple[Any, str]) -> Quantity:
 def begin(experiment: str, params: Mapping[str, Any], device: str = "cpu", root: Path = ROOT) -> Run:
     """Start a run: fix now what it depends on, start the clock.
 
+    On a CPU the run keeps to `CPU_THREADS` from here on, whoever starts it and however many cores there are.
+
     Raises:
         ValueError: a parameter that the notebook does not take.
     """
+    if not device.startswith("cuda"):
+        import torch  # here, because reading a record needs no torch
+
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", CPU_THREADS)))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     return Run(provenance(experiment, params, root), device_name(device), started, time.perf_counter())
 

@@ -101,9 +101,14 @@ class Pool:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, job: Job) -> None:
-        """Start one job: submitit's local executor starts whatever it is given, at once."""
+        """Start one job: submitit's local executor starts whatever it is given, at once.
+
+        Beside a GPU it gets its share of the cores; on a CPU `records.begin` says how many.
+        """
         paths = [str(records.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        with environment_variables(OMP_NUM_THREADS=self.threads, PYTHONPATH=os.pathsep.join(paths)):
+        on_gpu = str(job.origin.params.get("device")).startswith("cuda")
+        threads = os.environ.get("OMP_NUM_THREADS", self.threads if on_gpu else records.CPU_THREADS)
+        with environment_variables(OMP_NUM_THREADS=threads, PYTHONPATH=os.pathsep.join(paths)):
             process = self.executor.submit(execute, job, os.environ.get("CUDA_VISIBLE_DEVICES"))
         self.running.append((job, process))
 

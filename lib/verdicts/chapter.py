@@ -85,8 +85,8 @@ class Chapter:
         assert check.bound is not None  # Check refuses a measurement without one
         passed = check.bound.accepts(number)
         self._record(Outcome(check.id, passed, number, detail))
-        unit = f" {check.unit}" if check.unit else ""
-        return Line(f"{'✓' if passed else '✗'} {check.states}: {number:.4g}{unit} ({check.bound})")
+        shown, unit = f"{number:.4g}".replace("-", "−"), f" {check.unit}" if check.unit else ""
+        return Line(f"{'✓' if passed else '✗'} {check.states}: {shown}{unit} ({check.bound})")
 
     def complete(self) -> Line:
         """Last cell of a chapter: every declared check has run and passed.

@@ -39,12 +39,13 @@ class Bound:
         return self.low < value < self.high
 
     def __str__(self) -> str:
-        less = "≤" if self.inclusive else "<"
+        less, more = ("≤", "≥") if self.inclusive else ("<", ">")
+        low, high = (f"{end:g}".replace("-", "−") for end in (self.low, self.high))
         if math.isinf(self.low):
-            return f"{less} {self.high:g}"
+            return f"{less} {high}"
         if math.isinf(self.high):
-            return f"{less.replace('<', '>').replace('≤', '≥')} {self.low:g}"
-        return f"= {self.low:g}" if self.low == self.high else f"in {self.low:g} … {self.high:g}"
+            return f"{more} {low}"
+        return f"= {low}" if self.low == self.high else f"in {low} … {high}"
 
 
 def below(value: float) -> Bound:
