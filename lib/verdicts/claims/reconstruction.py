@@ -15,8 +15,8 @@ below zero, *clearly worse* where it lies above.
   the text gives no unit. No setting reached such an entropy, so the check now says that.
 * "Preferred" above 500 frames, written before the first run at 512: more than half of the errors of Fig. 2,
   on longer and on denser walks, would be clearly better at m = 0.7 than unmerged, and than at m = 0.3; "to
-  delay collapse": the spread of the tokens entering the last block would be clearly more than a tenth larger on
-  at least one kind of walk. Expected here: neither.
+  delay collapse": the spread of the tokens entering the last block would be clearly more than a tenth larger
+  on at least one kind of walk. Expected here: neither.
 * "Nearly linear" is a coefficient of correlation of at least 0.9 in size, over scenes at fixed m.
 
 The other sides declared are those that were expected before the first run.
