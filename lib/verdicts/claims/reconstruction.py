@@ -51,11 +51,6 @@ CHECKS = (
         below(CONSISTENT),
     ),
     measurement(
-        "long-worse",
-        f"share of comparisons {_LONG} in which the released rule at m = 0.7 is clearly worse than none",
-        above(CHANCE),
-    ),
-    measurement(
         "long-stronger",
         f"share of comparisons {_LONG} in which m = 0.7 is clearly better than m = 0.3",
         below(CONSISTENT),
@@ -122,7 +117,7 @@ CLAIMS = (
         "sequences neither keeps the tokens more spread nor lowers errors; what speaks for it is cost.",
         Verdict.CONTRADICTED,
         f"as a general statement, by paired errors and by the spread of the tokens {_SMALL}",
-        refutes=("long-better", "long-worse", "long-stronger", "long-spread"),
+        refutes=("long-better", "long-stronger", "long-spread"),
     ),
     Claim(
         "claim-excessive-merging",
