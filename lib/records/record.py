@@ -122,7 +122,7 @@ def begin(experiment: str, params: Mapping[str, Any], device: str = "cpu", root:
     if not device.startswith("cuda"):
         import torch  # here, because reading a record needs no torch
 
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", CPU_THREADS)))
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or CPU_THREADS))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     return Run(provenance(experiment, params, root), device_name(device), started, time.perf_counter())
 

@@ -107,7 +107,7 @@ class Pool:
         """
         paths = [str(records.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         on_gpu = str(job.origin.params.get("device")).startswith("cuda")
-        threads = os.environ.get("OMP_NUM_THREADS", self.threads if on_gpu else records.CPU_THREADS)
+        threads = os.environ.get("OMP_NUM_THREADS") or (self.threads if on_gpu else records.CPU_THREADS)
         with environment_variables(OMP_NUM_THREADS=threads, PYTHONPATH=os.pathsep.join(paths)):
             process = self.executor.submit(execute, job, os.environ.get("CUDA_VISIBLE_DEVICES"))
         self.running.append((job, process))
