@@ -20,7 +20,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy lib
+	$(BIN)/mypy
 
 # What a strict build cannot see (needs chromium): TeX errors, console errors, broken images, dead anchors.
 pages: $(STAMP)

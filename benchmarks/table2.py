@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
+from book.study.runtime import measure as runtime
 from lib import records
-from lib.experiments import runtime
 from lib.merging import MergingRule, TokenLayout
 from lib.run import random_config
 from lib.vggt import VGGT, VGGTConfig

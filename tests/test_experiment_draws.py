@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.experiments.draws import Draws
+from book.study.draws import Draws
 from lib.metrics.intervals import Interval
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lib.experiments import heatmaps
-from lib.figures import heatmaps as draw
+from book.study.heatmaps import draw
+from book.study.heatmaps import measure as heatmaps
 from lib.merging import TokenLayout
 from lib.run import Params, load_model, prepare
 from lib.scenes.sequence import Sequence

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lib.experiments import adaptive, advice
-from lib.experiments.equal_pairs import Table, advised, contest, follow, gain_over
+from book.study.practice import adaptive, advice
+from book.study.practice.equal_pairs import Table, advised, contest, follow, gain_over
 from lib.merging import AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
 from lib.probe import Together
 from lib.run import Params, load_model, prepare, run

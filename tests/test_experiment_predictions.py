@@ -7,13 +7,10 @@ import pytest
 import torch
 from small_models import tiny_vggt
 
-from lib.experiments import duplicates
-from lib.experiments import predictions as experiment
-from lib.experiments import predictions_blocks as blocks
-from lib.experiments import predictions_merging as merging
-from lib.experiments import predictions_profiles as profiles
+from book.study.predictions import blocks, duplicates, merging, profiles
+from book.study.predictions import measure as experiment
+from book.study.predictions.declared import PREDICTIONS
 from lib.merging import FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
-from lib.predictions import PREDICTIONS
 from lib.run import Params
 
 LAYOUT = TokenLayout(4, 3, 3, 5)

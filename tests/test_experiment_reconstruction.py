@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from book.study import paired
+from book.study.reconstruction.measure import Entropies, Setting, measure, scene_errors, scene_facts
 from lib import records
-from lib.experiments import paired
-from lib.experiments.reconstruction import Entropies, Setting, measure, scene_errors, scene_facts
 from lib.merging import UniformRule
 from lib.probe import Probe, Together
 from lib.run import Params, load_model, prepare, run

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from book.study.runtime import draw
+from book.study.runtime import measure as runtime
+from book.study.runtime.stopwatch import PARTS, Stopwatch, exclusive, watched
 from lib import records
-from lib.experiments import runtime
-from lib.experiments.stopwatch import PARTS, Stopwatch, exclusive, watched
-from lib.figures import runtime as draw
 from lib.merging import TokenLayout, UniformRule
 from lib.run import random_config
 from lib.vggt import VGGT

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lib.experiments import rivals
-from lib.experiments.scaling import (
+from book.study.rivals import separate as rivals
+from book.study.rivals.measure import (
     COMPANIES,
     frame_errors,
     measure,

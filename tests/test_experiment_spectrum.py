@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lib.experiments import fusion_sweep as sweep
-from lib.experiments import spectrum
+from book.study.fusion import laws as sweep
+from book.study.fusion import measure as spectrum
 from lib.merging import FastVGGTRule, KeyValueGridRule, UniformRule
 from lib.run import Params, load_model
 

@@ -8,10 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lib.figures import banner, provenance
-from lib.figures.architecture import Dimensions, architecture
-from lib.figures.merging import fastvggt_roles, kept_curves
-from lib.figures.scenes import attention_maps, cameras, photographs
+from book.study.architecture.draw import Dimensions, architecture
+from book.study.merging_pictures import fastvggt_roles, kept_curves
+from book.study.scenes import attention_maps, cameras, photographs
+from book.study.style import banner, provenance
 from lib.merging import FastVGGTRule, TokenLayout
 
 DIMENSIONS = Dimensions(3, 32, 2, "conv", 8, (48, 64), 10, 53, 5, (0, 1, 1, 2), 4)

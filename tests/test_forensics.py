@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import forensics, paper
-from lib.forensics import Fit, StaticModel, fitted_interval, polynomial
+from book.study.paper import forensics
+from book.study.paper import printed as paper
+from book.study.paper.forensics import Fit, StaticModel, fitted_interval, polynomial
 
 X = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 Y = np.array([0.2, 0.9, 0.4, 0.8, 0.1])

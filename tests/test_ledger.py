@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib import verdicts
+from book.study import verdicts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,7 +24,7 @@ html_theme = "basic"
 """
 
 REGISTER = """
-from lib.verdicts import Claim, Verdict, below, build, identity, measurement
+from book.study.verdicts import Claim, Verdict, below, build, identity, measurement
 
 def register():
     checks = (identity("descends", "the flow is $-P_xM$"), measurement("size", "size of it", below(1.0), "m"))

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lib import paper
+from book.study.paper import printed as paper
 
 
 def test_rank_column_is_the_entropy_column_to_the_base_of_the_number_of_frames():

@@ -120,7 +120,7 @@ def test_bootstrap_interval_covers_and_is_reproducible() -> None:
 
 
 def test_figures_show_the_record() -> None:
-    draw = pytest.importorskip("lib.figures.training")
+    draw = pytest.importorskip("book.study.networks.draw")
     import matplotlib.pyplot as plt
 
     losses, checks = draw.learning_curves(made_up(1.0)).axes
@@ -138,7 +138,7 @@ def test_figures_show_the_record() -> None:
 
 
 def test_comparison_runs_are_those_of_their_records_and_differ_in_training_length() -> None:
-    draw = pytest.importorskip("lib.figures.training")
+    draw = pytest.importorskip("book.study.networks.draw")
     import matplotlib.pyplot as plt
 
     names = ("trained-to-4", "mini", "trained-to-24")
@@ -153,7 +153,7 @@ def test_comparison_runs_are_those_of_their_records_and_differ_in_training_lengt
 
 
 def test_tables_say_whether_a_target_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = pytest.importorskip("lib.figures.training")
+    draw = pytest.importorskip("book.study.networks.draw")
     row = shipped.Target("error", "abs_rel", 4.0, "")
     for limit, word in ((3.9, "no"), (4.0, "yes, but its interval reaches beyond"), (9.0, "yes")):
         monkeypatch.setattr(draw, "TARGETS", (dataclasses.replace(row, limit=limit),))

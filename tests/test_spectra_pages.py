@@ -52,7 +52,7 @@ def test_benchmark_of_one_large_head(bench, tmp_path):
 
 
 def test_figures_show_every_head_and_case():
-    draw = pytest.importorskip("lib.figures.spectra")
+    draw = pytest.importorskip("book.study.spectra.draw")
     spectra = {"a": np.geomspace(1, 1e-4, 30), "b": np.ones(30)}
     figure = draw.spectra_and_measures(spectra, {"H": {"a": 0.2, "b": 1.0}, "row": {"a": 0.5, "b": 0.1}})
     left, right = figure.axes
@@ -69,7 +69,7 @@ def test_figures_show_every_head_and_case():
 
 
 def test_bracket_figure_draws_the_truth():
-    draw = pytest.importorskip("lib.figures.spectra")
+    draw = pytest.importorskip("book.study.spectra.draw")
     fields = dict.fromkeys(Bracket.__dataclass_fields__, 1.0)
     brackets = [Bracket(**{**fields, "lower": 0.5, "upper": 2.0 - 0.1 * i}) for i in range(3)]
     (ax,) = draw.bracket_by_passes([4, 8, 16], brackets, truth=1.25).axes
@@ -79,7 +79,7 @@ def test_bracket_figure_draws_the_truth():
 
 def test_explorer_moves_with_its_slider():
     pytest.importorskip("plotly")
-    draw = pytest.importorskip("lib.figures.spectra")
+    draw = pytest.importorskip("book.study.spectra.draw")
     spectra = np.array([np.geomspace(1, 10.0**-k, 20) for k in (1, 2, 3)])
     figure = draw.explorer([0, 1, 2], spectra, {"H": np.array([0.9, 0.5, 0.1])}, "β")
     steps = figure.layout.sliders[0].steps

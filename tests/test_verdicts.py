@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from lib import dynamics, paper, verdicts
-from lib.verdicts import Claim, Outcome, Verdict, above, below, identity, judge, measurement, within
+from book.study import verdicts
+from book.study.paper import printed as paper
+from book.study.verdicts import Claim, Outcome, Verdict, above, below, identity, judge, measurement, within
+from lib import dynamics
 
 
 def claim(expected=Verdict.HOLDS, **roles):

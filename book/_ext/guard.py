@@ -23,7 +23,7 @@ from sphinx.util import logging
 
 log = logging.getLogger(__name__)
 
-HASHED = ("lib", "data", "book/_ext")  # every file of these can change what a page shows
+HASHED = ("lib", "book/study", "data", "book/_ext")  # every file of these can change what a page shows
 SKIPPED = {".pyc", ".tmp"}
 PACKAGES = (
     *("torch", "numpy", "scipy", "pillow", "safetensors", "sympy", "pandas"),

@@ -46,7 +46,7 @@ def outcomes_folder() -> Path:
 
 def read_outcomes() -> dict[str, Any]:
     """Outcomes of this build, by check id."""
-    from lib.verdicts import read_outcomes as read
+    from book.study.verdicts import read_outcomes as read
 
     return read(outcomes_folder())
 
@@ -126,7 +126,7 @@ class EquationIndex(LedgerDirective):
     """``{equation-index}``: the paper's numbered equations, their verdicts and corrected forms."""
 
     def run(self) -> list[nodes.Node]:
-        from lib import paper
+        from book.study.paper import printed as paper
 
         register, rows = load_register(self.env), []
         known = {claim.id: claim for claim in register.claims}
@@ -155,7 +155,7 @@ class PrintedEquation(LedgerDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        from lib import paper
+        from book.study.paper import printed as paper
 
         equation = paper.equation(directives.positive_int(self.arguments[0]))
         tex = rf"\begin{{equation}}{equation.tex} \tag{{{equation.number}}}\end{{equation}}"
@@ -269,7 +269,7 @@ def rewritten(app: Sphinx, env: Any) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives and the hooks."""
-    app.add_config_value("ledger_register", "lib.verdicts:register", "env", types=(str,))
+    app.add_config_value("ledger_register", "book.study.verdicts:register", "env", types=(str,))
     app.add_node(verdict_slot)
     for name, directive in (
         ("verdict-box", VerdictBox),

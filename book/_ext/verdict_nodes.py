@@ -63,7 +63,7 @@ def check_list(register: Any, judgement: Any) -> list[nodes.Node]:
 
 def summary(judgements: Sequence[Any]) -> nodes.Node:
     """One line: how many claims, and how many of each verdict."""
-    from lib.verdicts import Verdict
+    from book.study.verdicts import Verdict
 
     line = nodes.paragraph("", f"{len(judgements)} claims: ", classes=["verdict-summary"])
     for verdict in Verdict:

@@ -8,7 +8,7 @@ import json
 import tokenize
 from pathlib import Path
 
-PACKAGE = "lib"
+PACKAGES = ("lib", "book")  # what is ours: the library, and the book's study folders
 BOOKKEEPING = "lib.records"  # names and stores results; an edit here changes no number
 
 
@@ -82,9 +82,9 @@ def module_files(name: str, root: Path) -> list[tuple[str, Path]]:
 
 
 def closure(source: str, package: str, root: Path) -> set[Path]:
-    """Files of `lib` that a source text reaches by import, directly or not.
+    """Files of ours that a source text reaches by import, directly or not.
 
-    Imports by name at run time (``importlib``) escape it; the whole of `lib` keys the book's pages instead.
+    Imports by name at run time (``importlib``) escape it; the whole of both keys the book's pages instead.
     """
     todo, files, seen = sorted(imported(source, package)), set(), set()
     while todo:
@@ -92,7 +92,7 @@ def closure(source: str, package: str, root: Path) -> set[Path]:
         if name in seen:
             continue
         seen.add(name)
-        if name.split(".")[0] != PACKAGE or f"{name}.".startswith(f"{BOOKKEEPING}."):
+        if name.split(".")[0] not in PACKAGES or f"{name}.".startswith(f"{BOOKKEEPING}."):
             continue
         for inside, path in module_files(name, root):
             if path not in files:

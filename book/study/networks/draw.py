@@ -1,0 +1,199 @@
+"""Pictures of a trained model: what it was shown, how it learned, how its errors grow with the frames."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from book.study.style import PALETTE
+from lib.metrics.intervals import median_interval
+from lib.training.shipped import TARGETS, Report, errors, lengths
+
+LOSSES = {"camera": "vermilion", "depth": "blue", "point": "green", "match": "purple", "track": "orange"}
+WHO = {"model": ("mini VGGT", "blue", "o"), "still": ("stands still", "grey", "s")}
+WALKS = {"longer": "longer walks", "denser": "the same walk, denser", "large": "large rooms, longer walks"}
+ERRORS = {
+    "rotation_deg": "rotation error (°)",
+    "centres_relative": "motion left\nunexplained",
+    "ate_relative": "ATE / path",
+    "abs_rel": "AbsRel of depth",
+}
+
+
+def gallery(rows: Mapping[str, Sequence[np.ndarray]]) -> Figure:
+    """Rows of pictures under each other, one column a room.
+
+    Args:
+        rows: label -> pictures, each (3, H, W) in [0, 1], or (H, W) z-depth in metres on one scale a row.
+    """
+    columns = len(next(iter(rows.values())))
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(1.55 * columns + 0.9, 1.55 * len(rows)), squeeze=False
+    )
+    for line, (label, pictures) in zip(axes, rows.items(), strict=True):
+        flat = pictures[0].ndim == 2
+        top = max(float(picture.max()) for picture in pictures)
+        for ax, picture in zip(line, pictures, strict=True):
+            shown = ax.imshow(
+                picture if flat else np.clip(picture.transpose(1, 2, 0), 0, 1), vmin=0, vmax=top
+            )
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            ax.spines[:].set_visible(False)
+        line[0].set_ylabel(label, fontsize=9)
+        if flat:
+            figure.colorbar(shown, ax=list(line), label="m", shrink=0.85)
+    return figure
+
+
+def learning_curves(report: Report) -> Figure:
+    """Left: training losses. Right: rotation error on validation rooms beside that of the identity."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.5))
+    losses, checks = report["losses"], report["validations"]
+    for name, colour in LOSSES.items():
+        points = [(point["step"], point[name]) for point in losses if name in point]
+        if points:
+            left.plot(*zip(*points, strict=True), color=PALETTE[colour], lw=1.2, label=name)
+    left.set(yscale="log", xlabel="step", ylabel="loss (unweighted)")
+    left.legend(ncols=2)
+    steps = [point["step"] for point in checks]
+    right.plot(
+        steps, [p["rot_deg"] for p in checks], color=PALETTE["blue"], marker="o", ms=3, label="mini VGGT"
+    )
+    still = [p["rot_identity_deg"] for p in checks]
+    right.plot(steps, still, color=PALETTE["grey"], ls="--", label="identity: no camera turns")
+    right.set(xlabel="step", ylabel="median rotation error (°)")
+    right.set_ylim(bottom=0)
+    right.legend()
+    return figure
+
+
+def errors_by_frames(report: Report, trained: int, seed: int = 0) -> Figure:
+    """Median errors against the number of frames, one column a kind of walk, one row an error.
+
+    Bars are 95 % bootstrap intervals over rooms; the oracle is the line at zero.
+
+    Args:
+        report: of the weights.
+        trained: longest sequence in training; a vertical line.
+        seed: of the bootstrap.
+    """
+    figure, axes = plt.subplots(
+        len(ERRORS), len(WALKS), figsize=(9.4, 8.2), sharex=True, sharey="row", squeeze=False
+    )
+    for line, (error, label) in zip(axes, ERRORS.items(), strict=True):
+        for ax, walk in zip(line, WALKS, strict=True):
+            for shift, who in zip((0.97, 1.03), WHO, strict=True):
+                _curve(ax, report, walk, who, error, shift, seed)
+            ax.axhline(0, color=PALETTE["green"], lw=1.2, label="oracle")
+            ax.axvline(trained, color=PALETTE["black"], lw=0.8, ls=":")
+        line[0].set_ylabel(label)
+    for ax, name in zip(axes[0], WALKS.values(), strict=True):
+        ax.set_title(name)
+    ticks = lengths(report, next(iter(WALKS)))
+    for ax in axes[-1]:
+        ax.set(xscale="log", xlabel="frames S")
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.xaxis.set_minor_locator(NullLocator())
+    axes[0, 0].legend(loc="upper left")
+    axes[0, 1].annotate(
+        "longest in training", (trained, 0.97), xycoords=("data", "axes fraction"), rotation=90, fontsize=7,
+        ha="right", va="top",
+    )  # fmt: skip
+    return figure
+
+
+def errors_by_training_length(reports: Sequence[Report], seed: int = 0) -> Figure:
+    """Rotation error on denser walks against the number of frames, one curve for each report.
+
+    A dotted line in the same colour marks the longest sequence that the network was trained on.
+
+    Args:
+        reports: of networks trained with different longest sequences.
+        seed: of the bootstrap intervals over rooms (95 %).
+    """
+    figure, ax = plt.subplots()
+    for report, name in zip(reports, ("vermilion", "blue", "green"), strict=False):
+        most = report["config"]["most_frames"]
+        found = {
+            frames: median_interval(errors(report, "denser", frames, "model", "rotation_deg"), seed)
+            for frames in lengths(report, "denser")
+        }
+        middle = np.array([interval.median for interval in found.values()])
+        low, high = (np.array([getattr(i, end) for i in found.values()]) for end in ("low", "high"))
+        label = f"trained on 2 to {most} frames, {report['sequences']:,} sequences"
+        ax.errorbar(
+            list(found), middle, [middle - low, high - middle], color=PALETTE[name], marker="o", ms=4,
+            capsize=2, label=label,
+        )  # fmt: skip
+        ax.axvline(most, color=PALETTE[name], ls=":", lw=1.2)
+    ax.set_xscale("log", base=2)
+    ax.set(xlabel="frames S of one stretch of path", ylabel="rotation error (°)", ylim=(0, None))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend()
+    return figure
+
+
+def _curve(ax: Any, report: Report, walk: str, who: str, error: str, shift: float, seed: int) -> None:
+    points = []
+    for frames in lengths(report, walk):
+        values = errors(report, walk, frames, who, error)
+        if not np.isnan(values).any():
+            found = median_interval(values, seed)
+            points.append((shift * frames, found.median, found.low, found.high))
+    if not points:
+        return
+    x, y, low, high = np.array(points).T
+    name, colour, marker = WHO[who]
+    ax.errorbar(
+        x, y, [y - low, high - y], color=PALETTE[colour], marker=marker, ms=4, lw=1.4, capsize=2, label=name
+    )
+
+
+def targets_table(report: Report, frames: int, seed: int = 0) -> pd.DataFrame:
+    """Each target, what was measured at `frames` frames of longer walks, and whether it is met."""
+    rows = []
+    for target in TARGETS:
+        model, still = (
+            median_interval(errors(report, "longer", frames, who, target.error), seed)
+            for who in ("model", "still")
+        )
+        met = "yes" if model.median <= target.limit else "no"
+        if met == "yes" and model.high > target.limit:
+            met = "yes, but its interval reaches beyond"
+        rows.append(
+            {
+                "median over rooms": target.label,
+                "target": f"≤ {target.limit:g}{target.unit}",
+                "measured": f"{model.median:.3g}{target.unit}",
+                "95 % interval": f"{model.low:.3g} … {model.high:.3g}",
+                "standing still": f"{still.median:.3g}{target.unit}",
+                "met?": met,
+            }
+        )
+    return pd.DataFrame(rows).set_index("median over rooms")
+
+
+def errors_table(report: Report, walk: str, seed: int = 0) -> pd.DataFrame:
+    """Medians of model and baseline on one kind of walk, one line for each number of frames."""
+    names = {"rotation_deg": "rotation (°)", "centres_relative": "motion unexplained", "abs_rel": "AbsRel"}
+    rows = []
+    for frames in lengths(report, walk):
+        row: dict[tuple[str, str], Any] = {
+            ("", "frames"): frames,
+            ("", "pieces"): len(errors(report, walk, frames, "model", "rotation_deg")),
+        }
+        for error, name in names.items():
+            for who, label in (("model", "mini"), ("still", "still")):
+                found = median_interval(errors(report, walk, frames, who, error), seed)
+                row[name, label] = f"{found.median:.3g}"
+        rows.append(row)
+    return (
+        pd.DataFrame(rows, columns=pd.MultiIndex.from_tuples(rows[0]))
+        .set_index(("", "frames"))
+        .rename_axis("frames")
+    )

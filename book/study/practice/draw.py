@@ -1,0 +1,57 @@
+"""The advice on one scene as a picture: what each merging rule would save, and at what deviation."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from book.study.style import PALETTE
+
+COLOURS = {"fastvggt": "blue", "uniform": "orange", "grid": "purple", "adaptive": "green"}
+
+
+class Considered(Protocol):
+    """A rule, what was asked of it, and whether it weighs merged keys."""
+
+    @property
+    def rule(self) -> str: ...
+    @property
+    def asked(self) -> float: ...
+    @property
+    def size_bias(self) -> bool: ...
+
+
+def advice_map(
+    settings: Sequence[Considered],
+    deviation: NDArray[np.float64],
+    saved: NDArray[np.float64],
+    chosen: int | None,
+    tolerance: float,
+    least_gain: float,
+) -> Figure:
+    """Forecast deviation against operations saved, one dot a setting; the recommended one is ringed."""
+    figure, ax = plt.subplots(figsize=(7.2, 4.0))
+    for rule, colour in COLOURS.items():
+        for bias, fill in ((False, "none"), (True, PALETTE[colour])):
+            rows = [k for k, s in enumerate(settings) if s.rule == rule and s.size_bias == bias]
+            label = f"{rule}, size bias" if bias else rule
+            ax.plot(100 * saved[rows], deviation[rows], marker="o", color=PALETTE[colour], mfc=fill, lw=0.8,
+                    ls="-" if bias else "--", label=label)  # fmt: skip
+    positive = deviation[deviation > 0]
+    bottom = min(tolerance, positive.min() if len(positive) else tolerance) / 2
+    right = 1.08 * max(100 * least_gain, 100 * saved.max())
+    ax.fill_between([100 * least_gain, right], bottom, tolerance, color=PALETTE["grey"], alpha=0.12, lw=0)
+    if chosen is not None:
+        ax.plot(100 * saved[chosen], deviation[chosen], "o", ms=15, mfc="none", color=PALETTE["black"])
+    ax.set(
+        xlabel="operations of the alternating blocks saved, %",
+        ylabel="forecast deviation of the last tokens",
+        yscale="log",
+        xlim=(-0.02 * right, right),
+    )
+    ax.set_ylim(bottom=bottom)
+    ax.legend(fontsize=8, ncols=2)
+    return figure

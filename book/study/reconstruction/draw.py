@@ -1,0 +1,232 @@
+"""Cameras and geometry against m: errors, paired changes, and errors beside entropies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from book.study.paired import PLAIN, Comparison, compare, errors_of
+from book.study.style import PALETTE
+from lib.metrics.intervals import Interval, median_interval
+from lib.records import Record
+
+ERRORS = {
+    "rotation_from_frame_0": "rotation from\nframe 0 (°)",
+    "centres_relative": "motion left\nunexplained",
+    "are_deg_centres": "ARE (°)",
+    "are_deg_fastvggt": "ARE, FastVGGT (°)",
+    "rpe_trans_centres": "RPE-trans (m)",
+    "rpe_trans_fastvggt": "RPE-trans,\nFastVGGT (m)",
+    "rpe_rot_deg_centres": "RPE-rot (°)",
+    "rpe_rot_deg_fastvggt": "RPE-rot,\nFastVGGT (°)",
+    "ate_centres": "ATE (m)",
+    "ate_fastvggt": "ATE, FastVGGT (m)",
+    "chamfer_depth_textbook": "Chamfer (m)",
+    "chamfer_depth_fastvggt": "Chamfer,\nFastVGGT (m)",
+    "abs_rel": "AbsRel of depth",
+}
+FIGURE_2 = tuple(ERRORS)[2:]  # the errors that the paper's figure reports, and AbsRel
+ROBUST = tuple(ERRORS)[:2]
+LIMIT = 100.0  # per cent: colours of the table saturate there
+BASELINES = (1, 2, 5, 10, 20, 50, 100)  # ticks of logarithmic axes
+COLOURS = ("blue", "vermilion", "green", "purple", "orange", "sky")
+
+
+def strength(setting: str) -> float:
+    """m of a setting's name; 0 for "plain".
+
+    >>> strength("uniform 0.97 unprotected")
+    0.97
+    """
+    words = setting.split()
+    return float(words[1]) if len(words) > 1 else 0.0
+
+
+def errors_against_m(records: Mapping[str, Record], rule: str = "fastvggt", seed: int = 0) -> Figure:
+    """Each error against m, one curve for each set of walks: medians over scenes with bootstrap intervals.
+
+    Args:
+        records: label -> record.
+        rule: settings of this rule without options are drawn.
+        seed: of the bootstrap.
+    """
+    figure, axes = plt.subplots(4, 4, figsize=(9.6, 9.4), sharex=True)
+    for ax, (error, label) in zip(axes.flat, ERRORS.items(), strict=False):
+        for k, (colour, record) in enumerate(zip(COLOURS, records.values(), strict=False)):
+            if error not in record.arrays:
+                continue
+            rows = [i for i, s in enumerate(record["settings"]) if i == PLAIN or s.split()[0] == rule]
+            rows = [i for i in rows if len(record["settings"][i].split()) < 3]
+            found = [_defined(record[error][i], seed) for i in rows]
+            at = [strength(record["settings"][i]) + 0.008 * (k - 2) for i in rows]
+            _bars(ax, at, found, colour, marker="o")
+        ax.set_title(label, fontsize=9)
+        ax.set_ylim(bottom=0)
+    handles = [
+        plt.Line2D([], [], color=PALETTE[c], marker="o", label=label)
+        for c, label in zip(COLOURS, records, strict=False)
+    ]
+    for ax in axes.flat[len(ERRORS) :]:
+        ax.axis("off")
+    axes[3, 1].legend(handles=handles, loc="center left", title="walks")
+    for ax in (axes[3, 0], *axes[2, 1:]):
+        ax.set_xlabel("m asked for")
+        ax.tick_params(labelbottom=True)
+    return figure
+
+
+def _defined(values: np.ndarray, seed: int) -> Interval:
+    return median_interval(values[np.isfinite(values)], seed)
+
+
+def _bars(
+    ax: Axes, x: Sequence[float], found: Sequence[Interval], colour: str, label: str = "", marker: str = "o"
+) -> None:
+    middle = np.array([i.median for i in found])
+    below, above = middle - [i.low for i in found], np.array([i.high for i in found]) - middle
+    ax.errorbar(
+        x, middle, [below, above], color=PALETTE[colour], marker=marker, ms=4, lw=1.3, capsize=2,
+        label=label or None,
+    )  # fmt: skip
+
+
+def table_of_changes(found: Sequence[Comparison], names: Mapping[tuple[str, int], str]) -> Figure:
+    """Paired changes in per cent of the unmerged median: rows are errors, columns walks and m.
+
+    Bold figures with a mark are those whose whole interval lies on one side of zero.
+
+    Args:
+        found: of one rule.
+        names: (scenes, frames) -> heading of its columns, in their order.
+    """
+    groups = {key: sorted({c.setting for c in found if (c.scenes, c.frames) == key}) for key in names}
+    columns = [(key, setting) for key, settings in groups.items() for setting in settings]
+    rows = [e for e in ERRORS if any(c.error == e for c in found)]
+    at = {((c.scenes, c.frames), c.setting, c.error): c for c in found}
+    shades = np.full((len(rows), len(columns)), np.nan)
+    figure, ax = plt.subplots(figsize=(9.8, 0.42 * len(rows) + 1.5))
+    for i, error in enumerate(rows):
+        for j, (key, setting) in enumerate(columns):
+            cell = at.get((key, setting, error))
+            if cell is not None:
+                shades[i, j] = 100 * cell.relative.median
+                sign = {"better": "▼", "worse": "▲", "unclear": ""}[cell.side]
+                strong = "bold" if sign else "normal"
+                words = f"{shades[i, j]:+.0f}{sign}".replace("-", "−")
+                ax.text(j, i, words, ha="center", va="center", fontsize=8.5, weight=strong)
+    drawn = ax.imshow(shades, cmap="PuOr_r", norm=TwoSlopeNorm(0, -LIMIT, LIMIT), alpha=0.6, aspect="auto")
+    ax.set_yticks(range(len(rows)), [ERRORS[e].replace("\n", " ") for e in rows])
+    ticks = [f"{strength(s):g}\n{_kept(found, key, s):.2f}" for key, s in columns]
+    ax.set_xticks(range(len(columns)), ticks, fontsize=8.5)
+    ax.set_xlabel("m asked for; below it the fraction of tokens really kept")
+    ax.grid(False)
+    start = 0
+    for key, settings in groups.items():
+        middle = start + (len(settings) - 1) / 2
+        ax.text(middle, -0.7, names[key], ha="center", va="bottom", fontsize=8.5)
+        start += len(settings)
+        ax.axvline(start - 0.5, color="white", lw=3)
+    figure.colorbar(drawn, ax=ax, label="change (%)", extend="both", shrink=0.85)
+    return figure
+
+
+def _kept(found: Sequence[Comparison], key: tuple[str, int], setting: str) -> float:
+    return next(c.kept for c in found if (c.scenes, c.frames) == key and c.setting == setting)
+
+
+def rules_compared(
+    records: Mapping[str, Record], error: str, settings: Sequence[str], seed: int = 0
+) -> Figure:
+    """Paired change of one error under many settings, per cent of the unmerged median; one panel a record.
+
+    Settings that a record lacks leave an empty line.
+    """
+    figure, axes = plt.subplots(
+        1, len(records), figsize=(9.6, 0.3 * len(settings) + 1.3), sharex=True, sharey=True
+    )
+    where = np.arange(len(settings))[::-1]
+    for ax, (title, record) in zip(np.atleast_1d(axes), records.items(), strict=True):
+        for y, setting in zip(where, settings, strict=True):
+            if setting in record["settings"]:
+                found = compare(record, error, setting, seed)
+                i, colour = (
+                    found.relative,
+                    {"better": "green", "worse": "vermilion", "unclear": "grey"}[found.side],
+                )
+                ax.plot([100 * i.low, 100 * i.high], [y, y], color=PALETTE[colour], lw=2)
+                ax.plot(100 * i.median, y, "o", color=PALETTE[colour], ms=5)
+        ax.axvline(0, color=PALETTE["black"], lw=0.8)
+        ax.set(title=title, xlabel="change (%)")
+    np.atleast_1d(axes)[0].set_yticks(where, settings)
+    return figure
+
+
+def change_by_baseline(records: Mapping[str, Record], error: str, setting: str, unit: str) -> Figure:
+    """Change of one error against the mean of merged and unmerged error, one point a scene (Oldham's plot).
+
+    Below the line merging helped.
+    """
+    figure, ax = plt.subplots(figsize=(7.2, 3.8))
+    for colour, (label, record) in zip(COLOURS, records.items(), strict=False):
+        if setting in record["settings"]:
+            merged, plain = errors_of(record, error, setting)
+            ax.plot(
+                (merged + plain) / 2, merged - plain, "o", color=PALETTE[colour], ms=5, alpha=0.8, label=label
+            )
+    ax.axhline(0, color=PALETTE["black"], lw=0.8)
+    ax.set(
+        xscale="log",
+        xlabel=f"mean of merged and unmerged error ({unit})",
+        ylabel=f"merged − unmerged ({unit})",
+    )
+    ax.set_yscale("symlog", linthresh=2)  # a few rooms change by many times what the others do
+    low, high = ax.get_ylim()
+    ax.set_ylim(1.4 * low, 1.4 * high)
+    ticks = [b * sign for sign in (-1, 1) for b in BASELINES if b > 1 and _inside(ax, b * sign)] + [0]
+    ax.set_yticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(BASELINES, [f"{b:g}" for b in BASELINES])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.legend(title="walks", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _inside(ax: Axes, y: float) -> bool:
+    low, high = ax.get_ylim()
+    return bool(low <= y <= high)
+
+
+def entropy_beside_error(
+    record: Record, entropies: Mapping[str, str], error: str, label: str, limits: tuple[float, float]
+) -> Figure:
+    """One point a scene and setting: normalised entropy and an error; one panel for each kind of entropy.
+
+    Args:
+        entropies: name in the record -> title of its panel.
+        limits: (entropy, error) of the printed threshold, drawn as lines.
+    """
+    figure, axes = plt.subplots(1, len(entropies), figsize=(9.6, 3.6), sharey=True, squeeze=False)
+    for ax, (name, title) in zip(axes[0], entropies.items(), strict=True):
+        for colour, setting, row in zip(COLOURS, record["settings"], range(99), strict=False):
+            ax.plot(
+                record[name][row],
+                record[error][row],
+                "o",
+                color=PALETTE[colour],
+                ms=4,
+                alpha=0.8,
+                label=setting,
+            )
+        ax.axvline(limits[0], color=PALETTE["grey"], ls="--", lw=1)
+        ax.axhline(limits[1], color=PALETTE["grey"], ls="--", lw=1)
+        ax.set(title=title, xlabel="entropy / ln k", xlim=(0, 1), ylim=(0, None))
+    axes[0, 0].set_ylabel(label)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return figure

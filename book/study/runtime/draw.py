@@ -1,0 +1,168 @@
+"""Seconds, memory and operations against m: what the records of `runtime` say, and their figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from book.study.paper.forensics import Fit, local_exponents, polynomial
+from book.study.runtime.measure import OPERATIONS, PLAIN
+from book.study.runtime.stopwatch import PARTS
+from book.study.style import PALETTE
+from lib import records
+
+Array = NDArray[np.float64]
+COLOURS = dict(
+    zip(PARTS, ("orange", "sky", "green", "blue", "vermilion", "purple", "grey", "black"), strict=True)
+)
+RULES = {
+    "fastvggt": ("vermilion", "o"),
+    "uniform": ("blue", "s"),
+    "regions": ("sky", "^"),
+    "grid": ("green", "D"),
+}
+GPU_EXPERIMENT = "benchmarks.table2"
+
+
+def seconds(record: records.Record, variant: str, part: str, clock: str = "CPU") -> float:
+    """Median over the passes of a run, s."""
+    return float(np.median(record[f"{variant}: {part}, {clock}"]))
+
+
+def operations(record: records.Record, variant: str, part: str | None = None) -> float:
+    """Operations of one pass without heads: of one of `OPERATIONS`, or all."""
+    found = dict(zip(OPERATIONS, record[f"{variant}: operations"], strict=True))
+    return float(sum(found.values()) if part is None else found[part])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One rule against m; the first entry is m = 0, where time and operations are one.
+
+    strengths, kept, time, operations (rows,): time is the median of the aggregator's seconds over that of the
+    plain passes of the same run; low, high: the same turn by turn, smallest and largest.
+    """
+
+    strengths: Array
+    kept: Array
+    time: Array
+    low: Array
+    high: Array
+    operations: Array
+
+    @property
+    def exponents(self) -> Array:
+        """ln T / ln(1−m) for every m > 0."""
+        return local_exponents(self.time[1:], 1 - self.strengths[1:])[0]
+
+
+def curve(runs: Sequence[tuple[float, records.Record, str]], clock: str = "CPU") -> Curve:
+    """From (m, record, name of the variant) for every m > 0, in order of m."""
+    rows = [(0.0, 1.0, 1.0, 1.0, 1.0, 1.0)]
+    for m, record, name in runs:
+        mine, plain = (np.array(record[f"{v}: aggregator, {clock}"]) for v in (name, PLAIN))
+        turns = mine / plain
+        counted = operations(record, name) / operations(record, PLAIN)
+        time = float(np.median(mine) / np.median(plain))
+        rows.append((m, record[f"{name}: kept"], time, turns.min(), turns.max(), counted))
+    return Curve(*np.array(rows, dtype=float).T)
+
+
+def laws(strengths: Array, time: Array) -> dict[str, float]:
+    """Held-out error (root mean square) of laws for relative times, by name; rows include m = 0.
+
+    A law with constants is fitted to all rows but one and judged on that one, in turn. (1−m)² has none: its
+    error is over m > 0.
+    """
+    x = 1 - strengths
+    return {
+        "(1−m)², nothing fitted": float(np.sqrt(np.mean((time - x**2)[1:] ** 2))),
+        "c(1−m)²": Fit(x[:, None] ** 2, time).leave_one_out,
+        "a + c(1−m)²": Fit(polynomial(x, 2)[:, [0, 2]], time).leave_one_out,
+        "a + b(1−m)": Fit(polynomial(x, 1), time).leave_one_out,
+        "a + b(1−m) + c(1−m)²": Fit(polynomial(x, 2), time).leave_one_out,
+    }
+
+
+def against_m(curves: Mapping[str, Curve], strengths: Sequence[float], printed: Sequence[float]) -> Figure:
+    """Relative time against m, and against the share of tokens really kept, beside the printed runtimes."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.0), sharey=True)
+    fine = np.linspace(0, 0.93, 100)
+    axes[0].plot(fine, (1 - fine) ** 2, "--", color=PALETTE["grey"], label="(1−m)², resp. (N′/N)²")
+    axes[1].plot(1 - fine, (1 - fine) ** 2, "--", color=PALETTE["grey"])
+    axes[0].plot(strengths, printed, "*", ms=10, color=PALETTE["black"], label="printed Table 2")
+    for number, (name, c) in enumerate(curves.items()):
+        shift = 0.008 * (number - (len(curves) - 1) / 2)  # so that bars do not hide each other
+        colour, marker = PALETTE[RULES[name][0]], RULES[name][1]
+        for ax, x in zip(axes, (c.strengths, c.kept), strict=True):
+            bars = (np.maximum(c.time - c.low, 0)[1:], np.maximum(c.high - c.time, 0)[1:])
+            ax.errorbar(x[1:] + shift, c.time[1:], bars, fmt=marker, ms=5, capsize=3, lw=1.2, color=colour)
+            ax.plot(x, c.operations, "-", lw=1.2, color=colour)
+        axes[0].plot([], [], f"{marker}-", color=colour, label=name)
+    axes[0].set(
+        yscale="log", ylim=(0.05, 1.5), xlabel="fusion strength m asked for", ylabel="relative to m = 0"
+    )
+    axes[0].set_yticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
+    axes[0].minorticks_off()
+    axes[1].set(xlim=(1.03, 0.05), xlabel="N′/N really kept")
+    axes[0].legend(loc="lower left")
+    return figure
+
+
+def where_time_goes(bars: Mapping[str, tuple[records.Record, str]]) -> Figure:
+    """Stacked seconds of the parts of a pass; ``bars``: label -> (record, variant)."""
+    figure, ax = plt.subplots(figsize=(9.0, 0.9 + 0.33 * len(bars)))
+    left = np.zeros(len(bars))
+    for part in PARTS:
+        width = np.array([seconds(record, name, part) for record, name in bars.values()])
+        ax.barh(list(bars), width, left=left, height=0.7, color=PALETTE[COLOURS[part]], label=part)
+        left += width
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel="CPU seconds of one pass")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def gpu_measurements(folder: Path = records.MEASUREMENTS) -> list[records.Measured]:
+    """Newest GPU record of `benchmarks/table2.py` for each set of parameters, by frames and rule."""
+    found: dict[str, records.Measured] = {}
+    for path in sorted(folder.glob(f"cuda*/{GPU_EXPERIMENT}-*.json")):
+        params = json.loads(path.read_text(encoding="utf-8"))["params"]
+        key = json.dumps(params, sort_keys=True)
+        if key not in found:
+            found[key] = records.store.measured_in(path.parent, records.ROOT, GPU_EXPERIMENT, params)
+    return sorted(found.values(), key=lambda m: (m.record["frames"], m.record.params["rule"]))
+
+
+def gpu_rows(measured: Sequence[records.Measured]) -> list[dict[str, object]]:
+    """One row of a table for each variant of each record: wall seconds, since a GPU's time is no CPU time."""
+    rows: list[dict[str, object]] = []
+    for one in measured:
+        record = one.record
+        for name in record["variants"]:
+            total = seconds(record, name, "aggregator", "wall")
+            rows.append(
+                {
+                    "frames": record["frames"],
+                    "variant": name,
+                    "N′/N": record[f"{name}: kept"],
+                    "aggregator, s": total,
+                    "relative": total / seconds(record, PLAIN, "aggregator", "wall"),
+                    "operations": operations(record, name) / operations(record, PLAIN),
+                    "matching": seconds(record, name, "matching", "wall") / total,
+                    "whole model, s": seconds(record, name, "whole", "wall"),
+                    "frames/s": record["frames"] / seconds(record, name, "whole", "wall"),
+                    "peak, GiB": record[f"{name}: peak"] / 1024,
+                    "kernel": record[f"{name}: kernel"],
+                    "device": one.origin,
+                }
+            )
+    return rows

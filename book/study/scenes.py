@@ -1,0 +1,142 @@
+"""What one run saw and predicted: photographs, depth, cameras in space, attention laid over the frames."""
+
+from collections.abc import Sequence as Many
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.axes3d import Axes3D
+
+from book.study.style import PALETTE
+
+
+def _bare(ax: plt.Axes) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def photographs(
+    images: np.ndarray, indices: Many[int], depths: dict[str, np.ndarray] | None = None
+) -> Figure:
+    """Chosen frames in a row, and under them one row for each kind of depth, on a common colour scale.
+
+    Args:
+        images: (S, 3, H, W) in [0, 1].
+        indices: which frames to show.
+        depths: label -> (S, H, W) z-depth in one common unit; zeros are drawn as missing.
+
+    Returns:
+        The figure.
+    """
+    depths = depths or {}
+    shown = (
+        np.concatenate([depth[list(indices)].ravel() for depth in depths.values()]) if depths else np.ones(1)
+    )
+    low, high = np.percentile(shown[shown > 0], (2, 98)) if (shown > 0).any() else (0.0, 1.0)
+    aspect = images.shape[2] / images.shape[3]
+    width = 1.55 * len(indices)
+    figure, axes = plt.subplots(
+        1 + len(depths),
+        len(indices),
+        figsize=(width + 0.9, (1.5 * aspect + 0.06) * (1 + len(depths)) + 0.3),
+        squeeze=False,
+    )
+    for column, frame in enumerate(indices):
+        axes[0, column].imshow(np.clip(images[frame].transpose(1, 2, 0), 0, 1))
+        axes[0, column].set_title(f"frame {frame}", fontsize=9)
+        for row, depth in enumerate(depths.values(), start=1):
+            picture = np.where(depth[frame] > 0, depth[frame], np.nan)
+            mappable = axes[row, column].imshow(picture, vmin=low, vmax=high)
+    for ax in axes.ravel():
+        _bare(ax)
+    for row, label in enumerate(["image", *depths]):
+        axes[row, 0].set_ylabel(label, fontsize=9)
+    if depths:
+        figure.colorbar(mappable, ax=axes[1:].ravel().tolist(), label="z-depth (m)", shrink=0.8)
+    return figure
+
+
+def _centres(extrinsics: np.ndarray) -> np.ndarray:
+    """(S, 3, 4) camera-from-world -> (S, 3) camera centres, −Rᵀt."""
+    return -np.einsum("sji,sj->si", extrinsics[:, :, :3], extrinsics[:, :, 3])
+
+
+def _draw_path(ax: Axes3D, extrinsics: np.ndarray, colour: str, label: str, arrow: float) -> None:
+    centres = _centres(extrinsics)
+    forward = extrinsics[:, 2, :3] * arrow  # the camera's z axis in world coordinates
+    x, y, z = centres.T
+    ax.plot(x, y, z, color=colour, lw=1.5, marker="o", ms=3, label=label)
+    ax.quiver(x, y, z, *forward.T, color=colour, lw=0.9, arrow_length_ratio=0.3)
+
+
+def cameras(paths: dict[str, np.ndarray]) -> Figure:
+    """Camera paths in space, each pose a dot with an arrow where the camera looks.
+
+    Args:
+        paths: label -> (S, 3, 4) camera-from-world extrinsics in one frame and unit (align first).
+
+    Returns:
+        The figure; all axes have the same scale.
+    """
+    figure = plt.figure(figsize=(6.4, 5.2))
+    ax = figure.add_subplot(projection="3d")
+    everything = np.concatenate([_centres(extrinsics) for extrinsics in paths.values()])
+    middle, reach = (everything.max(0) + everything.min(0)) / 2, float(np.ptp(everything, axis=0).max()) / 2
+    reach = max(reach, 1e-6)
+    colours = [PALETTE["black"], PALETTE["vermilion"], PALETTE["blue"], PALETTE["green"]]
+    for (label, extrinsics), colour in zip(paths.items(), colours, strict=False):
+        _draw_path(ax, extrinsics, colour, label, 0.35 * reach)
+    ax.set(xlabel="x (m)", ylabel="y (m)", zlabel="z (m)")
+    ax.set_xlim(middle[0] - reach, middle[0] + reach)
+    ax.set_ylim(middle[1] - reach, middle[1] + reach)
+    ax.set_zlim(middle[2] - reach, middle[2] + reach)
+    ax.legend(loc="upper left")
+    return figure
+
+
+def attention_maps(
+    images: np.ndarray, maps: np.ndarray, query: tuple[int, int, int], layers: Many[int], indices: Many[int]
+) -> Figure:
+    """Where one query token looks: softmax probabilities over the frames, one row per layer.
+
+    Args:
+        images: (S, 3, H, W) in [0, 1].
+        maps: (layers, S, h, w) probabilities of one query, averaged over heads.
+        query: (frame, patch row, patch column) of the query token.
+        layers: the layer index of each row of `maps`.
+        indices: frames to show.
+
+    Returns:
+        The figure. Each row has its own colour scale, at its right, in multiples of uniform attention.
+    """
+    grid_h, grid_w = maps.shape[2:]
+    height, width = images.shape[2:]
+    uniform = 1.0 / (maps.shape[1] * grid_h * grid_w)
+    figure, axes = plt.subplots(
+        len(layers),
+        len(indices),
+        figsize=(1.5 * len(indices) + 1.3, (1.5 * height / width + 0.12) * len(layers) + 0.5),
+        squeeze=False,
+    )
+    for row, layer in enumerate(layers):
+        ratio = maps[row] / uniform
+        top = float(np.percentile(ratio[list(indices)], 99.5))
+        for column, frame in enumerate(indices):
+            ax = axes[row, column]
+            ax.imshow(images[frame].mean(0), cmap="gray", vmin=0, vmax=1.3)
+            mappable = ax.imshow(
+                ratio[frame], cmap="magma", alpha=0.72, vmin=0, vmax=top, extent=(0, width, height, 0)
+            )
+            _bare(ax)
+            if row == 0:
+                ax.set_title(f"frame {frame}", fontsize=9)
+            if frame == query[0]:
+                ax.plot(
+                    (query[2] + 0.5) * width / grid_w, (query[1] + 0.5) * height / grid_h, "c+", ms=9, mew=2
+                )
+        axes[row, 0].set_ylabel(f"layer {layer}", fontsize=9)
+        figure.colorbar(mappable, ax=axes[row].tolist(), shrink=0.85, label="× uniform")
+    return figure
