@@ -22,7 +22,16 @@ from lib.scenes.sequence import Sequence
 from lib.scenes.walks import open_scene, single_scenes
 from lib.training.losses import relative_to_first
 from lib.training.validation import rotation_angle_deg
-from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, Prediction, Probe, VGGTConfig
+from lib.vggt import (
+    VGGT,
+    CameraHeadConfig,
+    DenseHeadConfig,
+    PatchEmbedConfig,
+    Prediction,
+    Probe,
+    VGGTConfig,
+    parse_scale,
+)
 from lib.vggt.checkpoint import load
 from lib.vggt.memory import estimate_memory, require_memory
 
@@ -44,6 +53,8 @@ class Params:
         m: fusion strength asked for, in [0, 1); 0 is plain VGGT, whatever the rule.
         rule: one of `RULES`.
         size_bias: add log group sizes to the logits of merged keys.
+        logit_scale: factor on the logits of global attention, as `lib.vggt.parse_scale` reads it: "none",
+            "1.5", or "length 12" for ln N / ln N_train after a training on 12 frames.
         seed: of random weights, and of a rule that draws.
         device: "cpu" or "cuda".
 
@@ -57,6 +68,7 @@ class Params:
     m: float = 0.5
     rule: str = "fastvggt"
     size_bias: bool = False
+    logit_scale: str = "none"
     seed: int = 33
     device: str = "cpu"
 
@@ -67,6 +79,7 @@ class Params:
             raise ValueError(f"m must lie in [0, 1), got {self.m}")
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {RULES}, got {self.rule!r}")
+        parse_scale(self.logit_scale)
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device is {self.device!r}, but torch sees no GPU here; use device='cpu'")
 
@@ -209,7 +222,9 @@ def run(setup: Setup, probe: Probe | None = None) -> Outcome:
     images = setup.sequence.images.to(device)
     start = time.perf_counter()
     with torch.inference_mode(), _precision(device):
-        prediction = setup.model(images, merging=setup.rule, probe=probe)
+        prediction = setup.model(
+            images, merging=setup.rule, logit_scale=parse_scale(setup.params.logit_scale), probe=probe
+        )
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start

@@ -4,6 +4,7 @@ from lib.vggt.aggregator import ForwardReport, Probe
 from lib.vggt.cameras import decode_pose, encode_pose, invert_pose, unproject_depth
 from lib.vggt.config import CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, TrackHeadConfig, VGGTConfig
 from lib.vggt.layers import AttentionEvent
+from lib.vggt.logit_scale import FixedScale, LengthScale, LogitScale, SinkScale, parse_scale
 from lib.vggt.model import VGGT, Prediction
 
 __all__ = [
@@ -11,14 +12,19 @@ __all__ = [
     "AttentionEvent",
     "CameraHeadConfig",
     "DenseHeadConfig",
+    "FixedScale",
     "ForwardReport",
+    "LengthScale",
+    "LogitScale",
     "PatchEmbedConfig",
     "Prediction",
     "Probe",
+    "SinkScale",
     "TrackHeadConfig",
     "VGGTConfig",
     "decode_pose",
     "encode_pose",
     "invert_pose",
+    "parse_scale",
     "unproject_depth",
 ]

@@ -13,6 +13,7 @@ from lib.merging import MergingRule, Plan, TokenLayout
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dinov2 import build_patch_embed
 from lib.vggt.layers import AttentionEvent, Block, patch_positions
+from lib.vggt.logit_scale import LogitScale
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -98,12 +99,14 @@ class Aggregator(nn.Module):
         keep: Collection[int],
         merging: MergingRule | None = None,
         merging_start: int = 0,
+        logit_scale: LogitScale | None = None,
         probe: Probe | None = None,
     ) -> tuple[dict[int, Tensor], ForwardReport]:
         """Features of the layers in `keep` only, so that memory does not grow with depth.
 
         images: (B, S, 3, H, W) in [0, 1], H and W multiples of the patch size.
         merging: applied in global blocks with index >= merging_start; None is plain VGGT.
+        logit_scale: factor on the logits of each global block; None is plain VGGT.
         Returns {layer: (B, S, P, 2C)}, each [frame block output, global block output], and the report.
         """
         batch, frames = images.shape[:2]
@@ -125,7 +128,8 @@ class Aggregator(nn.Module):
             if rule is None:
                 counting.count_plain(layout)
             x = x.view(batch, layout.tokens, -1)
-            x = global_block(x, everywhere, rule=rule, layout=layout, observe=observe)
+            factor = 1.0 if logit_scale is None else logit_scale.factor(layer, layout)
+            x = global_block(x, everywhere, rule=rule, layout=layout, factor=factor, observe=observe)
             x = x.view(batch * frames, layout.tokens_per_frame, -1)
             if frame_out is not None:
                 features[layer] = torch.cat((frame_out, x), dim=-1).unflatten(0, (batch, frames))

@@ -30,7 +30,8 @@ class AttentionEvent:
 
     For kind "frame" the batch is B*S and N = P tokens of one frame; for "global" it is B and N = S*P.
     x: residual stream entering the block; update: attention branch after LayerScale, both (batch, N, C).
-    `layout` describes the whole sequence of S frames for both kinds. Read only: tensors are not copies.
+    `layout` describes the whole sequence of S frames for both kinds; `scale` is the factor of q·k.
+    Read only: tensors are not copies.
     """
 
     kind: str
@@ -142,12 +143,14 @@ class Attention(nn.Module):
         positions: Tensor | None = None,
         *,
         plan: Plan | None = None,
+        factor: float = 1.0,
         observe: Callable[[AttentionTensors], None] | None = None,
     ) -> Tensor:
         """Attend over N tokens; with a plan, over the merged ones, un-merged after the output projection.
 
         x: (B, N, width); positions: (B or 1, N, 2) integers, needed when the layer has rotary positions.
-        Returns (B, N, width). `observe` gets the queries, keys and values; it does not change the result.
+        factor: of the logits q·k. Returns (B, N, width). `observe` gets the queries, keys and values; it does
+        not change the result.
         """
         q_full, k_full, v = self._project(x, positions)
         q, k, bias = q_full, k_full, None
@@ -159,7 +162,9 @@ class Attention(nn.Module):
             observe(AttentionTensors(q, k, v, q_full, k_full))
         del q_full, k_full
         # autocast: qk-norm returns fp32 beside half-precision values; the softmax runs in the values' dtype
-        y = functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, attn_mask=bias)
+        y = functional.scaled_dot_product_attention(
+            q.to(v.dtype), k.to(v.dtype), v, bias, scale=factor * self.scale
+        )
         y = self.proj(y.transpose(1, 2).flatten(2))  # (B, Nq, width)
         return y if plan is None else plan.unmerge(y)
 
@@ -214,11 +219,13 @@ class Block(nn.Module):
         *,
         rule: MergingRule | None = None,
         layout: TokenLayout | None = None,
+        factor: float = 1.0,
         observe: Observer | None = None,
     ) -> Tensor:
         """x (B, N, width) -> (B, N, width).
 
         rule: merges queries, keys and values inside the attention, planned from norm1(x) and `layout`.
+        factor: of the logits, see `lib.vggt.logit_scale`.
         observe: called once with an AttentionEvent; the result is bitwise the same without it.
         """
         normed = self.norm1(x)
@@ -229,9 +236,9 @@ class Block(nn.Module):
             plan = rule.plan(normed, layout)
         seen: list[AttentionTensors] = []
         keep = None if observe is None else seen.append
-        update = self.ls1(self.attn(normed, positions, plan=plan, observe=keep))
+        update = self.ls1(self.attn(normed, positions, plan=plan, factor=factor, observe=keep))
         if observe is not None:
-            observe(self._event(x, seen[0], plan, layout, update))
+            observe(self._event(x, seen[0], plan, layout, factor, update))
         x = x + update
         return x + self.ls2(self.mlp(self.norm2(x)))
 
@@ -241,6 +248,7 @@ class Block(nn.Module):
         seen: AttentionTensors,
         plan: Plan | None,
         layout: TokenLayout | None,
+        factor: float,
         update: Tensor,
     ) -> AttentionEvent:
         return AttentionEvent(
@@ -248,7 +256,7 @@ class Block(nn.Module):
             layer=self.layer,
             x=x,
             **seen._asdict(),
-            scale=self.attn.scale,
+            scale=factor * self.attn.scale,
             plan=plan,
             layout=layout,
             update=update,

@@ -15,6 +15,7 @@ from lib.vggt.cameras import decode_pose
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dense_head import DenseHead
 from lib.vggt.heads import CameraHead
+from lib.vggt.logit_scale import LogitScale
 from lib.vggt.tracks import TrackHead, batched_points
 
 HEADS = ("camera", "depth", "points", "tracks")
@@ -93,6 +94,7 @@ class VGGT(nn.Module):
         *,
         merging: MergingRule | None = None,
         merging_start: int = 0,
+        logit_scale: LogitScale | None = None,
         probe: Probe | None = None,
         frames_chunk: int | None = 8,
         heads: Collection[str] | None = None,
@@ -102,6 +104,7 @@ class VGGT(nn.Module):
         images: (S, 3, H, W) or (B, S, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
         query_points: (Q, 2) or (B, Q, 2) pixels (x, y) in the first frame, to be tracked; None = no tracks.
         merging: rule for global blocks with index >= merging_start; None is plain VGGT, bit for bit.
+        logit_scale: factor on the logits of global blocks; None is plain VGGT, bit for bit.
         probe: sees every alternating block through `observe`; never changes the result.
         frames_chunk: frames a dense head decodes at once, to save memory; None = all.
         heads: which of "camera", "depth", "points", "tracks" to compute; None = all there are.
@@ -117,6 +120,7 @@ class VGGT(nn.Module):
             keep=self._layers(wanted),
             merging=merging,
             merging_start=merging_start,
+            logit_scale=logit_scale,
             probe=probe,
         )
         size = (images.shape[-2], images.shape[-1])
