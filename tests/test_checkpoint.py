@@ -2,16 +2,26 @@
 
 import json
 import pickle
+import subprocess
 import sys
 import types
 
 import pytest
 import torch
+from conftest import ROOT
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small_models import golden_vggt_config, tiny_config, tiny_vggt
 
-from lib.vggt import checkpoint
+from lib.vggt import (
+    VGGT,
+    CameraHeadConfig,
+    DenseHeadConfig,
+    PatchEmbedConfig,
+    TrackHeadConfig,
+    VGGTConfig,
+    checkpoint,
+)
 
 
 @pytest.fixture
@@ -52,6 +62,29 @@ def test_parameters_can_be_trained_and_random_state_is_untouched(saved):
     loaded = checkpoint.load(saved)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_loading_imports_no_compiler(tmp_path):
+    path = tmp_path / "all_heads.safetensors"
+    dense = dict(features=8, out_channels=(8, 8, 8, 8), layers=(0, 0, 0, 0))
+    config = VGGTConfig(
+        image_size=28, width=16, depth=1, heads=2,
+        patch_embed=PatchEmbedConfig(depth=1, heads=2),
+        camera_head=CameraHeadConfig(trunk_depth=1, heads=2),
+        depth_head=DenseHeadConfig(2, activation="exp", **dense), point_head=DenseHeadConfig(4, **dense),
+        track_head=TrackHeadConfig(**dense, hidden=8, heads=2, blocks=1, virtual_tracks=2),
+    )  # fmt: skip
+    checkpoint.save(VGGT.from_seed(config, 0), path)
+    lines = (
+        "import sys, torch",
+        "from lib.vggt.checkpoint import load",
+        "before = set(sys.modules)",
+        f"load({str(path)!r})(torch.zeros(1, 3, 14, 14))",
+        "print(*sorted({'.'.join(n.split('.')[:2]) for n in set(sys.modules) - before}))",
+    )
+    found = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    assert not {"torch._dynamo", "torch._inductor", "sympy.core"} & set(found.stdout.split()), found.stdout
 
 
 def test_reference_weights_load(golden, golden_config):

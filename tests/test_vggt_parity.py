@@ -1,7 +1,6 @@
 """The whole model against stored stages and predictions, its weights and norms against VGGT-1B's tables."""
 
 import csv
-import time
 
 import pytest
 import torch
@@ -161,12 +160,8 @@ class TestFullSize:
         buffers = dict(vggt_1b.named_buffers())
         assert len(buffers) == 2 and not any(buffer.is_meta for buffer in buffers.values())
 
-    def test_construction_on_meta_is_quick_and_allocates_nothing(self):
-        start = time.process_time()
-        with torch.device("meta"):
-            model = VGGT(VGGTConfig.vggt_1b())
-        assert time.process_time() - start < 20
-        assert all(parameter.is_meta for parameter in model.parameters())
+    def test_construction_on_meta_allocates_nothing(self, vggt_1b):
+        assert all(parameter.is_meta for parameter in vggt_1b.parameters())
 
     def test_shapes_propagate_on_meta_at_full_size(self, vggt_1b):
         images = torch.empty(2, 3, 28, 42, device="meta")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lib.merging import MergingRule, Plan, TokenLayout
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dinov2 import build_patch_embed
-from lib.vggt.layers import AttentionEvent, Block, patch_positions
+from lib.vggt.layers import AttentionEvent, Block, normal_parameter, patch_positions
 from lib.vggt.logit_scale import LogitScale
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -81,10 +81,8 @@ class Aggregator(nn.Module):
         self.config = config
         self.patch_embed = build_patch_embed(config)
         # slot 0 is for the first frame, slot 1 for every other frame
-        self.camera_token = nn.Parameter(config.token_std * torch.randn(1, 2, 1, config.width))
-        self.register_token = nn.Parameter(
-            config.token_std * torch.randn(1, 2, config.registers, config.width)
-        )
+        self.camera_token = normal_parameter(1, 2, 1, config.width, std=config.token_std)
+        self.register_token = normal_parameter(1, 2, config.registers, config.width, std=config.token_std)
         self.frame_blocks = nn.ModuleList(_block(config, "frame", layer) for layer in range(config.depth))
         self.global_blocks = nn.ModuleList(_block(config, "global", layer) for layer in range(config.depth))
         # on the CPU even when the weights are made on the meta device: no checkpoint brings these values back

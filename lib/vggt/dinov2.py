@@ -65,9 +65,10 @@ class VisionTransformer(nn.Module):
             for layer in range(vit.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=vit.norm_eps)
-        nn.init.normal_(self.cls_token, std=1e-6)
-        nn.init.normal_(self.register_tokens, std=1e-6)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if not self.pos_embed.is_meta:  # there is nothing to fill, and trying imports torch's compiler
+            nn.init.normal_(self.cls_token, std=1e-6)
+            nn.init.normal_(self.register_tokens, std=1e-6)
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised -> (B, h*w, width)."""

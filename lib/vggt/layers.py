@@ -85,6 +85,15 @@ def patch_positions(height: int, width: int, special: int, device: torch.device 
     return functional.pad(grid, (0, 0, special, 0))
 
 
+def normal_parameter(*shape: int, std: float = 1.0) -> nn.Parameter:
+    """A new parameter of independent normal numbers, mean 0; on the meta device of its shape only.
+
+    Drawing there would give nothing but import torch's compiler, which takes a second.
+    """
+    values = torch.empty(shape)
+    return nn.Parameter(values if values.is_meta else std * torch.randn(shape))
+
+
 class LayerScale(nn.Module):
     """Multiply each channel by a learned gain."""
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.vggt.config import TrackHeadConfig
-from lib.vggt.layers import Mlp
+from lib.vggt.layers import Mlp, normal_parameter
 
 
 class TrackAttention(nn.Module):
@@ -55,7 +55,7 @@ class UpdateTransformer(nn.Module):
         self.output_norm = nn.LayerNorm(width)
         self.flow_head = nn.Linear(width, width_out)
         # the misspelling is the public checkpoint's
-        self.virual_tracks = nn.Parameter(torch.randn(1, config.virtual_tracks, 1, width))
+        self.virual_tracks = normal_parameter(1, config.virtual_tracks, 1, width)
         self.time_blocks = _repeat(TrackAttention, blocks, width, heads)
         self.space_virtual_blocks = _repeat(TrackAttention, blocks, width, heads)
         self.space_point2virtual_blocks = _repeat(TrackCrossAttention, blocks, width, heads)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from lib.vggt.config import DenseHeadConfig, TrackHeadConfig
 from lib.vggt.dense_head import DenseHead
-from lib.vggt.layers import Mlp
+from lib.vggt.layers import Mlp, normal_parameter
 from lib.vggt.track_transformer import UpdateTransformer
 
 
@@ -106,7 +106,7 @@ class Tracker(nn.Module):
         width = 3 * channels + 4  # displacement sines, displacement twice, correlation, track feature
         self.corr_mlp = Mlp(taps, config.hidden, channels)
         self.updateformer = UpdateTransformer(width, channels + 2, config)
-        self.query_ref_token = nn.Parameter(torch.randn(1, 2, width))  # slot 0: frame 0; slot 1: the others
+        self.query_ref_token = normal_parameter(1, 2, width)  # slot 0: frame 0; slot 1: the others
         self.fmap_norm = nn.LayerNorm(channels)
         self.ffeat_norm = nn.GroupNorm(1, channels)
         self.ffeat_updater = nn.Sequential(nn.Linear(channels, channels), nn.GELU())
