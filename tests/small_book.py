@@ -86,18 +86,18 @@ FILES = {
 
 @dataclass(frozen=True)
 class Build:
-    """How a build ended: exit status, what executed, what came from the cache, how many runs; its output."""
+    """How a build ended: exit status, pages executed, pages that Sphinx read, how many runs; its output."""
 
     status: int
     executed: int
-    cached: int
+    read: int
     swept: int
     output: str
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
-        """(exit status, pages executed, pages from the cache, runs)."""
-        return self.status, self.executed, self.cached, self.swept
+        """(exit status, pages executed, pages read, runs)."""
+        return self.status, self.executed, self.read, self.swept
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,9 @@ class SmallBook:
         """``jupyter-book build .`` with the given flags, in a process of its own."""
         done = self.call(str(Path(sys.executable).parent / "jupyter-book"), "build", ".", *flags)
         output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-        counted = [
-            len(re.findall(mark, output))
-            for mark in ("Executing notebook using", "Using cached notebook", "sweep: ran ")
-        ]
+        assert "Executing notebook using" not in output, "myst-nb executed a page by itself"
+        marks = ("pages: executed ", "Using cached notebook", "sweep: ran ")
+        counted = [len(re.findall(mark, output)) for mark in marks]
         return Build(done.returncode, *counted, output)
 
     def call(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -173,7 +172,8 @@ def make(root: Path) -> SmallBook:
     for name, text in FILES.items():
         book.write(name, text)
     book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE))
-    for name in ("lib/records", "lib/sweep", "book/_ext/guard.py", "book/_ext/markup.py", "book/_static"):
+    extensions = [f"book/_ext/{name}.py" for name in ("guard", "pages", "markup")]
+    for name in ("lib/records", "lib/sweep", *extensions, "book/_static"):
         source, target = REPOSITORY / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy

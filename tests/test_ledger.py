@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -132,38 +131,6 @@ def test_without_a_ledger_page_only_the_claims_with_boxes_are_asked_for(book):
     (book / "state" / "checks" / "evidence.json").unlink()
     done = build(book)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def ledger(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
-    import ledger
-
-    return ledger
-
-
-CHAPTER = (
-    '# C\n```{code-cell} python\nchapter = verdicts.open_chapter("flow")\n```\n%s\n```{code-cell}\n%s\n```\n'
-)
-
-
-def test_outcomes_of_a_page_from_the_cache_are_those_of_its_code(ledger, book, monkeypatch):
-    monkeypatch.setenv("BOOK_STATE", str(book / "state"))
-    path = book / "state" / "checks" / "flow.json"
-    app = SimpleNamespace(env=SimpleNamespace(ledger_chapters={}, docname="flow"))
-
-    def read(text, execute):
-        ledger.note_source(app, "flow", [text])
-        if execute is not None:
-            path.unlink()
-            run_chapters(book, size=execute, chapters=("flow",))
-        ledger.keep_outcomes(app, None)
-        return verdicts.read_outcomes(path.parent)["flow/size"].value
-
-    assert read(CHAPTER % ("prose", "a"), execute=0.1) == 0.1
-    assert read(CHAPTER % ("prose", "b"), execute=0.2) == 0.2
-    assert read(CHAPTER % ("other prose", "a"), execute=None) == 0.1
-    assert read(CHAPTER % ("prose", "b"), execute=None) == 0.2
 
 
 @pytest.mark.parametrize(

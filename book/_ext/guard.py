@@ -1,9 +1,9 @@
 """Sphinx side of the promise that no page shows a result of code that has since changed.
 
 Before anything is read it (1) removes the old pages, (2) runs the papermill runs that have no current
-record, (3) keys the cache of executed pages by code, data, weights, versions and runs, which also marks every
-page outdated when one of these changed. Pages of a build that failed are moved to ``failed-html``: nothing is
-left that could be taken for a finished book.
+record, (3) executes the pages that have no result for the present code, data, weights, versions and runs, and
+has Sphinx read again those whose key changed. Pages of a build that failed are moved to ``failed-html``:
+nothing is left that could be taken for a finished book.
 
 The book's root is the folder of ``_config.yml``; the `lib` beside it is the one that the pages import.
 """
@@ -16,8 +16,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pages as execution
+from myst_nb.core.read import create_nb_reader
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
@@ -29,7 +32,6 @@ PACKAGES = (
     *("torch", "numpy", "scipy", "pillow", "safetensors", "sympy", "pandas"),
     *("matplotlib", "plotly", "ipykernel", "myst-nb", "Sphinx", "jupyter-book"),
 )
-STATES_KEPT = 6
 
 
 def file_hashes(root: Path) -> dict[str, str]:
@@ -59,7 +61,7 @@ def use_the_books_lib(root: Path) -> None:
 
 
 def on_config(app: Sphinx, config: Config) -> None:
-    """Remove old pages; plan the runs; key the cache of pages."""
+    """Remove old pages; plan the runs; say where executed pages are found."""
     for old in (Path(app.outdir), failed_folder(app)):
         shutil.rmtree(old, ignore_errors=True)
     try:
@@ -67,7 +69,6 @@ def on_config(app: Sphinx, config: Config) -> None:
     except (ValueError, OSError) as error:
         raise ExtensionError(f"book/runs: {error}") from None
     Path(app.outdir).mkdir(parents=True)
-    # A changed value also makes Sphinx read every page again; the cache decides which of them execute.
     config.nb_execution_cache_path = str(Path(os.environ["BOOK_STATE"]) / "jupyter_cache")
 
 
@@ -75,24 +76,13 @@ def plan(app: Sphinx, root: Path) -> None:
     """Set ``app.book_files``, ``app.book_runs`` and the environment variable ``BOOK_STATE``."""
     use_the_books_lib(root)
     from lib import sweep
-    from lib.records.fingerprints import versions
 
     runs = sweep.declared(root / "book" / "runs")
-    files = file_hashes(root)
-    key = fingerprint(files, [job.origin.key for job in runs], versions(PACKAGES))
-    state = root / "_build" / "state" / key
+    state = root / "_build" / "state"
     state.mkdir(parents=True, exist_ok=True)
-    os.utime(state)
-    forget_old(state.parent)
     os.environ["BOOK_STATE"] = str(state)
-    app.book_files, app.book_runs = files, runs  # type: ignore[attr-defined]
-
-
-def forget_old(states: Path) -> None:
-    """Keep the states of the last few fingerprints, so that a revert finds its results again."""
-    newest_first = sorted(states.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
-    for old in newest_first[STATES_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    app.book_files, app.book_runs = file_hashes(root), runs  # type: ignore[attr-defined]
+    app.book_executed = []  # type: ignore[attr-defined]
 
 
 def on_builder(app: Sphinx) -> None:
@@ -109,13 +99,56 @@ def on_builder(app: Sphinx) -> None:
     log.info("sweep: %d ran, %d were current", ran, len(jobs) - ran)
 
 
+def read_pages(app: Sphinx, env: BuildEnvironment) -> list[execution.Page]:
+    """The book's pages that are notebooks, each with the key of what its execution depends on."""
+    from lib.records.fingerprints import versions
+
+    runs = [job.origin.key for job in app.book_runs]  # type: ignore[attr-defined]
+    common = fingerprint(app.book_files, runs, versions(PACKAGES))  # type: ignore[attr-defined]
+    results, found = Path(app.srcdir).resolve() / "_build" / "pages", []
+    for name in sorted(env.found_docs):
+        path = Path(env.doc2path(name))
+        text = path.read_text(encoding="utf-8")
+        reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)  # type: ignore[attr-defined]
+        if reader is None:
+            continue
+        notebook = reader.read(text)
+        cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        key = hashlib.sha256(repr((name, cells, common)).encode()).hexdigest()[:16]
+        found.append(execution.Page(name, path, notebook, key, results / name.replace("/", "-")))
+    return found
+
+
+def on_outdated(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
+    """Execute what has no result; the pages whose results are others than when Sphinx last read them."""
+    pages, state = read_pages(app, env), Path(os.environ["BOOK_STATE"])
+    executed = [page for page in pages if page.missing]
+    app.book_executed = executed  # type: ignore[attr-defined]
+    try:
+        execution.execute_all(
+            executed,
+            int(os.environ.get("BOOK_JOBS", "2")),
+            app.config.nb_execution_timeout,
+            report=lambda line: log.info("pages: %s", line),
+        )
+    except execution.PageError as error:
+        raise ExtensionError(f"pages: {error}") from None
+    execution.fill_cache(pages, state / "jupyter_cache")
+    execution.gather_outcomes(pages, state / "checks")
+    execution.forget_old(pages)
+    now = {page.name: page.key for page in pages}
+    before: dict[str, str] = getattr(env, "book_keys", {})
+    env.book_keys = now  # type: ignore[attr-defined]
+    return sorted({page.name for page in executed} | {n for n in now if now[n] != before.get(n)})
+
+
 def on_finished(app: Sphinx, error: Exception | None) -> None:
     """Move the pages of a failed build out of the way; fail one whose code was edited meanwhile."""
     before: dict[str, str] = app.book_files  # type: ignore[attr-defined]
     now = file_hashes(Path(app.srcdir).resolve())
     edited = sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n))
-    if edited:  # what this build executed is filed under a key that it may not belong to
-        shutil.rmtree(os.environ["BOOK_STATE"], ignore_errors=True)
+    for page in app.book_executed if edited else []:  # type: ignore[attr-defined]
+        shutil.rmtree(page.folder, ignore_errors=True)  # may not belong to the key that it is filed under
     if edited and error is None:
         raise ExtensionError(f"edited while the book was being built, build it again: {', '.join(edited)}")
     if error is not None or (app._warncount and app.keep_going):
@@ -140,5 +173,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
         app.keep_going = True
     app.connect("config-inited", on_config, priority=900)
     app.connect("builder-inited", on_builder, priority=100)
+    app.connect("env-get-outdated", on_outdated)
     app.connect("build-finished", on_finished, priority=900)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

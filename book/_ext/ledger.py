@@ -6,11 +6,9 @@ depends on checks is a :class:`verdict_slot`, filled in after all pages have bee
 run or failed, or a verdict other than the pinned one, is a warning, and warnings fail the build.
 """
 
-import hashlib
 import importlib
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ from sphinx.util.docutils import SphinxDirective
 log = logging.getLogger(__name__)
 
 OPENED = re.compile(r"""open_chapter\(\s*\\?["'](\w+)\\?["']\s*\)""")
-CODE_CELL = re.compile(r"^(`{3,}|:{3,})\{code-cell\}.*?^\1", re.MULTILINE | re.DOTALL)
 
 
 class verdict_slot(nodes.General, nodes.Element):
@@ -165,7 +162,7 @@ class PrintedEquation(LedgerDirective):
 def chapter_link(app: Sphinx, page: str, claim: Any) -> nodes.Node:
     """Link to the chapter that judges ``claim``, at its verdict box when it has one."""
     env: Any = app.env
-    target = env.ledger_boxes.get(claim.id) or env.ledger_chapters.get(claim.chapter, {}).get("page")
+    target = env.ledger_boxes.get(claim.id) or env.ledger_chapters.get(claim.chapter)
     if target is None:
         return nodes.Text(claim.chapter.replace("_", " "))
     anchor = f"#verdict-{claim.id}" if claim.id in env.ledger_boxes else ""
@@ -203,7 +200,7 @@ def colour(slot: nodes.Node, judgement: Any) -> None:
 def report(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn about everything that the ledger, or the boxes when there is no ledger, cannot stand on."""
     pages: dict[str, set[str]] = env.ledger_pages  # type: ignore[attr-defined]
-    chapters: dict[str, dict[str, str]] = env.ledger_chapters  # type: ignore[attr-defined]
+    chapters: dict[str, str] = env.ledger_chapters  # type: ignore[attr-defined]
     if not pages:
         return
     register, outcomes = load_register(env), read_outcomes()
@@ -215,36 +212,10 @@ def report(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def note_source(app: Sphinx, page: str, source: list[str]) -> None:
-    """Before a page is read: which chapter it opens, with which code, and what outcomes lie there."""
+    """Before a page is read: which chapter it opens."""
     opened = OPENED.search(source[0])
-    if opened is None:
-        return
-    cells = "".join(match[0] for match in CODE_CELL.finditer(source[0])) or source[0]
-    path = outcomes_folder() / f"{opened[1]}.json"
-    app.env.ledger_chapters[opened[1]] = {  # type: ignore[attr-defined]
-        "page": page,
-        "code": hashlib.sha256(cells.encode()).hexdigest()[:16],
-        "written": str(path.stat().st_mtime_ns) if path.exists() else "",
-    }
-
-
-def keep_outcomes(app: Sphinx, doctree: nodes.document) -> None:
-    """After a page was read: file fresh outcomes under its code; bring back those of a page from the cache.
-
-    Without this, editing a chapter and undoing the edit would show the outcomes of the edited code.
-    """
-    env: Any = app.env
-    for chapter, note in env.ledger_chapters.items():
-        if note["page"] != env.docname:
-            continue
-        path = outcomes_folder() / f"{chapter}.json"
-        kept = path.parent / "by-code" / f"{chapter}-{note['code']}.json"
-        written = str(path.stat().st_mtime_ns) if path.exists() else ""
-        if written != note["written"]:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, kept)
-        elif kept.exists():
-            shutil.copy2(kept, path)
+    if opened is not None:
+        app.env.ledger_chapters[opened[1]] = page  # type: ignore[attr-defined]
 
 
 def prepare(app: Sphinx, env: Any, docnames: list[str]) -> None:
@@ -259,7 +230,7 @@ def forget(app: Sphinx, env: Any, page: str) -> None:
     prepare(app, env, [])
     env.ledger_pages.pop(page, None)
     env.ledger_boxes = {claim: at for claim, at in env.ledger_boxes.items() if at != page}
-    env.ledger_chapters = {slug: note for slug, note in env.ledger_chapters.items() if note["page"] != page}
+    env.ledger_chapters = {slug: at for slug, at in env.ledger_chapters.items() if at != page}
 
 
 def rewritten(app: Sphinx, env: Any) -> list[str]:
@@ -282,8 +253,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-purge-doc", forget)
     app.connect("env-before-read-docs", prepare)
     app.connect("source-read", note_source)
-    app.connect("doctree-read", keep_outcomes)
     app.connect("env-updated", rewritten)
     app.connect("env-check-consistency", report)
     app.connect("doctree-resolved", fill)
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}
