@@ -8,13 +8,6 @@ from lib.dynamics import dilution
 from lib.dynamics.mixtures import mixture_layers
 
 
-@pytest.mark.parametrize(("tokens", "beta", "cosine"), [(1, 3.0, 0.2), (50, 0.0, 0.1), (400, 7.0, 0.4)])
-def test_moved_share_is_one_minus_self_share(tokens, beta, cosine):
-    assert dilution.moved_share(tokens, beta, cosine) == pytest.approx(
-        1 - dyn.self_share(tokens, beta, cosine)
-    )
-
-
 @pytest.mark.parametrize("beta", [0.0, 4.0, 8.0, 12.0])
 @pytest.mark.parametrize("tokens", [32, 512, 8192, 10**6])
 def test_dilution_layers_follow_the_exact_recursion(beta, tokens):

@@ -153,6 +153,17 @@ def test_pre_ln_with_random_values():
     assert mean == pytest.approx(dyn.pre_ln_random_spread(300, 0.3, 1 / 128), rel=0.2)
 
 
+@pytest.mark.parametrize("common", [0.3, 0.6])
+def test_pre_ln_with_random_values_that_start_from_a_common_part(common):
+    """What each token has of its own weighs less against the growing stream: h^2 / (1 - R0^2)."""
+    own = torch.eye(65, dtype=torch.float64)
+    x = math.sqrt(common) * own[-1] + math.sqrt(1 - common) * own[:-1]
+    start = common + (1 - common) / 64
+    layer = [dyn.Layer(0.0, 0.3, "pre", values="random", seed=1000 * s) for s in range(12)]
+    mean = np.mean([float(dyn.simulate(x, one, 40).spread[-1]) for one in layer])
+    assert mean == pytest.approx(dyn.pre_ln_random_spread(40, 0.3, start), rel=0.1)
+
+
 def test_near_collapse_rank_is_exact_for_its_spectrum_and_right_near_collapse():
     q = np.array([0.5, 0.3, 0.2])
     p = np.append(1.0, 0.1 * q) / 1.1

@@ -34,6 +34,20 @@ def test_attention_is_softmax_of_weighted_logits(beta, weighted):
     torch.testing.assert_close(dyn.attend(q, k, v, beta, w, chunk=16), want)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.1, 4000.0), st.sampled_from([torch.float32, torch.float64]), st.floats(0.1, 30.0))
+def test_no_temperature_overflows(beta, dtype, length):
+    """Up to and far beyond the largest exponent of the dtype."""
+    q, k = (dyn.uniform_cloud(6, 4, seed).to(dtype) for seed in (0, 1))
+    q, k = length * q, k / length
+    k[0] = -k[1]  # logits of both signs
+    want = torch.softmax(beta * q.double() @ k.double().T, -1)
+    got = dyn.attend(q, k, torch.eye(6, dtype=dtype), beta)
+    torch.testing.assert_close(
+        got.double(), want, atol=1e-6 * beta if dtype == torch.float32 else 1e-9, rtol=0
+    )
+
+
 def test_attention_does_not_depend_on_the_chunk():
     x = dyn.uniform_cloud(200, 6, 0)
     torch.testing.assert_close(dyn.attend(x, x, x, 2.0, chunk=1), dyn.attend(x, x, x, 2.0, chunk=1 << 20))
@@ -155,6 +169,18 @@ def test_bipartite_merging_keeps_one_minus_m_up_to_saturation(m, left):
     groups = dyn.BipartiteMerge(m, 0.25, seed=1)(dyn.uniform_cloud(80, 6, 0), 0)
     assert len(groups.sizes) == left
     assert groups.sizes.sum() == 80
+
+
+def test_bipartite_merging_draws_anew_in_every_layer_and_for_every_seed():
+    x = dyn.uniform_cloud(30, 6, 0)
+    drawn = {
+        tuple(dyn.BipartiteMerge(0.3, 0.5, seed)(x, layer).labels.tolist())
+        for seed in range(3)
+        for layer in range(4)
+    }
+    assert len(drawn) == 12
+    again = [dyn.BipartiteMerge(0.3, 0.5, 1)(x, 2).labels for _ in range(2)]
+    assert torch.equal(*again)
 
 
 def test_bipartite_merging_takes_the_most_similar_sources_first():

@@ -110,25 +110,43 @@ def test_following_no_merge_moves_nothing(setup):
     assert deviation > 0 and set(errors) == set(adaptive.ERRORS)
 
 
-def comparison(shift: float) -> Table:
-    """Three scenes; a fixed rule on the line 1 - pairs, and an adaptive one that lies `shift` above it."""
-    pairs = np.array([[1.0, 0.5, 0.2, 0.4], [1.0, 0.5, 0.2, 0.3], [1.0, 0.5, 0.2, 0.1]])
+def comparison(shift: float, scenes: int = 3) -> Table:
+    """Scenes in which a fixed rule errs by 1 - pairs, a rival by twice that, and an adaptive one by `shift`
+    more than the better of the two. In the third, the adaptive one has fewer pairs than any fixed point."""
+    pairs = np.array([[1.0, 0.5, 0.2, 0.5, 0.2, own] for own in (0.4, 0.3, 0.1)])[np.arange(scenes) % 3]
     values = 1 - pairs
-    values[:, 3] = [0.6 + shift, 0.7 + shift, 0.8 + shift]  # the third has fewer pairs than any fixed point
-    return Table(["unmerged", "fixed", "fixed", "adaptive, pair"], [0, 0.3, 0.9, 0.9], pairs, values)
+    values[:, 3:5] *= 2
+    values[:, 5] = 1 - np.maximum(pairs[:, 5], 0.2) + shift
+    names = ["unmerged", "fixed", "fixed", "rival", "rival", "adaptive, pair"]
+    return Table(names, [0, 0.3, 0.9, 0.3, 0.9, 0.9], pairs, values)
 
 
 @pytest.mark.parametrize(("shift", "result"), [(-0.1, "wins"), (0.1, "loses"), (0.0, "open")])
-def test_contest_is_held_at_the_pairs_of_each_scene(shift, result):
-    found = contest(comparison(shift), "adaptive, pair", 0.9, 0)
+def test_contest_is_held_at_the_pairs_of_each_scene_against_the_best_rival(shift, result):
+    table = comparison(shift)
+    found = contest(table, "adaptive, pair", 0.9, 0)
+    assert (found.rival, found.result) == ("fixed", result)
     assert found.difference.median == pytest.approx(shift, abs=1e-12)
-    assert found.result == result or shift == 0
+    assert found.relative == pytest.approx(shift / 0.7, abs=1e-12)
+    assert (found.pairs, found.wanted) == (pytest.approx(0.8 / 3), pytest.approx(0.2))
+    names = ["unmerged", "rival", "rival", "fixed", "fixed", "adaptive, pair"]  # in another order
+    values, pairs = (a[:, [0, 3, 4, 1, 2, 5]] for a in (table.values, table.pairs))
+    assert contest(replace(table, names=names, values=values, pairs=pairs), "adaptive, pair", 0.9, 0) == found
+
+
+def test_a_contest_that_some_scenes_win_and_some_lose_is_open():
+    table = comparison(0.1, scenes=12)
+    table.values[::2, 5] -= 0.2
+    assert contest(table, "adaptive, pair", 0.9, 0).result == "open"
 
 
 def test_gain_is_in_per_cent_of_the_other():
     t = comparison(0.1)
-    t = Table(["unmerged", "FastVGGT", "uniform"], [0, 0.9, 0.9], t.pairs[:, :3], t.values[:, :3])
-    assert gain_over(t, "uniform", "FastVGGT", 0.9, 0).median == pytest.approx(60)
+    t = Table(
+        ["unmerged", "FastVGGT", "uniform"], [0, 0.9, 0.9], t.pairs[:, [0, 2, 4]], t.values[:, [0, 2, 4]]
+    )
+    assert gain_over(t, "uniform", "FastVGGT", 0.9, 0).median == pytest.approx(100)
+    assert gain_over(t, "FastVGGT", "uniform", 0.9, 0).median == pytest.approx(-50)
     with pytest.raises(ValueError, match="no rule"):
         t.column("grid", 0.9)
 

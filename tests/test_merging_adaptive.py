@@ -1,5 +1,7 @@
 """The adaptive rule: what a tolerance guarantees, its two budgets, its caps."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -66,6 +68,24 @@ def test_duplicates_merge_at_no_tolerance_and_different_tokens_do_not():
     same = frames[:, 1:2].expand(-1, 4, -1, -1).reshape(x.shape)
     plan = AdaptiveRule(0.0).plan(same, LAYOUT)
     assert plan.kept < 1 and within_share(same, plan) < 1e-6
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(3e-3, 0.5), st.floats(0.1, 10.0))
+def test_only_rows_of_one_direction_are_duplicates(angle, length):
+    """Twins of another length merge at no tolerance; twins turned by an angle wait for 2 (1 - cos) of it."""
+    layout = TokenLayout(2, 2, 4, special=0)  # a stride of 4 leaves one destination, which has one twin
+    rule = {"protect_first_frame": False, "budget": "pair", "stride": 4}
+    target = int(AdaptiveRule(4.0, **rule).plan(torch.eye(16)[None], layout).destinations[0, 0])
+    twin, axes = (target + 3) % 16, torch.eye(16)
+    x = torch.eye(16)
+    x[twin] = length * axes[target]
+    plan = AdaptiveRule(0.0, **rule).plan(x[None], layout)
+    assert (plan.sources.tolist(), plan.destinations.tolist()) == ([[twin]], [[target]])
+    x[twin] = math.cos(angle) * axes[target] + math.sin(angle) * axes[twin]
+    loss = 2 * (1 - math.cos(angle))
+    assert AdaptiveRule(0.9 * loss, **rule).plan(x[None], layout) is None
+    assert AdaptiveRule(1.1 * loss, **rule).plan(x[None], layout).sources.tolist() == [[twin]]
 
 
 def test_most_caps_and_saturates():

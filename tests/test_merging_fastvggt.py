@@ -218,6 +218,34 @@ def test_every_m_beyond_the_largest_gives_the_same_plan():
     assert below.key_length > plans[0].key_length
 
 
+def test_destinations_by_hand():
+    """Frame 0, the special tokens, and the drawn patch of each cell of 2 x 2, counted along its rows."""
+    layout = TokenLayout(2, 4, 6, special=1)
+    rule = FastVGGTRule(0.5, cells=torch.tensor([[[0, 1, 2], [3, 1, 0]]]))
+    patches = torch.zeros(4, 6, dtype=torch.bool)
+    for row, column in ((0, 0), (0, 3), (1, 4), (3, 1), (2, 3), (2, 4)):
+        patches[row, column] = True
+    expected = [*range(25), 25, *(26 + patches.flatten().nonzero().flatten()).tolist()]
+    assert rule.destinations(layout).tolist() == expected
+
+
+def test_cells_are_sheared_where_the_width_is_no_multiple_of_the_stride():
+    """As released: what was drawn for 2 x 6 patches is written to the first twelve of 2 x 7."""
+    cells = torch.tensor([[[0, 3, 2]]])
+    straight, sheared = (
+        FastVGGTRule(0.5, cells=cells).destinations(TokenLayout(2, 2, wide, special=0)) - 2 * wide
+        for wide in (6, 7)
+    )
+    assert straight[straight >= 0].tolist() == sheared[sheared >= 0].tolist() == [0, 9, 10]
+
+
+@pytest.mark.parametrize(("share", "step"), [(0.1, 10), (0.25, 4), (0.3, 3)])
+def test_protected_tokens_are_a_fixed_stride_over_the_whole_sequence(share, step):
+    layout = TokenLayout(4, 5, 7)  # 160 tokens
+    expected = list(range(0, int(160 * share) * step, step))
+    assert FastVGGTRule(0.5, protect=share).protected(layout).tolist() == expected
+
+
 def test_strict_raises_beyond_the_largest_m():
     x, largest = noise(1, LAYOUT.tokens, 16), FastVGGTRule(0.5).largest_m(LAYOUT)
     assert FastVGGTRule(largest, strict=True).plan(x, LAYOUT) is not None

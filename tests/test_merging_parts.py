@@ -178,6 +178,16 @@ def test_uniform_regions_keep_merges_inside():
     assert not torch.equal(plan.sources // group, plan.destinations // group)
 
 
+@pytest.mark.parametrize("seed", [3, 33])
+def test_uniform_matches_in_the_projection_of_its_own_seed(seed):
+    layout = TokenLayout(3, 4, 5)
+    x = noise(1, layout.tokens, 40, seed=1)
+    options = {"seed": seed, "protect_first_frame": False}
+    plan = UniformRule(0.4, matching="projected", metric_width=8, **options).plan(x, layout)
+    before = UniformRule(0.4, matching="features", **options).plan(projected(x, 8, seed), layout)
+    assert torch.equal(plan.sources, before.sources) and torch.equal(plan.destinations, before.destinations)
+
+
 def test_uniform_merges_the_most_similar_first():
     layout = TokenLayout(4, 6, 6)
     x = noise(1, layout.tokens, 16)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from parity import assert_close_golden
 from scipy.spatial.transform import Rotation
@@ -186,6 +186,15 @@ def test_umeyama_finds_the_similarity_and_nothing_beats_it(seed):
     assert np.linalg.det(metrics.umeyama(points, points * [1, 1, -1]).rotation) == pytest.approx(1.0)
 
 
+def test_umeyama_of_a_mirrored_cloud_by_hand():
+    """The least bad rotation of a mirror image is none, and the scale pays for the mirrored axis."""
+    source = np.diag([3.0, 2.0, 1.0])
+    source = np.concatenate([source, -source])
+    found = metrics.umeyama(source, source * [1.0, 1.0, -1.0])
+    np.testing.assert_allclose(found.rotation, np.eye(3), atol=1e-12)
+    assert found.scale == pytest.approx((9 + 4 - 1) / (9 + 4 + 1))
+
+
 def test_rpe_by_hand():
     """A track along x that is 10 % too long and turns 1 degree a frame, without alignment."""
     frames = 6
@@ -269,6 +278,14 @@ def test_depth_errors_by_hand():
     assert errors.rmse == pytest.approx(np.sqrt((0.04 + 0.25) / 3))
     masked = metrics.depth_errors(estimate, truth, mask=torch.tensor([[[False, False], [True, True]]]))
     assert (masked.pixels, masked.abs_rel, masked.delta_1_25) == (1, 0.0, 1.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(ratio=st.floats(0.2, 5.0))
+def test_the_share_within_a_quarter_takes_too_near_like_too_far(ratio):
+    assume(min(abs(ratio - r) for r in (0.8, 1.25)) > 1e-6)
+    within = metrics.depth_errors([[2.0 * ratio]], [[2.0]]).delta_1_25
+    assert within == float(0.8 < ratio < 1.25)
 
 
 @settings(max_examples=25, deadline=None)
@@ -373,6 +390,9 @@ def test_fastvggt_chamfer_subset_is_seeded_and_clipped():
 def test_voxel_means_by_hand():
     points = np.array([[0.0, 0, 0], [0.02, 0, 0], [0.9, 0, 0]])
     np.testing.assert_allclose(metrics.voxel_means(points, 0.1), [[0.01, 0, 0], [0.9, 0, 0]])
+    # the first cube is centred on the smallest coordinates: its upper face lies at 0.05
+    split = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.04], [1.0, 2.0, 3.06]])
+    np.testing.assert_allclose(metrics.voxel_means(split, 0.1), [[1, 2, 3.02], [1, 2, 3.06]])
 
 
 def test_clouds_are_checked():

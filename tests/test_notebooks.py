@@ -1,12 +1,14 @@
 """Notebooks in the repository: no outputs, one parameters cell, and unknown parameters refused."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from lib import records, sweep
+from lib.records.code import code_hashes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,5 +56,32 @@ def test_an_experiment_declares_and_checks_its_parameters(path: Path) -> None:
         assert call in code, f"{name} never calls {call}…)"
 
 
+@pytest.mark.parametrize("path", RUNS, ids=[p.name for p in RUNS])
+def test_the_key_of_an_experiment_holds_all_that_its_cells_import(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    named = set(re.findall(r"^(?:from|import) ((?:lib|book)[\w.]*)", code, flags=re.MULTILINE))
+    named |= {f"lib.{n}" for n in re.findall(r"^from lib import (\w+)", code, flags=re.MULTILINE)}
+    reached = set(code_hashes(path.relative_to(ROOT).as_posix(), ROOT))
+    for module in named - {"lib", "lib.records"}:
+        file = ROOT.joinpath(*module.split("."))
+        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+        assert file.relative_to(ROOT).as_posix() in reached
+    assert {"lib/run.py", "lib/vggt/layers.py", "lib/merging/fastvggt.py"} <= reached
+    assert not any(file.startswith("lib/records/") for file in reached)
+
+
 def test_every_declared_run_can_be_planned() -> None:
-    sweep.declared(ROOT / "book" / "runs")
+    jobs = sweep.declared(ROOT / "book" / "runs")
+    by_hand = sweep.plan("book/runs/fusion.ipynb", {"m": 0.5, "seed": [34, 35]})
+    assert {job.origin.key for job in by_hand} <= {job.origin.key for job in jobs}
+    grids = {file.stem for file in (ROOT / "book" / "runs").glob("*.yml")}
+    assert {Path(job.origin.experiment).stem for job in jobs} >= grids
+    for job in jobs:
+        assert job.origin.params.keys() == records.declared(job.origin.experiment, ROOT).keys()
+
+
+def test_a_grid_that_no_experiment_takes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fusion.yml").write_text("- notebook: book/runs/fusion.ipynb\n  params: {mm: [0.1]}\n")
+    with pytest.raises(ValueError, match="takes no parameter 'mm'"):
+        sweep.declared(tmp_path)

@@ -3,6 +3,7 @@
 import gc
 import math
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,22 @@ def test_numbers_are_those_of_the_matrix(model, images, rule):
             assert head.own_frame_mass == pytest.approx(float(pooled.diagonal().mean()), abs=1e-6)
             values = torch.linalg.svdvals(pooled)
             assert torch.allclose(head.pooled_singular_values, values, atol=1e-6)
+
+
+def test_queries_and_keys_are_read_in_the_precision_of_the_softmax(model, images):
+    """Under autocast qk-norm gives float32 beside half-precision values, and the softmax rounds to theirs."""
+    recorder, probe = Recorder(), Probe(queries=(7,))
+    forward(model, images, recorder)
+    event = next(e for e in recorder.events if e.kind == "global")
+    event = replace(event, v=event.v.bfloat16())
+    probe.observe(event)
+    for head in probe.readings[0].heads:
+        q, k = event.q[0, head.head], event.k[0, head.head]
+        exact = (event.scale * q.double() @ k.double().T).softmax(-1)
+        rounded = (event.scale * q.bfloat16().double() @ k.bfloat16().double().T).softmax(-1)
+        assert float((exact - rounded).norm() / rounded.norm()) > 1e-3
+        assert head.scalars.frobenius == pytest.approx(float(rounded.norm()), rel=1e-6)
+        assert torch.allclose(head.heatmaps.double(), rounded[[7]], atol=1e-6)
 
 
 def test_merged_matrix_is_read_too(model, images):

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,14 @@ def test_a_module_is_an_experiment_too(root: Path) -> None:
     assert set(code.code_hashes("lib.base", root)) == {"lib/base.py"}
     with pytest.raises(FileNotFoundError, match=r"lib\.nowhere"):
         code.code_hashes("lib.nowhere", root)
+
+
+@pytest.mark.parametrize("name", ["run", "r", "recordings", "records_of_old"])
+def test_no_module_but_the_records_themselves_is_bookkeeping(root: Path, name: str) -> None:
+    """However its name begins, any other module can change a number."""
+    (root / f"lib/{name}.py").write_text("X = 1\n")
+    (root / "lib/user.py").write_text(f"from lib import {name}\nfrom lib.records import LAYOUT\n")
+    assert set(code.code_hashes("lib.user", root)) == {"lib/__init__.py", "lib/user.py", f"lib/{name}.py"}
 
 
 EDITS = [
@@ -143,6 +152,7 @@ def test_defaults_complete_what_is_given_and_ints_become_floats(root: Path) -> N
         ({"sede": 1}, "takes no parameter 'sede'.*did you mean 'seed'"),
         ({"m": "0.5"}, "m = '0.5' is a str, needed is a float"),
         ({"seed": True}, "seed = True is a bool"),
+        ({"m": True}, "m = True is a bool, needed is a float"),
         ({"seed": 0.5}, "seed = 0.5 is a float"),
     ],
 )
@@ -208,6 +218,31 @@ def test_a_stale_record_is_an_error_that_says_what_changed(root: Path, name: str
         loaded(root)
     (root / name).write_text(before)
     assert loaded(root)["ate"] == 1.5
+
+
+def in_two_versions(root: Path, folder: str) -> None:
+    """Two records of one run, of value 1 and 2 in this order of time, by code that is no longer there."""
+    starts = {1.0: "2026-03-01T00:00:00+00:00", 2.0: "2026-03-02T00:00:00+00:00"}
+    for value in (2.0, 1.0):  # not in the order of time
+        (root / "lib/base.py").write_text(f"def one():\n    return {value}\n")
+        record = records.begin(NOTEBOOK, {}, root=root).finish({"ate": (value, "m")})
+        records.save(replace(record, started=starts[value]), root / folder, root)
+        if value == 1.0:
+            (root / "data/points.txt").write_text("4 5 6")
+    (root / "lib/base.py").write_text("def one():\n    return 2.0\n")
+
+
+def test_of_two_measurements_the_newest_is_shown(root: Path) -> None:
+    in_two_versions(root, "data/measurements")
+    (root / "data/measurements/old.json").unlink()
+    found = store.measured_in(root / "data/measurements", root, NOTEBOOK, {})
+    assert found.record["ate"] == 2.0 and found.record.started.startswith("2026-03-02")
+
+
+def test_of_two_stale_records_the_newest_is_compared(root: Path) -> None:
+    in_two_versions(root, "records")
+    with pytest.raises(records.StaleResultError, match=r"since the last run: inputs data/points\.txt"):
+        loaded(root)
 
 
 def test_a_run_that_never_was_is_an_error_that_says_how_to_run_it(root: Path) -> None:

@@ -19,6 +19,7 @@ from lib.run import (
     prepare,
     run,
 )
+from lib.scenes.sequence import Sequence
 
 QUICK = Params(model="random", scene="rooms:3", frames=4, m=0.5, rule="uniform", seed=1)
 
@@ -72,7 +73,21 @@ def test_alignment_moves_the_prediction_onto_the_truth(outcome):
 )
 def test_rule_by_name(rule, kind):
     made = merging_rule(dataclasses.replace(QUICK, rule=rule, size_bias=True))
-    assert isinstance(made, kind) and made.m == QUICK.m and made.size_bias
+    assert isinstance(made, kind) and made.size_bias
+    assert (made.m, made.seed) == (QUICK.m, QUICK.seed)
+
+
+def test_a_query_is_named_by_frame_row_and_column(outcome):
+    """On a grid that is no square: 3 frames of 4 x 6 patches."""
+    patch = outcome.setup.model.config.patch_size
+    images = torch.zeros(3, 3, 4 * patch, 6 * patch)
+    setup = dataclasses.replace(outcome.setup, sequence=Sequence("grey", images))
+    layout = setup.layout
+    assert (layout.frames, layout.patches_high, layout.patches_wide) == (3, 4, 6)
+    assert setup.central_query == (0, 2, 3)
+    patches = torch.arange(layout.tokens).view(3, -1)[:, layout.special :].view(3, 4, 6)
+    for query in ((0, 0, 0), (0, 2, 3), (1, 3, 5), (2, 1, 4)):
+        assert setup.token(query) == int(patches[query])
 
 
 def test_m_zero_is_plain():

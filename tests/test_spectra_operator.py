@@ -69,6 +69,20 @@ def test_scalars_equal_the_matrix(kind, bias):
     assert (mine.sink, mine.sink_index) == (pytest.approx(float(mass.max())), int(mass.argmax()))
 
 
+@pytest.mark.parametrize(("queries", "keys"), [(40, 24), (7, 30)])
+def test_uniform_attention_between_other_numbers_of_queries_and_keys(queries, keys):
+    """All scalars in closed form; N' keys are the measure of evenness, whatever the number of rows."""
+    op = AttentionOperator(torch.zeros(queries, 4).double(), torch.randn(keys, 4).double(), 0.5)
+    mine = exact_scalars(op, seed=0)
+    assert (mine.rows, mine.columns) == (queries, keys) and math.isnan(mine.trace)
+    assert mine.frobenius == pytest.approx(math.sqrt(queries / keys))
+    assert mine.largest == pytest.approx(math.sqrt(queries / keys)) and mine.stable_rank == pytest.approx(1)
+    assert mine.row_entropy == pytest.approx(math.log(keys))
+    assert mine.normalised_row_entropy == pytest.approx(1) and mine.column_entropy == pytest.approx(1)
+    assert mine.row_participation == pytest.approx(keys) == mine.column_participation
+    assert mine.sink == pytest.approx(1 / keys)
+
+
 def test_pooled_is_the_mean_over_rows_and_the_sum_over_columns():
     op = operator("peaked", tokens=32 * 70)  # more frames than one pass carries columns
     pooled = frame_pooled(op, 70)

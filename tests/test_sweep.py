@@ -123,6 +123,31 @@ def test_beside_a_gpu_a_run_gets_its_share_of_the_cores(
     assert pretend.given == ["8"]
 
 
+@pytest.mark.parametrize("visible", [None, "1"])
+def test_a_kernel_sees_the_gpus_of_the_sweep_whatever_submitit_set(
+    pretend: Pretended, monkeypatch: pytest.MonkeyPatch, visible: str | None
+) -> None:
+    """submitit hides every GPU (an empty CUDA_VISIBLE_DEVICES) from a process that asked for none."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (job,), seen = jobs(1), []
+
+    def pretended(*_: object, **__: object) -> None:
+        seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        finish(job, without_record=False)
+
+    monkeypatch.setattr("papermill.execute_notebook", pretended)
+    processes.execute(job, visible)
+    assert seen == [visible]
+    processes.execute(job, visible)  # its record is there: nothing to do
+    assert seen == [visible]
+
+
+def test_a_run_without_its_record_is_an_error(pretend: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
+    with pytest.raises(sweep.SweepError, match="ended without its record none-"):
+        processes.execute(jobs(1)[0])
+
+
 def test_whoever_sets_the_threads_is_obeyed(pretend: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     sweep.run(jobs(1), 1, report=print)

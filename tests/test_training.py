@@ -219,6 +219,19 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:
     assert at[1] < at[0] and at[1] < at[2]
 
 
+@pytest.mark.parametrize("channel", range(9))
+def test_every_channel_of_the_pose_has_its_share_of_the_camera_loss(channel: int) -> None:
+    """Means over the place (3) and quaternion (4), half the mean over fields of view (2); Huber to 0.02."""
+    share = [1 / 3] * 3 + [1 / 4] * 4 + [0.5 / 2] * 2
+    pose = torch.zeros(1, 2, 9)
+    for off, huber in ((0.1, 0.1 - 0.01), (0.01, 0.01**2 / 2 / 0.02)):
+        wrong = pose.clone()
+        wrong[..., channel] = off
+        assert losses.camera_loss([wrong], pose).item() == pytest.approx(share[channel] * huber, rel=1e-4)
+    three = losses.camera_loss([wrong, pose, pose], pose) / losses.camera_loss([wrong], pose)
+    assert three.item() == pytest.approx(0.36 / 1.96, rel=1e-4)
+
+
 def test_rate_rises_stays_and_falls_to_zero() -> None:
     shares = [rate_share(step, 2, 6, 4) for step in range(11)]
     assert shares == [0.5, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0, 0]

@@ -146,6 +146,26 @@ class TestEmbeddingAndActivations:
         assert embedding.dtype == torch.float32
         assert_close_golden(config["embedding"], embedding, units[config["embedding"]], tolerances, file)
 
+    @pytest.mark.parametrize(("height", "width", "aspect"), [(2, 4, 2.0), (3, 5, 0.75), (6, 1, 1.5)])
+    def test_the_grid_spans_an_image_of_unit_half_diagonal(self, height, width, aspect):
+        """Cells of equal size tile the image: its corners lie half a cell beyond the outer centres."""
+        y, x = uv_axes(height, width, aspect)
+        assert (len(y), len(x)) == (height, width)
+        half_height = 1 / (1 + aspect**2) ** 0.5
+        for axis, half in ((y, half_height), (x, aspect * half_height)):
+            centres = (2 * torch.arange(len(axis), dtype=torch.float64) + 1) / len(axis) - 1
+            torch.testing.assert_close(axis, half * centres)
+
+    def test_the_embedding_by_hand(self):
+        """First x, then y, each the sines and then the cosines at speeds 1 and 1/10."""
+        found = uv_embedding(3, 2, 1.5, 8)
+        y, x = uv_axes(3, 2, 1.5)
+        for row in range(3):
+            for column in range(2):
+                parts = [(x[column], y[row])[axis] / torch.tensor([1.0, 10.0]) for axis in (0, 1)]
+                expected = torch.cat([torch.cat((part.sin(), part.cos())) for part in parts])
+                torch.testing.assert_close(found[row, column], expected.float())
+
     def test_activations_match(self, units, golden_config):
         config, tolerances = golden_config["units"], golden_config["tolerances"]["units"]
         for case in config["activations"]:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from parity import assert_close_golden
 from safetensors.torch import load_file
 
@@ -69,6 +71,23 @@ class TestRope:
         key = grid["positions"]
         assert_close_golden(key, ours[special:] - shift, stored, tolerances, config["file"])
         assert torch.equal(ours, units[config["rope_cases"][0]["positions"]][0])
+
+    def test_positions_by_hand(self):
+        """Special tokens at the origin; patches count rows, then columns, from one."""
+        expected = [[0, 0], [0, 0], [1, 1], [1, 2], [1, 3], [2, 1], [2, 2], [2, 3]]
+        assert patch_positions(2, 3, 2).tolist() == [expected]
+
+    @settings(deadline=None, max_examples=25)
+    @given(st.integers(1, 4), st.integers(0, 40), st.integers(0, 40), st.sampled_from([10.0, 100.0]))
+    def test_a_rotation_turns_each_pair_forward_by_its_own_angle(self, quarter, row, column, base):
+        """Element i of a half is the real, element i + D/4 the imaginary part; rows turn the first half."""
+        x = torch.randn(1, 1, 1, 4 * quarter, generator=torch.Generator().manual_seed(0)).double()
+        y = rotate(x, rope_tables(torch.tensor([[[row, column]]]), 4 * quarter, base, torch.float64))
+        speed = base ** (-torch.arange(quarter).double() / quarter)
+        for half, position in enumerate((row, column)):
+            before, after = (torch.complex(*t[0, 0, 0].view(2, 2, quarter)[half]) for t in (x, y))
+            turn = torch.polar(torch.ones_like(speed), position * speed)
+            torch.testing.assert_close(after, before * turn, atol=2e-5, rtol=0)
 
     def test_scores_depend_on_relative_position_only(self):
         generator = torch.Generator().manual_seed(0)

@@ -64,6 +64,17 @@ class TestSymmetries:
         images = _images(2)
         _assert_bitwise_equal(model(images), model(images[None]))
 
+    def test_the_first_frame_has_special_tokens_of_its_own(self, model):
+        """Slot 0 of the camera and register tokens is for frame 0 of every scene, slot 1 for all others."""
+        watcher, aggregator = Watcher(), model.aggregator
+        model(_images(2, 3), probe=watcher)
+        entering = watcher.events[0].x.unflatten(0, (2, 3))  # (scenes, frames, tokens, width)
+        special = model.config.special_tokens
+        for frame, slot in ((0, 0), (1, 1), (2, 1)):
+            own = torch.cat((aggregator.camera_token[0, slot], aggregator.register_token[0, slot]))
+            assert torch.equal(entering[:, frame, :special], own.expand(2, -1, -1))
+        assert not torch.equal(entering[0, 0, :special], entering[0, 1, :special])
+
     @pytest.mark.parametrize("kind", ["conv", "dinov2"])
     def test_row_and_column_are_told_apart(self, kind):
         patch_embed = PatchEmbedConfig(kind=kind, depth=1, heads=3)

@@ -8,14 +8,6 @@ import numpy as np
 from scipy.integrate import quad
 
 
-def moved_share(tokens: float, beta: float, cosine: float) -> float:
-    """1 − μ = N/(N + N* − 1) with N* = e^{β(1−γ)}: what attention takes from others, equiangular tokens.
-
-    ``tokens`` N ≥ 1 (need not be whole), ``cosine`` γ < 1. Exact; see ``lib.dynamics.self_share``.
-    """
-    return tokens / (tokens + math.expm1(beta * (1 - cosine)))
-
-
 def dilution_layers(tokens: float, beta: float, step: float, cosine: float, spread: float = 0.05) -> float:
     """Post-LN layers until 1 − R² = ``spread``, as a diluted part plus a part that many tokens remove.
 
