@@ -104,7 +104,7 @@ def test_static_model_is_recovered_from_its_own_entropies():
 
 
 def test_printed_theory_is_the_least_squares_line_within_rounding():
-    half = 0.5 * 10**-paper.TABLE_1_RANK_DECIMALS
+    half = 0.5 * 10 ** -paper.decimals(1, "rank_measured")
     ranks, printed = np.array(paper.table_1("rank_measured")), np.array(paper.table_1("rank_theory"))
     low, high = fitted_interval(polynomial(X, 1), np.log(ranks - half), np.log(ranks + half))
     assert np.all(np.exp(low) - half <= printed) and np.all(printed <= np.exp(high) + half)

@@ -65,12 +65,14 @@ def run_chapters(book, size=0.25, descends=True, chapters=("flow", "evidence")):
         sys.path.pop(0)
         sys.modules.pop("small_register", None)
     if "flow" in chapters:
-        flow = verdicts.Chapter("flow", register(), book / "state" / "checks")
+        flow = verdicts.Chapter("flow", register().checks_of("flow"), book / "state" / "checks")
         flow.measure("size", size, detail="with $n=3$")
         if descends:
             flow.identity("descends", True)
     if "evidence" in chapters:
-        verdicts.Chapter("evidence", register(), book / "state" / "checks").identity("gone", True)
+        verdicts.Chapter("evidence", register().checks_of("evidence"), book / "state" / "checks").identity(
+            "gone", True
+        )
 
 
 def build(book):

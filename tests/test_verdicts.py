@@ -131,7 +131,7 @@ def test_register_refuses_double_ids_unknown_checks_idle_checks_and_wrong_pins()
 
 def test_chapter_writes_outcomes_and_reads_them_back(tmp_path):
     register = small_register()
-    chapter = verdicts.Chapter("one", register, tmp_path / "checks")
+    chapter = verdicts.Chapter("one", register.checks_of("one"), tmp_path / "checks")
     chapter.identity("a", lambda: sp.sin(0) == 0, detail="$x$")
     assert "0.25 (< 1)" in chapter.measure("b", np.float64(0.25))
     assert repr(chapter.complete()).startswith("✓ all 2")
@@ -142,20 +142,20 @@ def test_chapter_writes_outcomes_and_reads_them_back(tmp_path):
 
 
 def test_opening_a_chapter_drops_what_an_earlier_run_left(tmp_path):
-    verdicts.Chapter("one", small_register(), tmp_path).identity("a", True)
-    verdicts.Chapter("one", small_register(), tmp_path)
+    verdicts.Chapter("one", small_register().checks_of("one"), tmp_path).identity("a", True)
+    verdicts.Chapter("one", small_register().checks_of("one"), tmp_path)
     assert json.loads((tmp_path / "one.json").read_text()) == []
 
 
 def test_a_false_identity_is_recorded_and_raises(tmp_path):
-    chapter = verdicts.Chapter("one", small_register(), tmp_path)
+    chapter = verdicts.Chapter("one", small_register().checks_of("one"), tmp_path)
     with pytest.raises(verdicts.CheckFailedError, match="A is true"):
         chapter.identity("a", lambda: sp.false)
     assert not verdicts.read_outcomes(tmp_path)["one/a"].passed
 
 
 def test_an_identity_that_raises_is_recorded_and_raises(tmp_path):
-    chapter = verdicts.Chapter("one", small_register(), tmp_path)
+    chapter = verdicts.Chapter("one", small_register().checks_of("one"), tmp_path)
     with pytest.raises(ZeroDivisionError):
         chapter.identity("a", lambda: 1 / 0)
     assert "ZeroDivisionError" in verdicts.read_outcomes(tmp_path)["one/a"].error
@@ -164,12 +164,12 @@ def test_an_identity_that_raises_is_recorded_and_raises(tmp_path):
 @pytest.mark.parametrize("result", [1, 0.0, sp.Symbol("x") > 0, "yes", None])
 def test_only_truth_values_prove_an_identity(result):
     with pytest.raises(TypeError, match="truth value"):
-        verdicts.Chapter("one", small_register(), None).identity("a", result)
+        verdicts.Chapter("one", small_register().checks_of("one"), None).identity("a", result)
 
 
 @pytest.mark.parametrize("value", [1.0, float("nan"), 3.0])
 def test_a_measurement_out_of_bounds_is_recorded_and_changes_the_verdict(value):
-    chapter = verdicts.Chapter("one", small_register(), None)
+    chapter = verdicts.Chapter("one", small_register().checks_of("one"), None)
     chapter.measure("b", value)
     with pytest.raises(verdicts.CheckFailedError, match=r"failed \['b'\]"):
         chapter.complete()
@@ -178,11 +178,11 @@ def test_a_measurement_out_of_bounds_is_recorded_and_changes_the_verdict(value):
 
 
 def test_undeclared_names_kinds_and_chapters_are_errors():
-    chapter = verdicts.Chapter("one", small_register(), None)
+    chapter = verdicts.Chapter("one", small_register().checks_of("one"), None)
     with pytest.raises(KeyError, match="declares no measurement 'a'"):
         chapter.measure("a", 1.0)
     with pytest.raises(ValueError, match="'two'"):
-        verdicts.Chapter("two", small_register(), None)
+        verdicts.Chapter("two", small_register().checks_of("two"), None)
 
 
 def test_open_chapter_follows_the_book_state(tmp_path, monkeypatch):

@@ -1,38 +1,53 @@
 """Every number the paper prints, with the place it stands at; no other module or page may hold one.
 
-The paper is arXiv 2512.21691, "Analyzing the Mechanism of Attention Collapse in VGGT from a Dynamics
-Perspective". Its ``d`` means both a dimension and a merge factor; here the feature dimension is ``n`` and
-``d = 1/(1 - m)`` is the merge factor only.
+They stand in ``printed.yml``; this module reads them. The paper is arXiv 2512.21691, "Analyzing the Mechanism
+of Attention Collapse in VGGT from a Dynamics Perspective". Its ``d`` means both a dimension and a merge
+factor; here the feature dimension is ``n`` and ``d = 1/(1 - m)`` is the merge factor only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from book.study import entries
 
 ARXIV = "2512.21691"
+FILE = Path(__file__).with_name("printed.yml")
+KEYS = ("numbers", "table_1", "table_2", "figure_3_colours", "printed_data", "long_runs", "equations")
 
 
 @dataclass(frozen=True)
 class Printed:
-    """One printed number: ``value`` in ``unit``, the ``words`` around it and where they stand.
+    """One printed number: its ``digits`` in ``unit``, the ``words`` around it and where they stand.
 
-    ``decimals`` is the number of decimals printed, so that ``half_width`` is the rounding half-interval.
+    Raises:
+        ValueError: ``digits`` is no number.
     """
 
-    value: float
+    digits: str
     place: str
     words: str
     unit: str = ""
-    decimals: int = 0
+
+    def __post_init__(self) -> None:
+        float(self.digits)
+
+    @property
+    def value(self) -> float:
+        """The number, in ``unit``."""
+        return float(self.digits)
 
     @property
     def half_width(self) -> float:
         """Largest rounding error the printed digits allow (same unit as ``value``)."""
-        return 0.5 * 10.0**-self.decimals
+        return 0.5 * 10.0 ** -_decimals(self.digits)
 
     def __str__(self) -> str:
         """The digits as printed, without the unit."""
-        return f"{self.value:.{self.decimals}f}"
+        return self.digits
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,7 @@ class Equation:
 
 @dataclass(frozen=True)
 class Table1Row:
-    """One fusion strength of Table 1; entropies have four printed decimals, ranks two."""
+    """One fusion strength of Table 1: normalised entropies and effective ranks."""
 
     m: float
     entropy_measured: float
@@ -63,160 +78,91 @@ class Table1Row:
 
 @dataclass(frozen=True)
 class Table2Row:
-    """One fusion strength of Table 2; runtimes (relative to m = 0): two decimals, speedups: at most one."""
+    """One fusion strength of Table 2: runtimes (relative to m = 0) and speedups."""
 
     m: float
     runtime: float
     speedup: float
 
 
-TABLE_1_PLACE = "Table 1, §5.2"
-TABLE_1 = (
-    Table1Row(0.1, 0.7239, 0.7413, 89.93, 100.15),
-    Table1Row(0.3, 0.7903, 0.7776, 135.82, 125.53),
-    Table1Row(0.5, 0.8274, 0.8140, 171.00, 157.34),
-    Table1Row(0.7, 0.8548, 0.8503, 202.75, 197.21),
-    Table1Row(0.9, 0.8734, 0.8866, 227.71, 247.19),
-)
-TABLE_1_ENTROPY_DECIMALS = 4
-TABLE_1_RANK_DECIMALS = 2
+def _decimals(digits: str) -> int:
+    return len(digits.partition(".")[2])
 
-TABLE_2_PLACE = "Table 2, §5.3"
-TABLE_2 = (
-    Table2Row(0.0, 1.00, 1.0),
-    Table2Row(0.3, 0.61, 1.6),
-    Table2Row(0.5, 0.38, 2.6),
-    Table2Row(0.7, 0.22, 4.5),
-    Table2Row(0.9, 0.12, 8.3),
-)
-TABLE_2_RUNTIME_DECIMALS = 2
-TABLE_2_SPEEDUP_DECIMALS = 1
 
-# In-text numbers ------------------------------------------------------------------------------------------
-STEADY_RANK = Printed(1, "§3.1, below Eq. (1)", "dominant subspace dimension, typically r = 1")
-SHALLOW_BLOCK = Printed(0, "§3.1", "Block 0 → Block 23")
-DEEP_BLOCK = Printed(23, "§3.1", "Block 0 → Block 23")
-EXAMPLE_FACTOR = Printed(10, "§4.2", "d = 10 yields a theoretical 10× reduction in pairwise computations")
-EXAMPLE_REDUCTION = Printed(10, "§4.2", "d = 10 yields a theoretical 10× reduction", "×")
-REPORTED_SPEEDUP = Printed(4, "§4.2", "empirical > 4× inference speedups reported in FastVGGT", "×")
-REPORTED_SPEEDUP_FRAMES = Printed(1000, "§4.2", "for 1000-frame inputs", "frames")
-SPEEDUP_EXPONENT = Printed(2, "§4.2 and §5.3", "arithmetic and memory by ∼d²; speedup proportional to d²")
-FRAMES = Printed(500, "§5", "input sequences of 500 frames unless otherwise noted", "frames")
-FUSION_STRENGTHS = tuple(
-    Printed(m, "§5.1", "fusion strengths m ∈ {0.1, 0.3, 0.5, 0.7, 0.9}", decimals=1)
-    for m in (0.1, 0.3, 0.5, 0.7, 0.9)
-)
-ENTROPY_DEVIATION = Printed(2, "§5.1", "mean deviation below 2%", "%")
-RANK_DEVIATION = Printed(8, "§5.2", "average deviation ≈ 8%", "%")
-RUNTIME_AT_LARGEST_M = Printed(0.12, "§5.3", "from 1.0× at m = 0 to 0.12× at m = 0.9", "×", 2)
-LARGEST_M = Printed(0.9, "§5.3", "from 1.0× at m = 0 to 0.12× at m = 0.9", decimals=1)
-ACCELERATION = Printed(8, "§5.3 and caption of Table 2", "∼8× acceleration; up to 8×", "×")
-SHORT_SEQUENCE = Printed(200, "§6", "short sequences (< 200 frames)", "frames")
-SHORT_SEQUENCE_M = (
-    Printed(0.3, "§6", "moderate merging (m = 0.3–0.5)", decimals=1),
-    Printed(0.5, "§6", "moderate merging (m = 0.3–0.5)", decimals=1),
-)
-LONG_SEQUENCE = Printed(500, "§6", "long sequences (> 500 frames)", "frames")
-LONG_SEQUENCE_M = (
-    Printed(0.7, "§6", "stronger merging (m = 0.7–0.9)", decimals=1),
-    Printed(0.9, "§6", "stronger merging (m = 0.7–0.9)", decimals=1),
-)
-EXCESSIVE_M = Printed(0.95, "§6", "excessive merging (m > 0.95) can remove geometric anchors", decimals=2)
-ENTROPY_THRESHOLD = Printed(0.8, "§6", "when entropy remains above 0.8", decimals=1)
-ATE_THRESHOLD = Printed(0.2, "§6", "the mean ATE consistently stays below 0.2", decimals=1)
+def _numbers(content: Mapping[str, Any]) -> dict[str, tuple[Printed, ...]]:
+    found = {}
+    for name, entry in content.items():
+        where = f"{entries.shown(FILE)}, number {name}"
+        digits = entries.mapping(entry, where).get("digits")
+        several = digits if isinstance(digits, list) else [digits]
+        found[name] = tuple(entries.build(Printed, entry | {"digits": one}, where) for one in several)
+    return found
 
+
+def _table(content: Mapping[str, Any], name: str) -> dict[str, tuple[str, ...]]:
+    """Digits by column; the file shows the table as text, a line for each row."""
+    lines = [line.split() for line in content[name].splitlines()]
+    if len({len(line) for line in lines}) != 1:
+        raise entries.EntryError(f"{entries.shown(FILE)}, {name}: rows of different lengths")
+    return {column: tuple(digits) for column, *digits in zip(*lines, strict=True)}
+
+
+def _rows(row: Any, columns: Mapping[str, tuple[str, ...]]) -> tuple[Any, ...]:
+    cells = zip(*columns.values(), strict=True)
+    return tuple(row(**dict(zip(columns, map(float, line), strict=True))) for line in cells)
+
+
+_CONTENT = entries.read(FILE, KEYS)
+NUMBERS = _numbers(_CONTENT["numbers"])
+_COLUMNS = {1: _table(_CONTENT, "table_1"), 2: _table(_CONTENT, "table_2")}
+TABLE_1: tuple[Table1Row, ...] = _rows(Table1Row, _COLUMNS[1])
+TABLE_2: tuple[Table2Row, ...] = _rows(Table2Row, _COLUMNS[2])
 # Colours of Fig. 3 as its text and its caption give them.
-FIGURE_3_COLOURS = {
-    "text, §5.1": {"theory": "blue", "measured": "red"},
-    "caption of Fig. 3": {"theory": "red", "measured": "blue"},
-}
-
+FIGURE_3_COLOURS: dict[str, dict[str, str]] = _CONTENT["figure_3_colours"]
 # What the paper prints as data: quantity -> the variables it is printed against.
-PRINTED_DATA = {
-    "normalised entropy of attention": ("m",),
-    "effective rank of attention": ("m",),
-    "relative runtime": ("m",),
-    "speedup": ("m",),
-}
-
-# Everything that is printed about the 1000-frame runs.
-LONG_RUNS = {"speedup": REPORTED_SPEEDUP, "frames": REPORTED_SPEEDUP_FRAMES}
-
-EQUATIONS = (
-    Equation(
-        1, r"\text{rank}(A^{(\ell)}) \leq r + C \exp\left(-\frac{\alpha \ell}{N}\right)", "§3.1", "rank bound"
-    ),
-    Equation(
-        2,
-        r"X^{(\ell+1)} = A^{(\ell)} X^{(\ell)} W_V^{(\ell)} W_O^{(\ell)},\quad A^{(\ell)} = \text{Softmax}"
-        r"\left(\frac{X^{(\ell)} W_Q^{(\ell)} (X^{(\ell)} W_K^{(\ell)})^\top}{\sqrt{d}}\right)",
-        "§3.2",
-        "attention update without residual",
-    ),
-    Equation(
-        3,
-        r"A_{ij}^{(\ell)} = \frac{1}{N} + \frac{\alpha}{N} \left(\langle x_i^{(\ell)}, x_j^{(\ell)} \rangle "
-        r"- \frac{1}{N} \sum_k \langle x_i^{(\ell)}, x_k^{(\ell)} \rangle \right) + \mathcal{O}(\alpha^2)",
-        "§3.2",
-        "expansion of the softmax",
-    ),
-    Equation(
-        4,
-        r"\partial_t \rho_t(x) = \nabla_S \cdot \left(\rho_t(x) \nabla_S \frac{\delta F[\rho_t]}{\delta "
-        r"\rho_t(x)} \right),\quad F[\rho] = \frac{\alpha}{2} \iint_S \langle x, y \rangle \rho(x) \rho(y)"
-        r"\, dx\, dy",
-        "§3.2",
-        "mean-field equation",
-    ),
-    Equation(
-        5,
-        r"\frac{dH}{dt} = - \int_S \rho_t(x) \|\nabla_S \log \rho_t(x)\|^2 dx \leq 0",
-        "§3.2",
-        "entropy dissipation",
-    ),
-    Equation(6, r"H(L) \approx H(0) - \mathcal{O}(1/L)", "§3.2", "entropy after L layers"),
-    Equation(
-        7,
-        r"\partial_{t'} \rho_{t'}(x) = \frac{1}{d} \nabla_S \cdot \left(\rho_{t'}(x) \nabla_S \frac{\delta "
-        r"F[\rho_{t'}]}{\delta \rho_{t'}(x)} \right)",
-        "§4.1",
-        "mean-field equation after merging",
-    ),
-    Equation(
-        8,
-        r"\frac{dH'}{dt'} = - \frac{1}{d} \int_S \rho_{t'}(x) \|\nabla_S \log \rho_{t'}(x)\|^2 dx,\quad "
-        r"H'(L) \approx H(0) - \mathcal{O}\left(\frac{1}{dL}\right)",
-        "§4.1",
-        "entropy after merging",
-    ),
-    Equation(
-        9,
-        r"\text{rank}(A'^{(\ell)}) \leq r + C \exp\left(-\frac{\alpha \ell}{dN}\right)",
-        "§4.1",
-        "rank bound after merging",
-    ),
-    Equation(10, r"\tau' \approx d \tau", "§4.1", "collapse time after merging"),
-    Equation(11, r"\mathcal{O}((DT)^2) \rightarrow \mathcal{O}((DT/d)^2)", "§4.2", "attention cost"),
-    Equation(
-        12,
-        r"\frac{dH}{dt} = - \int_S \rho_t(x) \|\nabla_S \log \rho_t(x)\|^2 dx \leq 0",
-        "§5.1",
-        "entropy dissipation, repeated",
-    ),
-    Equation(13, r"H(d) \approx H_0 - k \frac{L}{Nd}", "§5.1", "entropy against merge factor"),
-    Equation(
-        14,
-        r"r_{\text{eff}} = \exp\left(-\sum_i \lambda_i \log \lambda_i\right)",
-        "§5.2",
-        "effective rank",
-    ),
-    Equation(
-        15,
-        r"\text{rank}(A^{(\ell)}) \leq r + C \exp\left(-\frac{\alpha\ell}{Nd}\right)",
-        "§5.2",
-        "rank bound after merging, repeated",
-    ),
+PRINTED_DATA = {quantity: tuple(against) for quantity, against in _CONTENT["printed_data"].items()}
+# Everything that is printed about the 1000-frame runs: quantity -> its number.
+LONG_RUNS = {quantity: NUMBERS[name] for quantity, name in _CONTENT["long_runs"].items()}
+EQUATIONS = tuple(
+    entries.build(Equation, entry, f"{entries.shown(FILE)}, equation {place}", number=place)
+    for place, entry in enumerate(_CONTENT["equations"], start=1)
 )
+
+
+def numbers(name: str) -> tuple[Printed, ...]:
+    """The printed numbers of this name, in the order of the text; mostly one.
+
+    Raises:
+        ValueError: there is none; names those that are there.
+    """
+    if name not in NUMBERS:
+        raise ValueError(f"{entries.shown(FILE)} has no number {name!r}; it has {', '.join(NUMBERS)}")
+    return NUMBERS[name]
+
+
+def number(name: str) -> Printed:
+    """The one printed number of this name.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    found = numbers(name)
+    if len(found) > 1:
+        raise ValueError(f"{name} are {len(found)} printed numbers; take one of numbers({name!r})")
+    return found[0]
+
+
+def value(name: str) -> float:
+    """The value of the one printed number of this name, in its unit. Raises as `number`."""
+    return number(name).value
+
+
+def blanks() -> dict[str, str]:
+    """Digits as printed, for the blanks of a claim: ``{{ frames }}``, ``{{ long_sequence_m[1] }}``."""
+    several = {name: found for name, found in NUMBERS.items() if len(found) > 1}
+    return {name: str(found[0]) for name, found in NUMBERS.items() if name not in several} | {
+        f"{name}[{k}]": str(one) for name, found in several.items() for k, one in enumerate(found)
+    }
 
 
 def equation(number: int) -> Equation:
@@ -239,3 +185,8 @@ def table_1(column: str) -> tuple[float, ...]:
 def table_2(column: str) -> tuple[float, ...]:
     """One column of Table 2 as printed, in order of m: a field name of ``Table2Row``."""
     return tuple(getattr(row, column) for row in TABLE_2)
+
+
+def decimals(table: int, column: str) -> int:
+    """How many decimals a column of Table 1 or 2 prints."""
+    return max(map(_decimals, _COLUMNS[table][column]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from book.study.numbers import number
 from book.study.predictions.blocks import RADII, sign_cases
-from book.study.predictions.declared import PREDICTIONS, Prediction
+from book.study.predictions.declared import PREDICTIONS, Hypothesis
 from book.study.predictions.merging import FITTED, STRENGTHS, delays, rank, reached
 from book.study.predictions.profiles import Undefined
 from book.study.style import PALETTE
@@ -28,13 +28,13 @@ RUNS = {
 }
 
 
-def clear(prediction: Prediction, record: Record) -> bool:
+def clear(prediction: Hypothesis, record: Record) -> bool:
     """Whether both ends of the bootstrap interval have the same outcome as the value."""
     value, ends = record[prediction.quantity], record[f"{prediction.quantity}.interval"]
     return ends is None or {prediction.judge(v) for v in (value, *ends)} == {prediction.judge(value)}
 
 
-def cell(prediction: Prediction, record: Record) -> str:
+def cell(prediction: Hypothesis, record: Record) -> str:
     """Value, mark of its outcome and, on a second line, the interval over scenes."""
     value, ends = record[prediction.quantity], record[f"{prediction.quantity}.interval"]
     if value is None:
@@ -45,9 +45,10 @@ def cell(prediction: Prediction, record: Record) -> str:
     return f"{mark} {number(value, 2)}<br><small>{number(ends[0], 2)} …\u00a0{number(ends[1], 2)}</small>"
 
 
-def interval(prediction: Prediction) -> str:
+def interval(prediction: Hypothesis) -> str:
     """The predicted interval in words, numbers as in the rest of the page."""
-    words = {f"{end:g}": number(end, 2) for end in (prediction.low, prediction.high)}
+    ends = (prediction.above, prediction.below, prediction.exactly)
+    words = {f"{end:g}": number(end, 2) for end in ends}
     return " ".join(words.get(word, word) for word in prediction.interval.split())
 
 

@@ -1,4 +1,4 @@
-"""All quantities that ``book/study/predictions/declared.py`` names, measured on one model and several scenes.
+"""All quantities that ``declared.yml`` names, measured on one model and several scenes.
 
 `measure` runs the model and returns plain arrays with a scene axis; every quantity is a function of these
 arrays, so that it can be computed again for resampled scenes. What a declared sentence leaves open is decided

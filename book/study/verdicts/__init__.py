@@ -2,14 +2,14 @@
 
 A chapter opens its checks with ``chapter = verdicts.open_chapter("mean_field")`` and runs each declared check
 with ``chapter.identity(name, …)`` or ``chapter.measure(name, value)``. What is declared, with its bounds, is
-in ``book/study/*/claims``, one module per chapter.
+in ``book/study/*/claims.yml``, one file for each chapter.
 """
 
 import os
 from pathlib import Path
 
 from book.study.verdicts.chapter import Chapter, CheckFailedError, read_outcomes
-from book.study.verdicts.claims import PARTS
+from book.study.verdicts.claims import STUDY, in_order_of_the_book, known, part
 from book.study.verdicts.model import (
     Bound,
     Check,
@@ -51,9 +51,10 @@ __all__ = [
 ]
 
 
-def register() -> Register:
-    """The book's register, freshly built and validated."""
-    return build(PARTS)
+def register(study: Path = STUDY) -> Register:
+    """The book's register, freshly read from every topic's ``claims.yml`` and validated."""
+    parts = (part(topic, study) for topic in in_order_of_the_book(known(study)))
+    return build((p.chapter, p.checks, p.claims) for p in parts)
 
 
 def checks_folder() -> Path | None:
@@ -63,5 +64,9 @@ def checks_folder() -> Path | None:
 
 
 def open_chapter(name: str) -> Chapter:
-    """Open a chapter's checks (its first cell): earlier outcomes of this chapter are dropped."""
-    return Chapter(name, register(), checks_folder())
+    """Open a chapter's checks (its first cell): earlier outcomes of this chapter are dropped.
+
+    Reads this chapter's declarations only, so that another chapter's wording changes nothing here.
+    """
+    checks = part(name).checks if name in known() else ()
+    return Chapter(name, checks, checks_folder())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from book.study.verdicts.model import Check, Outcome
-from book.study.verdicts.register import Register
+from book.study.verdicts.model import Bound, Check, Outcome
 
 
 class CheckFailedError(AssertionError):
@@ -36,13 +35,15 @@ class Chapter:
     atomically after every check.
 
     Raises:
-        ValueError: the register knows no checks for a chapter of this name.
+        ValueError: no checks are declared for a chapter of this name.
     """
 
-    def __init__(self, name: str, register: Register, folder: Path | None) -> None:
-        self._declared = {check.name: check for check in register.checks_of(name)}
+    def __init__(self, name: str, checks: Iterable[Check], folder: Path | None) -> None:
+        self._declared = {check.name: check for check in checks}
         if not self._declared:
-            raise ValueError(f"no checks are registered for chapter {name!r}; known: {register.chapters}")
+            raise ValueError(
+                f"no checks are declared for chapter {name!r}; book/study/{name}/claims.yml has them"
+            )
         self.name = name
         self.outcomes: dict[str, Outcome] = {}
         self._folder = folder
@@ -82,11 +83,16 @@ class Chapter:
         """
         check = self._find(name, "measurement")
         number = float(value)
-        assert check.bound is not None  # Check refuses a measurement without one
-        passed = check.bound.accepts(number)
+        passed = self.bound(name).accepts(number)
         self._record(Outcome(check.id, passed, number, detail))
         shown, unit = f"{number:.4g}".replace("-", "−"), f" {check.unit}" if check.unit else ""
         return Line(f"{'✓' if passed else '✗'} {check.states}: {shown}{unit} ({check.bound})")
+
+    def bound(self, name: str) -> Bound:
+        """The bound that a measurement declares, for the page to draw or name."""
+        bound = self._find(name, "measurement").bound
+        assert bound is not None  # Check refuses a measurement without one
+        return bound
 
     def complete(self) -> Line:
         """Last cell of a chapter: every declared check has run and passed.

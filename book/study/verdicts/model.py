@@ -1,4 +1,4 @@
-"""Checks, claims, and the rule that turns the outcomes of checks into one of five verdicts."""
+"""Checks, claims, and the rule that turns the outcomes of checks into a verdict."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+Kind = Literal["identity", "measurement"]
+
 
 class Verdict(StrEnum):
-    """The five words of the ledger."""
+    """The words of the ledger; nothing else may be pinned, drawn or computed."""
 
     HOLDS = "holds"
     WITH_ASSUMPTIONS = "holds under added assumptions"
@@ -72,7 +74,7 @@ class Check:
 
     name: str
     states: str
-    kind: Literal["identity", "measurement"]
+    kind: Kind
     bound: Bound | None = None
     unit: str = ""
     chapter: str = ""

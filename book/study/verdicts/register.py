@@ -1,4 +1,4 @@
-"""The register: all checks and claims, gathered from one module per chapter, and its consistency."""
+"""The register: all checks and claims, gathered chapter by chapter, and its consistency."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class Register:
         for claim in self.claims:
             if claim.id == claim_id:
                 return claim
-        raise KeyError(f"no claim {claim_id!r} in the register; see book/study/*/claims for the known ids")
+        raise KeyError(
+            f"no claim {claim_id!r} in the register; see book/study/*/claims.yml for the known ids"
+        )
 
     def judge(self, outcomes: Mapping[str, Outcome]) -> tuple[Judgement, ...]:
         """A judgement for every claim, in order."""
