@@ -6,13 +6,14 @@ The notebooks in ``book/runs`` are a thin layer over `run`: they pass parameters
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
 from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
@@ -26,9 +27,10 @@ from lib.vggt import (
     VGGT,
     CameraHeadConfig,
     DenseHeadConfig,
+    LogitScale,
+    Observer,
     PatchEmbedConfig,
     Prediction,
-    Probe,
     VGGTConfig,
     parse_scale,
 )
@@ -216,27 +218,39 @@ def prepare(params: Params, model: VGGT | None = None) -> Setup:
     return setup
 
 
-def run(setup: Setup, probe: Probe | None = None) -> Outcome:
+def forward(
+    model: VGGT,
+    images: Tensor,
+    rule: MergingRule | None = None,
+    probe: Observer | None = None,
+    *,
+    logit_scale: LogitScale | None = None,
+    heads: Collection[str] | None = None,
+) -> Prediction:
+    """One forward pass as every run makes it: without gradients, the aggregator in bf16 on a GPU.
+
+    images (S, 3, H, W), moved to the device of the model; the others as in `VGGT.forward`.
+    """
+    device = next(model.parameters()).device
+    cuda = device.type == "cuda"
+    precision = torch.autocast("cuda" if cuda else "cpu", dtype=torch.bfloat16, enabled=cuda)
+    with torch.inference_mode(), precision:
+        return model(images.to(device), merging=rule, logit_scale=logit_scale, probe=probe, heads=heads)
+
+
+def run(setup: Setup, probe: Observer | None = None) -> Outcome:
     """The forward pass and its measurements; `probe` sees every block and changes nothing."""
     device = setup.params.device
     images = setup.sequence.images.to(device)
     start = time.perf_counter()
-    with torch.inference_mode(), _precision(device):
-        prediction = setup.model(
-            images, merging=setup.rule, logit_scale=parse_scale(setup.params.logit_scale), probe=probe
-        )
+    scale = parse_scale(setup.params.logit_scale)
+    prediction = forward(setup.model, images, setup.rule, probe, logit_scale=scale)
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     prediction = _to_cpu(prediction)
     measured = costs(prediction, seconds) | errors(setup.sequence, prediction)
     return Outcome(setup, prediction, measured, prediction.report.kept[-1])
-
-
-def _precision(device: str) -> torch.autocast:
-    """bf16 for the aggregator on a GPU, as VGGT is used; full precision on a CPU."""
-    cuda = device.startswith("cuda")
-    return torch.autocast("cuda" if cuda else "cpu", dtype=torch.bfloat16, enabled=cuda)
 
 
 def _to_cpu(prediction: Prediction) -> Prediction:

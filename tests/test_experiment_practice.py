@@ -9,7 +9,7 @@ import torch
 from book.study.practice import adaptive, advice
 from book.study.practice.equal_pairs import Table, advised, contest, follow, gain_over
 from lib.merging import AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
-from lib.probe import Together
+from lib.probe import Observers
 from lib.run import Params, load_model, prepare, run
 
 
@@ -58,7 +58,7 @@ def test_no_merge_changes_nothing_and_size_bias_leaves_the_mean_alone(setup):
 def test_a_forecast_refuses_a_merged_run(setup):
     forecast = advice.Forecast(setup.model, [FastVGGTRule(0.4)])
     with pytest.raises(ValueError, match="unmerged"):
-        run(replace(setup, rule=FastVGGTRule(0.4)), Together([forecast]))
+        run(replace(setup, rule=FastVGGTRule(0.4)), Observers([forecast]))
 
 
 def test_operations_count_by_hand(setup):

@@ -11,7 +11,7 @@ from book.study.predictions import blocks, duplicates, merging, profiles
 from book.study.predictions import measure as experiment
 from book.study.predictions.declared import PREDICTIONS
 from lib.merging import FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
-from lib.run import Params
+from lib.run import Params, forward
 
 LAYOUT = TokenLayout(4, 3, 3, 5)
 PARAMS = Params(model="random", scene="denser:0-1", frames=8, m=0.3)
@@ -26,7 +26,7 @@ def events(model, images, rule=None):
             if event.kind == "global":
                 kept.append(event)
 
-    profiles.see(model, images, Keep(), rule)
+    forward(model, images, rule, Keep(), heads=())
     return kept
 
 
@@ -88,10 +88,11 @@ def test_merging_errs_less_the_smaller_its_groups_and_not_at_all_for_copies(scen
     event = events(model, images)[0]
     with torch.inference_mode():
         plan = UniformRule(0.3, size_bias=True).plan(event.x, event.layout)
-        for asked, slope in ((False, 2), (True, 1)):
+        keys_only = replace(plan, queries=None, output_rows=None)
+        for used, slope in ((keys_only, 2), (plan, 1)):
             small = [
                 blocks.merge_error(
-                    *(blocks.shrunk(t, plan, r) for t in (event.q, event.k, event.v)), plan, asked
+                    *(blocks.shrunk(t, plan, r) for t in (event.q, event.k, event.v)), used, event.scale
                 )
                 for r in (0.0, 0.05, 0.1)
             ]

@@ -11,7 +11,7 @@ from book.study import paired
 from book.study.reconstruction.measure import Entropies, Setting, measure, scene_errors, scene_facts
 from lib import records
 from lib.merging import UniformRule
-from lib.probe import Probe, Together
+from lib.probe import Observers, Probe
 from lib.run import Params, load_model, prepare, run
 from lib.spectra import Budget
 from lib.training.losses import relative_to_first, unproject
@@ -86,7 +86,7 @@ def test_facts_of_a_scene_are_those_of_a_camera_that_stands_still(outcome):
 @pytest.mark.parametrize("name", ["plain", "uniform 0.5 unprotected", "fastvggt 0.5 biased"])
 def test_entropies_are_those_of_the_probe(setup, name):
     seen, probe = Entropies(token_level=True), Probe(merged=True, bracket=Budget())
-    run(dataclasses.replace(setup, rule=Setting.parse(name).merging(QUICK)), Together([seen, probe]))
+    run(dataclasses.replace(setup, rule=Setting.parse(name).merging(QUICK)), Observers([seen, probe]))
     for layer, reading in zip(seen.layers, probe.readings, strict=True):
         heads = reading.heads
         assert layer["pooled_entropy"] == pytest.approx(np.mean([h.pooled.normalised_entropy for h in heads]))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from parity import assert_close_golden
 from safetensors.torch import load_file
 
-from lib.merging import TokenLayout
+from lib.merging import Plan, TokenLayout
 from lib.vggt.layers import Attention, Block, patch_positions, rope_angles, rope_tables, rotate
 
 
@@ -176,6 +176,8 @@ class TestBlock:
 
 class _Identity:
     """A plan that merges nothing, with a given key bias."""
+
+    merge = Plan.merge
 
     kept, pairs, seconds = 1.0, 0, 0.0
 

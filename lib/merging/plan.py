@@ -163,6 +163,10 @@ class Plan:
         """(B, heads, N, D) -> (B, heads, Nk, D), for keys and for values alike."""
         return self.keys.merge(k)
 
+    def merge(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, heads, Nq, D), keys and values (B, heads, Nk, D) from those of all N tokens."""
+        return self.merge_queries(q), self.merge_keys(k), self.merge_keys(v)
+
     def unmerge(self, y: Tensor) -> Tensor:
         """(B, Nq, D) -> (B, N, D) or (B, heads, Nq, D) -> (B, heads, N, D): each token gets its row."""
         if self.output_rows is None:

@@ -2,20 +2,22 @@
 
 from lib.probe.features import QUANTILES, Alignment, Sample, TokenStatistics, alignment, token_statistics
 from lib.probe.observer import Probe
+from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading, as_arrays
-from lib.probe.rehearsal import Rehearsal, Together
+from lib.probe.static import Observers, StaticMerging
 
 __all__ = [
     "QUANTILES",
     "Alignment",
     "HeadReading",
     "LayerReading",
+    "Observers",
     "Probe",
-    "Rehearsal",
     "Sample",
-    "Together",
+    "StaticMerging",
     "TokenStatistics",
     "alignment",
     "as_arrays",
+    "attention_operators",
     "token_statistics",
 ]

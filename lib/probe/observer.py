@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lib.probe.features import Alignment, Sample, alignment, token_statistics
+from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading
 from lib.spectra import (
     AttentionOperator,
@@ -19,14 +19,9 @@ from lib.spectra import (
     pooled_measures,
     spectrum_bracket,
 )
-from lib.spectra.exact import StochasticMap
-from lib.vggt.layers import AttentionEvent
+from lib.vggt import AttentionEvent
 
-
-class _Attention(StochasticMap, Protocol):
-    """AttentionOperator or LiftedAttention."""
-
-    def attention_rows(self, rows: Tensor) -> Tensor: ...
+Attention = AttentionOperator | LiftedAttention
 
 
 @dataclass
@@ -126,7 +121,7 @@ class Probe:
         gamma: float,
         queries: list[int],
     ) -> HeadReading:
-        inner, outer = self._operators(event, item, head)
+        inner, outer = attention_operators(event, head, item, self.precision)
         scalars = exact_scalars(outer, self.seed)
         pooled = frame_pooled(outer, frames) if event.kind == "global" else None
         values = None if pooled is None else torch.linalg.svdvals(pooled)
@@ -144,23 +139,12 @@ class Probe:
             merged_bracket=spectrum_bracket(inner, self.seed, bracket) if bracket and among_merged else None,
         )
 
-    def _operators(self, event: AttentionEvent, item: int, head: int) -> tuple[AttentionOperator, _Attention]:
-        """Attention among the rows that entered the softmax, and on all N tokens; the same object if
-        none merged.
-        """
-        # the softmax ran in the values' dtype: round as it did, then compute in the probe's precision
-        q, k = (t[item, head].to(event.v.dtype).to(self.precision) for t in (event.q, event.k))
-        plan = event.plan
-        sizes = None if plan is None or plan.log_sizes is None else plan.log_sizes[item].to(event.v.dtype)
-        inner = AttentionOperator(q, k, event.scale, None if sizes is None else sizes.float())
-        return inner, inner if plan is None else LiftedAttention(inner, plan, item)
-
     def _alignment(
         self,
         event: AttentionEvent,
         item: int,
         head: int,
-        outer: _Attention,
+        outer: Attention,
         sample: Sample,
         gamma: float,
         trace: float,
@@ -171,7 +155,7 @@ class Probe:
         return alignment(logits, attention, sample, gamma, trace / outer.rows)
 
 
-def _rows(operator: _Attention, queries: list[int]) -> Tensor:
+def _rows(operator: Attention, queries: list[int]) -> Tensor:
     return operator.attention_rows(torch.tensor(queries, device=operator.device)).float().cpu()
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +11,11 @@ from torch import Tensor, nn
 from lib.merging import MergingRule, Plan, TokenLayout
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dinov2 import build_patch_embed
-from lib.vggt.layers import AttentionEvent, Block, normal_parameter, patch_positions
+from lib.vggt.layers import Block, Observer, normal_parameter, patch_positions
 from lib.vggt.logit_scale import LogitScale
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-
-
-class Probe(Protocol):
-    """Anything that wants to see the attention of the alternating blocks."""
-
-    def observe(self, event: AttentionEvent) -> None:
-        """Called once per block, in order; must not change the tensors of the event."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +34,24 @@ class ForwardReport:
     matching_seconds: float
 
 
-class _CountingRule:
-    """A merging rule that passes another one's plans on and remembers their sizes."""
+@dataclass
+class _PlanCounts:
+    """Sizes of the plans of the global blocks, added up block by block."""
 
-    def __init__(self, rule: MergingRule | None) -> None:
-        self.rule = rule
-        self.kept: list[float] = []
-        self.pairs = 0
-        self.seconds = 0.0
+    tokens: int
+    kept: list[float] = field(default_factory=list)
+    pairs: int = 0
+    seconds: float = 0.0
 
-    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
-        plan = None if self.rule is None else self.rule.plan(x, layout)
-        if plan is None:
-            self.count_plain(layout)
-            return None
-        self.kept.append(float(plan.kept))
-        self.pairs += int(plan.pairs)
-        self.seconds += float(plan.seconds)
-        return plan
+    def add(self, plan: Plan | None) -> None:
+        """Count one block; None is a block that merged nothing."""
+        self.kept.append(1.0 if plan is None else float(plan.kept))
+        self.pairs += self.tokens**2 if plan is None else int(plan.pairs)
+        self.seconds += 0.0 if plan is None else float(plan.seconds)
 
-    def count_plain(self, layout: TokenLayout) -> None:
-        self.kept.append(1.0)
-        self.pairs += layout.tokens**2
-
-    def report(self, layout: TokenLayout) -> ForwardReport:
-        plain = len(self.kept) * layout.tokens**2
-        return ForwardReport(layout.tokens, tuple(self.kept), self.pairs, plain, self.seconds)
+    def report(self) -> ForwardReport:
+        plain = len(self.kept) * self.tokens**2
+        return ForwardReport(self.tokens, tuple(self.kept), self.pairs, plain, self.seconds)
 
 
 class Aggregator(nn.Module):
@@ -98,7 +82,7 @@ class Aggregator(nn.Module):
         merging: MergingRule | None = None,
         merging_start: int = 0,
         logit_scale: LogitScale | None = None,
-        probe: Probe | None = None,
+        probe: Observer | None = None,
     ) -> tuple[dict[int, Tensor], ForwardReport]:
         """Features of the layers in `keep` only, so that memory does not grow with depth.
 
@@ -115,23 +99,28 @@ class Aggregator(nn.Module):
         )  # (1, P, 2)
         everywhere = per_frame.repeat(1, frames, 1)  # (1, N, 2)
         observe = None if probe is None else probe.observe
-        counting = _CountingRule(merging)
+        counts = _PlanCounts(layout.tokens)
         features = {}
         for layer, (frame_block, global_block) in enumerate(
             zip(self.frame_blocks, self.global_blocks, strict=True)
         ):
             x = frame_block(x, per_frame, layout=layout, observe=observe)
             frame_out = x if layer in keep else None
-            rule = counting if merging is not None and layer >= merging_start else None
-            if rule is None:
-                counting.count_plain(layout)
             x = x.view(batch, layout.tokens, -1)
             factor = 1.0 if logit_scale is None else logit_scale.factor(layer, layout)
-            x = global_block(x, everywhere, rule=rule, layout=layout, factor=factor, observe=observe)
+            x = global_block(
+                x,
+                everywhere,
+                rule=merging if layer >= merging_start else None,
+                layout=layout,
+                factor=factor,
+                planned=counts.add,
+                observe=observe,
+            )
             x = x.view(batch * frames, layout.tokens_per_frame, -1)
             if frame_out is not None:
                 features[layer] = torch.cat((frame_out, x), dim=-1).unflatten(0, (batch, frames))
-        return features, counting.report(layout)
+        return features, counts.report()
 
     def _layout(self, images: Tensor) -> TokenLayout:
         frames, size = images.shape[1], self.config.patch_size

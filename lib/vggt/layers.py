@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,11 @@ class AttentionEvent:
     update: Tensor
 
 
-Observer = Callable[[AttentionEvent], None]
+class Observer(Protocol):
+    """Anything that wants to see the attention of the alternating blocks."""
+
+    def observe(self, event: AttentionEvent) -> None:
+        """Called once per block, in order; must not change the tensors of the event."""
 
 
 def rope_angles(positions: Tensor, half_width: int, base: float) -> Tensor:
@@ -120,6 +124,18 @@ class Mlp(nn.Module):
         return self.fc2(self.act(self.fc1(x)))
 
 
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale: float) -> Tensor:
+    """softmax(scale q kᵀ + bias) v of tokens that `plan` has merged already; None: of all tokens.
+
+    q (B, heads, Nq, D), k and v (B, heads, Nk, D) -> (B, heads, Nq, D). The softmax runs in the dtype of v:
+    under autocast qk-norm returns fp32 queries and keys beside half-precision values. The bias is the
+    logarithm of the group sizes where the plan has a size bias, else zero.
+    """
+    sizes = None if plan is None else plan.log_sizes
+    bias = None if sizes is None else sizes[:, None, None, :].to(v.dtype)  # (B, 1, 1, Nk)
+    return functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, bias, scale=scale)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with optional qk-norm, rotary positions and merging (spec 1.5, 1.6, 2.1)."""
 
@@ -162,18 +178,22 @@ class Attention(nn.Module):
         not change the result.
         """
         q_full, k_full, v = self._project(x, positions)
-        q, k, bias = q_full, k_full, None
-        if plan is not None:
-            q, k, v = plan.merge_queries(q), plan.merge_keys(k), plan.merge_keys(v)
-            if plan.log_sizes is not None:
-                bias = plan.log_sizes[:, None, None, :].to(v.dtype)  # (B, 1, 1, Nk)
+        q, k, v = (q_full, k_full, v) if plan is None else plan.merge(q_full, k_full, v)
         if observe is not None:
             observe(AttentionTensors(q, k, v, q_full, k_full))
         del q_full, k_full
-        # autocast: qk-norm returns fp32 beside half-precision values; the softmax runs in the values' dtype
-        y = functional.scaled_dot_product_attention(
-            q.to(v.dtype), k.to(v.dtype), v, bias, scale=factor * self.scale
-        )
+        return self._finish(q, k, v, plan, factor * self.scale)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale: float) -> Tensor:
+        """What `forward` makes of queries, keys and values (B, heads, N, head_dim) of unmerged tokens.
+
+        scale: factor of q·k, as in an `AttentionEvent`. Returns (B, N, width).
+        """
+        q, k, v = (q, k, v) if plan is None else plan.merge(q, k, v)
+        return self._finish(q, k, v, plan, scale)
+
+    def _finish(self, q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale: float) -> Tensor:
+        y = softmax_attention(q, k, v, plan, scale)
         y = self.proj(y.transpose(1, 2).flatten(2))  # (B, Nq, width)
         return y if plan is None else plan.unmerge(y)
 
@@ -229,13 +249,15 @@ class Block(nn.Module):
         rule: MergingRule | None = None,
         layout: TokenLayout | None = None,
         factor: float = 1.0,
-        observe: Observer | None = None,
+        planned: Callable[[Plan | None], None] | None = None,
+        observe: Callable[[AttentionEvent], None] | None = None,
     ) -> Tensor:
         """x (B, N, width) -> (B, N, width).
 
         rule: merges queries, keys and values inside the attention, planned from norm1(x) and `layout`.
         factor: of the logits, see `lib.vggt.logit_scale`.
-        observe: called once with an AttentionEvent; the result is bitwise the same without it.
+        planned, observe: called once with the plan and with an AttentionEvent; the result is bitwise the same
+        without them.
         """
         normed = self.norm1(x)
         plan = None
@@ -243,6 +265,8 @@ class Block(nn.Module):
             if layout is None:
                 raise ValueError("merging needs the token layout: pass layout together with rule")
             plan = rule.plan(normed, layout)
+        if planned is not None:
+            planned(plan)
         seen: list[AttentionTensors] = []
         keep = None if observe is None else seen.append
         update = self.ls1(self.attn(normed, positions, plan=plan, factor=factor, observe=keep))

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from lib.merging import MergingRule
-from lib.vggt.aggregator import Aggregator, ForwardReport, Probe
+from lib.vggt.aggregator import Aggregator, ForwardReport
 from lib.vggt.cameras import decode_pose
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dense_head import DenseHead
 from lib.vggt.heads import CameraHead
+from lib.vggt.layers import Observer
 from lib.vggt.logit_scale import LogitScale
 from lib.vggt.tracks import TrackHead, batched_points
 
@@ -95,7 +96,7 @@ class VGGT(nn.Module):
         merging: MergingRule | None = None,
         merging_start: int = 0,
         logit_scale: LogitScale | None = None,
-        probe: Probe | None = None,
+        probe: Observer | None = None,
         frames_chunk: int | None = 8,
         heads: Collection[str] | None = None,
     ) -> Prediction:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.merging import FastVGGTRule, MergingRule, UniformRule
-from lib.probe import LayerReading, Probe, Rehearsal, as_arrays
+from lib.probe import LayerReading, Probe, StaticMerging, as_arrays
 from lib.run import Measurements, Params, merging_rule, prepare, run
 from lib.spectra import Budget
 from lib.vggt import VGGT
@@ -102,8 +102,7 @@ def scene_spectra(
     if setup.rule is None:
         probes["static"] = probes["propagated"]
     else:
-        rehearsal = Rehearsal(model, setup.rule, probes["static"])
-        run(replace(setup, rule=None), rehearsal)  # type: ignore[arg-type]
+        run(replace(setup, rule=None), StaticMerging(model, setup.rule, probes["static"]))
     return {part: readings_table(probe.readings) for part, probe in probes.items()}, setup.banner
 
 

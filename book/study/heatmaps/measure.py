@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lib.merging import TokenLayout
 from lib.metrics.intervals import Interval, median_interval
-from lib.probe import HeadReading, LayerReading, Probe, Rehearsal
+from lib.probe import HeadReading, LayerReading, Probe, StaticMerging
 from lib.run import Setup, run
 from lib.scenes.sequence import Sequence
 from lib.spectra import Budget
@@ -187,7 +187,7 @@ def read_scene(setup: Setup, tokens: Iterable[Token], sample: int, spectra: bool
 
     run(setup, probe(tables[0]))
     if setup.rule is not None:
-        run(replace(setup, rule=None), Rehearsal(setup.model, setup.rule, probe(tables[1])))  # type: ignore[arg-type]
+        run(replace(setup, rule=None), StaticMerging(setup.model, setup.rule, probe(tables[1])))
     stacked = [{name: np.stack([row[name] for row in t]) for name in t[0]} if t else None for t in tables]
     assert stacked[0] is not None  # a model has a global layer
     return SceneReading(stacked[0], torch.stack(maps).permute(2, 0, 1, 3).numpy(), stacked[1])

@@ -20,7 +20,7 @@ from torch import Tensor
 from book.study.practice.advice import Arrays, Forecast
 from lib.merging import AdaptiveRule, FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
 from lib.merging.adaptive import Budget
-from lib.probe import Together
+from lib.probe import Observers
 from lib.run import Outcome, Params, Setup, prepare, run
 from lib.vggt import VGGT
 from lib.vggt.layers import AttentionEvent
@@ -155,7 +155,7 @@ def compare(params: Params, model: VGGT, rules: Sequence[Contender]) -> Comparis
 def _scene(setup: Setup, rules: Sequence[Contender]) -> tuple[Arrays, list[float]]:
     last = setup.model.config.depth - 1
     forecast = Forecast(setup.model, [c.merging for c in rules])
-    run(setup, Together([forecast]))
+    run(setup, Observers([forecast]))
     plain, spent, base = _one(setup, None, last)
     found, seconds = [_numbers(plain, base, base)], [spent]
     for contender in rules:

@@ -25,8 +25,8 @@ from lib.merging import (
     TokenLayout,
     UniformRule,
 )
-from lib.vggt import VGGT, VGGTConfig
-from lib.vggt.layers import AttentionEvent, Block
+from lib.vggt import VGGT, AttentionEvent, VGGTConfig
+from lib.vggt.layers import Block
 
 STRENGTHS = (0.3, 0.5, 0.7, 0.9)
 TOLERANCES = (0.001, 0.003, 0.01, 0.03)
@@ -120,11 +120,7 @@ def _effect(block: Block, event: AttentionEvent, directions: Tensor, plan: Plan 
 
 def merged_update(block: Block, event: AttentionEvent, plan: Plan) -> Tensor:
     """The attention branch (B, N, C) of an unmerged event as `plan` would have made it, after LayerScale."""
-    q, k, v = plan.merge_queries(event.q), plan.merge_keys(event.k), plan.merge_keys(event.v)
-    sizes = plan.log_sizes
-    bias = None if sizes is None else sizes[:, None, None, :].to(v.dtype)
-    y = functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, attn_mask=bias)
-    update: Tensor = block.ls1(plan.unmerge(block.attn.proj(y.transpose(1, 2).flatten(2))))
+    update: Tensor = block.ls1(block.attn.attend(event.q, event.k, event.v, plan, event.scale))
     return update
 
 

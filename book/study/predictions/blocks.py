@@ -6,7 +6,7 @@ Everything is computed in float32 on the queries, keys, values and tokens that t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from book.study.predictions.profiles import STEP, WEAK, Arrays, Undefined
 from lib.merging import MergingRule, Plan, TokenLayout, UniformRule
-from lib.vggt import VGGT
-from lib.vggt.layers import AttentionEvent
+from lib.vggt import VGGT, AttentionEvent
+from lib.vggt.layers import Block, softmax_attention
 
 RADII = (1.0, 0.5, 0.25, 0.125, 0.0625)  # of the groups of P3, against those that the block really has
 SIGN_STRENGTHS = (0.3, 0.5)  # of P4
@@ -37,17 +37,10 @@ def shrunk(x: Tensor, plan: Plan, radius: float) -> Tensor:
     return means + radius * (x - means)
 
 
-def merge_error(q: Tensor, k: Tensor, v: Tensor, plan: Plan, queries: bool) -> float:
-    """‖merged − exact‖/‖exact‖ of the attention output, keys and values merged with size bias (P3).
-
-    `plan`: disjoint groups. queries: merge them too, and copy each output to its group.
-    """
-    assert plan.log_sizes is not None
-    exact = scaled_dot_product_attention(q, k, v)
-    bias = plan.log_sizes[:, None, None, :].to(q.dtype)
-    asked = plan.merge_queries(q) if queries else q
-    y = scaled_dot_product_attention(asked, plan.merge_keys(k), plan.merge_keys(v), attn_mask=bias)
-    y = plan.unmerge(y) if queries else y
+def merge_error(q: Tensor, k: Tensor, v: Tensor, plan: Plan, scale: float) -> float:
+    """‖merged − exact‖/‖exact‖ of the attention output, the groups of `plan` disjoint (P3)."""
+    exact = softmax_attention(q, k, v, None, scale)
+    y = plan.unmerge(softmax_attention(*plan.merge(q, k, v), plan, scale))
     return float((y - exact).norm() / exact.norm())
 
 
@@ -68,13 +61,10 @@ def mean_square(x: Tensor, weights: Tensor | None = None) -> float:
     return float(mean.square().sum())
 
 
-def attention_branch(block: torch.nn.Module, event: AttentionEvent, plan: Plan | None) -> Tensor:
+def attention_branch(block: Block, event: AttentionEvent, plan: Plan | None) -> Tensor:
     """What the attention branch of `block` adds to the tokens of an unmerged event, (B, N, C) float32."""
     q, k, v = event.q.float(), event.k.float(), event.v.float()
-    if plan is not None:
-        q, k, v = plan.merge_queries(q), plan.merge_keys(k), plan.merge_keys(v)
-    y = block.attn.proj(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))  # type: ignore
-    return block.ls1(y if plan is None else plan.unmerge(y))  # type: ignore[operator]
+    return block.ls1(block.attn.attend(q, k, v, plan, event.scale))  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -96,33 +86,33 @@ class Blocks:
         if event.kind != "global" or event.layout is None:
             return
         block = self.model.aggregator.global_blocks[event.layer]
+        assert isinstance(block, Block)
         with torch.inference_mode(), torch.autocast(event.x.device.type, enabled=False):
-            normed = block.norm1(event.x.float())  # type: ignore[operator]
+            normed = block.norm1(event.x.float())
             q, k, v = event.q.float(), event.k.float(), event.v.float()
             row = {"copies_change": np.array(duplicated_change(q, k, v, STEP))}
-            row["errors"] = self._errors(q, k, v, normed, event.layout)
+            row["errors"] = self._errors(event, normed)
             row["length"], row["change"] = self._signs(block, event, normed)
             self.rows.append(row)
 
-    def _errors(
-        self, q: Tensor, k: Tensor, v: Tensor, normed: Tensor, layout: TokenLayout
-    ) -> NDArray[np.float64]:
+    def _errors(self, event: AttentionEvent, normed: Tensor) -> NDArray[np.float64]:
         """(2, radii): keys and values merged; queries too."""
+        layout = event.layout
+        assert layout is not None
         rule = UniformRule(self.m, size_bias=True, seed=self.seed)
         reachable = round(self.m * layout.tokens) <= round(rule.largest_m(layout) * layout.tokens)
         plan = rule.plan(normed, layout) if reachable else None
         if plan is None:
             return np.full((2, len(RADII)), np.nan)
-        found = []
+        found, keys_only = [], replace(plan, queries=None, output_rows=None)
         for radius in RADII:
-            keys, values, asked = (shrunk(t, plan, radius) for t in (k, v, q))
-            found.append(
-                (merge_error(q, keys, values, plan, False), merge_error(asked, keys, values, plan, True))
-            )
+            q, k, v = (shrunk(t.float(), plan, radius) for t in (event.q, event.k, event.v))
+            alone = merge_error(event.q.float(), k, v, keys_only, event.scale)
+            found.append((alone, merge_error(q, k, v, plan, event.scale)))
         return np.array(found).T
 
     def _signs(
-        self, block: torch.nn.Module, event: AttentionEvent, normed: Tensor
+        self, block: Block, event: AttentionEvent, normed: Tensor
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(strengths, draws): |M_w|² − |M|², and the change of the spread after the attention branch."""
         x = event.x.float()

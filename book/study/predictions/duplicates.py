@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from book.study.predictions.blocks import duplicated_change
 from book.study.predictions.merging import Ranks
-from book.study.predictions.profiles import STEP, Observer, Profile, copies, every_fourth, see
+from book.study.predictions.profiles import STEP, Profile, copies, every_fourth
 from lib.merging import MergingRule
-from lib.probe import Together
-from lib.run import Params, Setup, errors, load_model, prepare
+from lib.probe import Observers
+from lib.run import Params, Setup, errors, forward, load_model, prepare
 from lib.scenes.sequence import Sequence
 from lib.training.losses import relative_to_first
 from lib.training.validation import rotation_angle_deg
-from lib.vggt import VGGT
-from lib.vggt.layers import AttentionEvent
+from lib.vggt import VGGT, AttentionEvent, Observer
 
 COPIES = (1, 2, STEP)
 ARMS = ("copies", "new")
@@ -96,7 +95,7 @@ def measure_scene(model: VGGT, setup: Setup) -> Arrays:
                     ranks,
                     *([duplicated] if (merged, a, c) == (0, 0, 0) else []),
                 ]
-                poses, kept, rotation = _run(model, sequence, rule, Together(watching))
+                poses, kept, rotation = _run(model, sequence, rule, Observers(watching))
                 for name in PROFILE:
                     found[name][a, c, merged] = probe.arrays()[name]
                 found["kept"][a, c, merged], found["rotation"][a, c, merged] = kept, rotation
@@ -108,11 +107,11 @@ def measure_scene(model: VGGT, setup: Setup) -> Arrays:
 
 
 def _run(
-    model: VGGT, sequence: Sequence, rule: MergingRule | None, probe: Together
+    model: VGGT, sequence: Sequence, rule: MergingRule | None, probe: Observers
 ) -> tuple[torch.Tensor | None, float, float]:
     """Predicted cameras (S, 3, 4) on the CPU, mean kept fraction, rotation error in degrees."""
     heads = [name for name in ("camera",) if name in model.available_heads]
-    prediction = see(model, sequence.images, probe, rule, heads)
+    prediction = forward(model, sequence.images, rule, probe, heads=heads)
     kept = float(np.mean(prediction.report.kept))
     if prediction.extrinsics is None:
         return None, kept, np.nan

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from book.study.predictions.profiles import Arrays, Observer, Profile, Undefined, see
+from book.study.predictions.profiles import Arrays, Profile, Undefined
 from lib.merging import FastVGGTRule, MergingRule, TokenLayout
-from lib.probe import Rehearsal, Together
-from lib.spectra import AttentionOperator, Budget, spectrum_bracket
-from lib.vggt import VGGT
-from lib.vggt.layers import AttentionEvent
+from lib.probe import Observers, StaticMerging, attention_operators
+from lib.run import forward
+from lib.spectra import Budget, spectrum_bracket
+from lib.vggt import VGGT, AttentionEvent, Observer
 
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 FITTED = 0.5  # P13: the paper's law is fitted up to here and tested above
@@ -63,11 +63,7 @@ class Ranks:
                 self.rows.append(np.mean([self._head(event, head) for head in self.heads], axis=0))
 
     def _head(self, event: AttentionEvent, head: int) -> list[float]:
-        q, k = (t[0, head].to(event.v.dtype).float() for t in (event.q, event.k))
-        sizes = (
-            None if event.plan is None or event.plan.log_sizes is None else event.plan.log_sizes[0].float()
-        )
-        operator = AttentionOperator(q, k, event.scale, sizes)
+        operator, _ = attention_operators(event, head)
         found = spectrum_bracket(operator, self.seed, self.budget)
         entropy = float(operator.row_entropies().mean())
         return [found.effective_rank[1], found.size, found.stable_rank, entropy]
@@ -96,15 +92,15 @@ def sweep(
     Returns:
         observers to show the unmerged run to, and a function to call after that run. It makes the merged
         runs and returns arrays: rank.plain (blocks, 4), see `Ranks`; rank.static and rank.merged (strengths,
-        blocks, 4), the merge rehearsed on the unmerged run and the merged run; kept (strengths,) and
+        blocks, 4), static merging of the unmerged run and the merged run; kept (strengths,) and
         sweep.common (strengths, depth) of the merged run; and for P7 static and merged at `m`, rank.m_static
         and rank.m_merged (2, blocks, 4), without and with size bias. Out of reach: NaN.
     """
     strengths, index = reachable(rule, layout)
     cases = [(a, size_bias) for a in strengths] + [(m, False), (m, True)]
     plain, static = Ranks.of(model, seed), [Ranks.of(model, seed) for _ in cases]
-    rehearsed = [
-        Rehearsal(model, rule(a, seed, bias), ranks) for (a, bias), ranks in zip(cases, static, strict=True)
+    merging = [
+        StaticMerging(model, rule(a, seed, bias), read) for (a, bias), read in zip(cases, static, strict=True)
     ]
 
     def finish() -> Arrays:
@@ -119,7 +115,7 @@ def sweep(
         found |= {f"rank.m_{name}": values[-2:] for name, values in ranks.items()}
         return found | {"rank.plain": np.stack(plain.rows), "kept": pick(kept), "sweep.common": pick(common)}
 
-    return [plain, *rehearsed], finish
+    return [plain, *merging], finish
 
 
 def _at(values: NDArray[np.float64], index: Sequence[int]) -> NDArray[np.float64]:
@@ -132,7 +128,7 @@ def _merged(
     model: VGGT, images: Tensor, rule: MergingRule, seed: int
 ) -> tuple[Ranks, NDArray[np.float64], float]:
     ranks, profile = Ranks.of(model, seed), Profile(seed)
-    prediction = see(model, images, Together([ranks, profile]), rule)
+    prediction = forward(model, images, rule, Observers([ranks, profile]), heads=())
     return ranks, profile.arrays()["common"], float(np.mean(prediction.report.kept))
 
 
@@ -144,7 +140,7 @@ def saturated_runs(model: VGGT, images: Tensor, layout: TokenLayout, seed: int) 
     heads = [name for name in ("camera", "depth") if name in model.available_heads]
     if not heads or FastVGGTRule(SATURATED[0]).largest_m(layout) > SATURATED[0]:
         return math.nan
-    one, other = (see(model, images, None, FastVGGTRule(m, seed=seed), heads) for m in SATURATED)
+    one, other = (forward(model, images, FastVGGTRule(m, seed=seed), heads=heads) for m in SATURATED)
     parts = [(a, b) for a, b in ((one.pose_enc, other.pose_enc), (one.depth, other.depth)) if a is not None]
     return max(float((a - b).abs().max()) for a, b in parts if b is not None)
 

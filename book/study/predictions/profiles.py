@@ -6,10 +6,8 @@ token part of the spread 1 − R², and per head the share that a token attends 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,12 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from lib.merging import MergingRule
-from lib.probe import Sample, alignment, token_statistics
+from lib.probe import Observers, Sample, alignment, attention_operators, token_statistics
+from lib.run import forward
 from lib.scenes.sequence import Sequence
-from lib.spectra import AttentionOperator
-from lib.vggt import VGGT, Prediction, VGGTConfig
-from lib.vggt.layers import AttentionEvent
+from lib.vggt import VGGT, AttentionEvent, Observer, VGGTConfig
 from lib.vggt.memory import estimate_memory, require_memory
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -34,12 +30,6 @@ SAMPLES = 32  # query tokens for β of a head, as in `lib.probe.Probe`
 
 class Undefined(ValueError):
     """A quantity that this run cannot define; the message says why."""
-
-
-class Observer(Protocol):
-    """Anything that can be handed to VGGT.forward(…, probe=…)."""
-
-    def observe(self, event: AttentionEvent) -> None: ...
 
 
 def every_fourth(sequence: Sequence) -> Sequence:
@@ -54,22 +44,6 @@ def every_fourth(sequence: Sequence) -> Sequence:
 def copies(sequence: Sequence, count: int) -> Sequence:
     """Every frame `count` times in a row: 0, 0, 1, 1, … ."""
     return sequence.take(i for i in range(len(sequence)) for _ in range(count))
-
-
-def see(
-    model: VGGT,
-    images: Tensor,
-    probe: Observer | None = None,
-    rule: MergingRule | None = None,
-    heads: Collection[str] = (),
-) -> Prediction:
-    """One forward pass as `lib.run.run` makes it (half precision on a GPU), with chosen heads only."""
-    device = next(model.parameters()).device
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode())
-        if device.type == "cuda":
-            stack.enter_context(torch.autocast("cuda", dtype=torch.bfloat16))
-        return model(images.to(device), merging=rule, probe=probe, heads=heads)
 
 
 @dataclass
@@ -99,8 +73,8 @@ class Profile:
             self.rows.append(row)
 
     def _head(self, event: AttentionEvent, head: int, sample: Sample, gamma: float) -> tuple[float, float]:
-        q, k = (t[0, head].to(event.v.dtype).float() for t in (event.q, event.k))
-        operator = AttentionOperator(q, k, event.scale)
+        operator, _ = attention_operators(event, head)
+        q, k = operator.query, operator.key
         own = operator.diagonal()
         assert own is not None  # unmerged: queries and keys are the same tokens
         logits = event.scale * (q[sample.queries] @ k.T)
@@ -115,13 +89,7 @@ class Profile:
 def profile(model: VGGT, images: Tensor, seed: int, *others: Observer) -> Arrays:
     """Profile of an unmerged run, shown to `others` as well."""
     probe = Profile(seed)
-
-    class Shared:
-        def observe(self, event: AttentionEvent) -> None:
-            for observer in (probe, *others):
-                observer.observe(event)
-
-    see(model, images, Shared())
+    forward(model, images, probe=Observers([probe, *others]), heads=())
     return probe.arrays()
 
 

@@ -18,14 +18,14 @@ from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
 from lib.metrics import DegenerateAlignmentError, path_length
 from lib.metrics.cameras import invert, umeyama
 from lib.metrics.surfaces import chamfer, chamfer_fastvggt
+from lib.probe import attention_operators
 from lib.run import RULES, Measurements, Params, Setup, errors, load_model, merging_rule, prepare, run
 from lib.scenes.sequence import Sequence
-from lib.spectra import AttentionOperator, LiftedAttention, Measures, frame_pooled, pooled_measures
+from lib.spectra import Measures, frame_pooled, pooled_measures
 from lib.training.evaluation import unexplained_motion
 from lib.training.losses import relative_to_first, unproject
 from lib.training.validation import rotation_angle_deg
-from lib.vggt import Prediction
-from lib.vggt.layers import AttentionEvent
+from lib.vggt import AttentionEvent, Prediction
 
 Array = NDArray[np.float64]
 PLAIN = "plain"
@@ -114,11 +114,7 @@ class Entropies:
 
     def _head(self, event: AttentionEvent, head: int) -> dict[str, float]:
         assert event.layout is not None
-        q, k = (t[0, head].to(event.v.dtype).float() for t in (event.q, event.k))
-        plan = event.plan
-        sizes = None if plan is None or plan.log_sizes is None else plan.log_sizes[0].float()
-        inner = AttentionOperator(q, k, event.scale, sizes)
-        outer = inner if plan is None else LiftedAttention(inner, plan)
+        inner, outer = attention_operators(event, head)
         pooled = pooled_measures(frame_pooled(outer, event.layout.frames))
         found = {
             "pooled_entropy": pooled.normalised_entropy,

@@ -1,27 +1,19 @@
-"""Merging rehearsed on the tokens of an unmerged run: what it does to the matrix, not yet to the tokens."""
+"""Merging applied to the tokens of an unmerged run: what it does to the matrix, not yet to the tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 
 from lib.merging import MergingRule
-from lib.vggt import VGGT
-from lib.vggt.layers import AttentionEvent
-
-
-class Observer(Protocol):
-    """Anything that can be handed to VGGT.forward(…, probe=…)."""
-
-    def observe(self, event: AttentionEvent) -> None: ...
+from lib.vggt import VGGT, AttentionEvent, Observer
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """Shows `probe` each global block of an *unmerged* run as `rule` would have merged it there.
+class StaticMerging:
+    """Shows `observer` each global block of an *unmerged* run as `rule` would have merged it there.
 
     The rule plans from the same normalised tokens that the block saw; queries, keys and values are merged,
     the tokens go on unmerged. So the readings hold the static part of the effect of merging (T8 of the book),
@@ -32,31 +24,31 @@ class Rehearsal:
 
     model: VGGT
     rule: MergingRule
-    probe: Observer
+    observer: Observer
 
     def observe(self, event: AttentionEvent) -> None:
         """Merge one event and pass it on; frame attention is passed on as it is."""
         if event.kind != "global" or event.layout is None:
-            self.probe.observe(event)
+            self.observer.observe(event)
             return
         if event.plan is not None:
-            raise ValueError("a rehearsal needs an unmerged run; this one merges: pass merging=None")
+            raise ValueError("static merging needs an unmerged run; this one merges: pass merging=None")
         with torch.inference_mode():
             normed = self.model.aggregator.global_blocks[event.layer].norm1(event.x)  # type: ignore[operator]
             plan = self.rule.plan(normed, event.layout)
         if plan is not None:
-            q, k, v = plan.merge_queries(event.q), plan.merge_keys(event.k), plan.merge_keys(event.v)
+            q, k, v = plan.merge(event.q, event.k, event.v)
             event = replace(event, q=q, k=k, v=v, plan=plan)
-        self.probe.observe(event)
+        self.observer.observe(event)
 
 
 @dataclass(frozen=True)
-class Together:
-    """Several probes on one run, called in order."""
+class Observers:
+    """Several observers of one run, called in order."""
 
-    probes: Sequence[Observer]
+    each: Sequence[Observer]
 
     def observe(self, event: AttentionEvent) -> None:
         """Show the event to each."""
-        for probe in self.probes:
-            probe.observe(event)
+        for observer in self.each:
+            observer.observe(event)

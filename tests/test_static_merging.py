@@ -1,10 +1,10 @@
-"""Merging rehearsed on an unmerged run."""
+"""Merging applied to the tokens of an unmerged run."""
 
 import pytest
 import torch
 
 from lib.merging import FastVGGTRule, UniformRule
-from lib.probe import Probe, Rehearsal, Together
+from lib.probe import Observers, Probe, StaticMerging
 from lib.run import random_config
 from lib.spectra import Budget
 from lib.vggt import VGGT
@@ -27,7 +27,7 @@ def read(model, images, merging, make):
 @pytest.mark.parametrize("rule", [FastVGGTRule(0.4), UniformRule(0.3, size_bias=True)])
 def test_the_first_block_is_the_merged_one_and_later_ones_are_not(scene, rule):
     model, images = scene
-    static = read(model, images, None, lambda probe: Rehearsal(model, rule, probe))
+    static = read(model, images, None, lambda probe: StaticMerging(model, rule, probe))
     merged = read(model, images, rule, lambda probe: probe)
     for a, b in zip(static[0].heads, merged[0].heads, strict=True):
         assert a.merged_bracket.entropy == pytest.approx(b.merged_bracket.entropy, abs=1e-9)
@@ -38,16 +38,16 @@ def test_the_first_block_is_the_merged_one_and_later_ones_are_not(scene, rule):
     assert later[0] == 0 and max(later[1:]) > 1e-6
 
 
-def test_a_rehearsal_refuses_a_merged_run(scene):
+def test_static_merging_refuses_a_merged_run(scene):
     model, images = scene
     rule = FastVGGTRule(0.4)
     with pytest.raises(ValueError, match="unmerged"):
-        read(model, images, rule, lambda probe: Rehearsal(model, rule, probe))
+        read(model, images, rule, lambda probe: StaticMerging(model, rule, probe))
 
 
-def test_probes_together_see_the_same_run(scene):
+def test_several_observers_see_the_same_run(scene):
     model, images = scene
     plain, again = Probe(), Probe()
     with torch.inference_mode():
-        model(images, probe=Together([plain, again]))
+        model(images, probe=Observers([plain, again]))
     assert [r.features for r in plain.readings] == [r.features for r in again.readings] != []
