@@ -2,12 +2,27 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-import parity
-import pytest
+from jaxtyping import install_import_hook
+
+ROOMS = ("dynamics", "geometry", "merging", "metrics", "probe", "scenes", "spectra", "training", "vggt")
+install_import_hook([f"lib.{room}" for room in ROOMS], "shapes.checked")  # before anything imports lib
+
+import jaxtyping  # noqa: E402
+import parity  # noqa: E402
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Shapes are not checked, as for a user: what is wrong reaches the messages of our own."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -252,6 +252,7 @@ def test_bad_arguments_are_named(make, message):
         make()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_weights_of_the_wrong_length_are_an_error():
     x = dyn.uniform_cloud(4, 3, 0)
     with pytest.raises(ValueError, match="driving"):

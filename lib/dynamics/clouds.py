@@ -5,28 +5,35 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-
-def unit(x: Tensor) -> Tensor:
-    """Rows of ``x`` (..., n) divided by their lengths."""
-    return x / x.norm(dim=-1, keepdim=True)
+Tokens = Float[Tensor, "tokens width"]
+Weights = Float[Tensor, " tokens"]
 
 
-def gaussian(rows: int, columns: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """(rows, columns) standard normal numbers, drawn on the CPU so that every device sees the same."""
+def unit(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+    """Rows of ``x`` divided by their lengths."""
+    lengths: Tensor = x.norm(dim=-1, keepdim=True)
+    return x / lengths
+
+
+def gaussian(
+    rows: int, columns: int, seed: int, dtype: torch.dtype = torch.float64
+) -> Float[Tensor, "{rows} {columns}"]:
+    """Standard normal numbers, drawn on the CPU so that every device sees the same."""
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
         dtype
     )
 
 
-def uniform_cloud(tokens: int, width: int, seed: int) -> Tensor:
-    """(tokens, width) independent uniform unit vectors, float64."""
+def uniform_cloud(tokens: int, width: int, seed: int) -> Float64[Tensor, "{tokens} {width}"]:
+    """Independent uniform unit vectors."""
     return unit(gaussian(tokens, width, seed))
 
 
-def biased_cloud(tokens: int, width: int, bias: float, seed: int) -> Tensor:
-    """(tokens, width) unit vectors around e₁: Gaussian with mean ``bias``·√width on e₁, then normalised.
+def biased_cloud(tokens: int, width: int, bias: float, seed: int) -> Float64[Tensor, "{tokens} {width}"]:
+    """Unit vectors around e₁: Gaussian with mean ``bias``·√width on e₁, then normalised.
 
     The mean length is about bias/√(1 + bias²): 0.33 gives R ≈ 0.3.
     """
@@ -35,8 +42,8 @@ def biased_cloud(tokens: int, width: int, bias: float, seed: int) -> Tensor:
     return unit(x)
 
 
-def equiangular_cloud(tokens: int, cosine: float = 0.0) -> Tensor:
-    """(tokens, tokens) unit vectors whose pairwise cosines all equal ``cosine``, float64.
+def equiangular_cloud(tokens: int, cosine: float = 0.0) -> Float64[Tensor, "{tokens} {tokens}"]:
+    """Unit vectors whose pairwise cosines all equal ``cosine``.
 
     Raises:
         ValueError: no such vectors exist (``cosine`` outside −1/(tokens−1) … 1).
@@ -52,10 +59,15 @@ def equiangular_cloud(tokens: int, cosine: float = 0.0) -> Tensor:
     )
 
 
-def poisson_cloud(tokens: int, width: int, radius: float, seed: int) -> Tensor:
-    """(tokens, width) draws from the Poisson kernel ((1−r²)/|x−r e₁|²)^(n−1), r = ``radius`` in [0, 1).
+def poisson_cloud(tokens: int, width: int, radius: float, seed: int) -> Float64[Tensor, "{tokens} {width}"]:
+    """Draws from the Poisson kernel ((1−r²)/|x−r e₁|²)^(n−1) on the unit sphere, r = ``radius``.
 
-    A uniform cloud moved by the Möbius transformation that sends 0 to r e₁ (chapter 4).
+    A uniform cloud moved by the Möbius transformation that sends 0 to r e₁.
+
+    Raises:
+        ValueError: ``radius`` lies outside [0, 1).
+
+    Source: chapter 4.
     """
     if not 0 <= radius < 1:
         raise ValueError(f"radius {radius} must lie in [0, 1)")
@@ -68,11 +80,14 @@ def poisson_cloud(tokens: int, width: int, radius: float, seed: int) -> Tensor:
 
 def mixture_cloud(
     tokens: int, width: int, unique: float, jitter: float, seed: int, clusters: int = 1
-) -> tuple[Tensor, Tensor]:
-    """Redundant and unique tokens: (tokens, width) unit vectors and (tokens,) bool, True where unique.
+) -> tuple[Float64[Tensor, "{tokens} {width}"], Bool[Tensor, " {tokens}"]]:
+    """Redundant and unique tokens as unit vectors, and a flag that is True where a token is unique.
 
     A share ``unique`` in [0, 1] is uniform; the others lie around ``clusters`` random centres at distance
     about ``jitter`` (radius before normalisation).
+
+    Raises:
+        ValueError: ``unique`` lies outside [0, 1].
     """
     if not 0 <= unique <= 1:
         raise ValueError(f"unique {unique} must lie in [0, 1]")
@@ -89,11 +104,16 @@ def mixture_cloud(
     return torch.cat([redundant, draw(alone)]), flag
 
 
-def hierarchical_cloud(frames: int, per_frame: int, common: float, frame: float, token: float) -> Tensor:
-    """(frames·per_frame, 1+frames+frames·per_frame): common·e + frame·f_F + token·d_i, mutually orthogonal.
+def hierarchical_cloud(
+    frames: int, per_frame: int, common: float, frame: float, token: float
+) -> Float64[Tensor, "{frames}*{per_frame} 1+{frames}+{frames}*{per_frame}"]:
+    """Tokens common·e + frame·f_F + token·d_i, all directions mutually orthogonal, frame after frame.
 
     Frame directions have zero mean over frames and token directions zero mean within a frame; lengths are
-    as given (unit tokens if common² + frame² + token² = 1). Needs at least two frames and two tokens each.
+    as given (unit tokens if common² + frame² + token² = 1).
+
+    Raises:
+        ValueError: there are fewer than two frames, or fewer than two tokens in each.
     """
     if min(frames, per_frame) < 2:
         raise ValueError(f"frames {frames} and per_frame {per_frame} must both be at least 2")
@@ -104,6 +124,6 @@ def hierarchical_cloud(frames: int, per_frame: int, common: float, frame: float,
     return x
 
 
-def _simplex(corners: int) -> Tensor:
-    """(corners, corners) unit vectors with zero mean and equal pairwise cosines."""
+def _simplex(corners: int) -> Float64[Tensor, "{corners} {corners}"]:
+    """Unit vectors with zero mean and equal pairwise cosines."""
     return unit(torch.eye(corners, dtype=torch.float64) - 1 / corners)

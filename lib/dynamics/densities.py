@@ -1,7 +1,7 @@
 """Entropy of token densities on the sphere: zonal densities at any β, the Poisson family, and particles.
 
 Densities are taken with respect to the uniform probability measure, so that the uniform density is 1 and its
-entropy 0. Chapter 5.
+entropy 0. Source: chapter 5.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 from scipy.spatial import cKDTree
 from scipy.special import digamma, eval_jacobi, gammaln, ive, roots_jacobi
-from torch import Tensor
 
-Array = NDArray[np.float64]
+from lib.dynamics.clouds import Tokens
+
+Array = Float64[np.ndarray, " nodes"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ZonalDensity:
 
     @property
     def grid(self) -> tuple[Array, Array]:
-        """Heights s (nodes,) and weights (nodes,) of the uniform measure, summing to one."""
+        """Heights s and weights of the uniform measure, summing to one."""
         shape = (self.width - 3) / 2
         s, w = roots_jacobi(self.nodes, shape, shape)
         return s, w / w.sum()
@@ -105,8 +106,8 @@ def poisson_entropy(radius: float, width: int, nodes: int = 400) -> float:
     return -float(weight @ (rho * np.log(rho)))
 
 
-def neighbour_entropy(tokens: Tensor, neighbour: int = 4) -> float:
-    """Entropy of the distribution that ``tokens`` (N, n) unit were drawn from (Kozachenko–Leonenko estimate).
+def neighbour_entropy(tokens: Tokens, neighbour: int = 4) -> float:
+    """Entropy of the distribution that unit ``tokens`` were drawn from (Kozachenko–Leonenko estimate).
 
     From the chord to the ``neighbour``-th nearest token, taken as flat; relative to the uniform measure.
     """

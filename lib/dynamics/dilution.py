@@ -1,4 +1,7 @@
-"""How the number of tokens enters collapse time: dilution of self-attention, in closed form. Chapter 9."""
+"""How the number of tokens enters collapse time: dilution of self-attention, closed form.
+
+Source: chapter 9.
+"""
 
 from __future__ import annotations
 

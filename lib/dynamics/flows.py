@@ -5,65 +5,68 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from lib.dynamics.clouds import unit
+from lib.dynamics.clouds import Tokens, Weights, unit
 from lib.dynamics.particles import Layer, attend, attraction
 from lib.dynamics.statistics import spread
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Times (T,), 1 − R² at those times (T,), and the tokens at the end (N, n)."""
+    """Times, 1 − R² at those times, and the tokens at the end."""
 
-    times: Tensor
-    spread: Tensor
-    tokens: Tensor
+    times: Float64[Tensor, " times"]
+    spread: Float[Tensor, " times"]
+    tokens: Tokens
 
     @property
-    def R(self) -> Tensor:
+    def R(self) -> Float[Tensor, " times"]:
         """Mean length at every time."""
         return (1 - self.spread).clamp_min(0).sqrt()
 
 
-def tangent(x: Tensor, y: Tensor) -> Tensor:
-    """P_x y = y − ⟨x, y⟩x row by row; ``x`` (N, n) unit, ``y`` (N, n) or (n,)."""
+def tangent(x: Tokens, y: Float[Tensor, "*rows width"]) -> Tokens:
+    """P_x y = y − ⟨x, y⟩x row by row; ``x`` unit, ``y`` one row or as many as ``x``."""
     y = y.expand_as(x)
     return y - (x * y).sum(-1, keepdim=True) * x
 
 
-def mean_field_velocity(x: Tensor, mass: Tensor | None = None) -> Tensor:
-    """P_x M, the β → 0 velocity of the attention residual: gradient *ascent* of ½|M|² (chapter 4). (N, n)."""
+def mean_field_velocity(x: Tokens, mass: Weights | None = None) -> Tokens:
+    """P_x M, the β → 0 velocity of the attention residual: gradient *ascent* of ½|M|². Source: chapter 4."""
     return tangent(x, x.mean(0) if mass is None else mass @ x)
 
 
-def softmax_velocity(x: Tensor, beta: float, mass: Tensor | None = None) -> Tensor:
-    """P_x Attn_β(x), the velocity per unit t = hℓ at any β, for unit tokens ``x`` (N, n). Chapter 4."""
+def softmax_velocity(x: Tokens, beta: float, mass: Weights | None = None) -> Tokens:
+    """P_x Attn_β(x), the velocity per unit t = hℓ at any β, for unit tokens ``x``. Source: chapter 4."""
     return tangent(x, attend(x, x, x, beta, mass))
 
 
-def first_order_velocity(x: Tensor, beta: float) -> Tensor:
-    """P_x[M + β(C − MMᵀ)x], the velocity up to O(β²) (chapter 4), for unit tokens ``x`` (N, n)."""
+def first_order_velocity(x: Tokens, beta: float) -> Tokens:
+    """P_x[M + β(C − MMᵀ)x], the velocity up to O(β²), for unit tokens ``x``. Source: chapter 4."""
     m = x.mean(0)
     covariance = x.T @ x / len(x) - torch.outer(m, m)
     return tangent(x, m + beta * x @ covariance)
 
 
 def mean_flow(
-    tokens: Tensor,
+    tokens: Tokens,
     time: float,
     *,
     sign: int = 1,
     speed: float = 1.0,
     step: float = 0.02,
-    mass: Tensor | None = None,
+    mass: Weights | None = None,
 ) -> Flow:
     """Integrate ẋ = sign·speed·P_x M by Runge–Kutta 4 up to ``time``.
 
-    ``sign=+1`` is what attention does; ``sign=-1`` with ``speed=α`` is Eq. (4) as printed (chapter 4).
+    ``sign=+1`` is what attention does; ``sign=-1`` with ``speed=α`` is Eq. (4) as printed.
 
     Raises:
         ValueError: ``sign`` is not ±1.
+
+    Source: chapter 4.
     """
     if sign not in (1, -1):
         raise ValueError(f"sign {sign} must be +1 (attention) or -1 (Eq. (4) as printed)")
@@ -80,10 +83,10 @@ def mean_flow(
     return Flow(torch.linspace(0, time, count + 1, dtype=torch.float64), torch.stack(spreads).cpu(), x)
 
 
-def alternate(tokens: Tensor, frames: int, layer: Layer, blocks: int) -> Tensor:
-    """Frame attention then global attention, ``blocks`` times (V = I), on frame-major ``tokens`` (N, n).
+def alternate(tokens: Tokens, frames: int, layer: Layer, blocks: int) -> Float[Tensor, "{blocks}+1 3"]:
+    """Frame attention then global attention, ``blocks`` times (V = I), on frame-major ``tokens``.
 
-    Returns (blocks+1, 3): shares of the common, frame and token components of the directions, before every
+    Returns the shares of the common, frame and token components of the directions, before every
     block and at the end; they sum to one.
 
     Raises:
@@ -105,8 +108,8 @@ def alternate(tokens: Tensor, frames: int, layer: Layer, blocks: int) -> Tensor:
     return torch.stack(shares)
 
 
-def component_shares(x: Tensor, frames: int) -> Tensor:
-    """(3,) squared lengths of the directions' common mean, frame means about it, and tokens about those."""
+def component_shares(x: Tokens, frames: int) -> Float[Tensor, " 3"]:
+    """Squared lengths of the directions' common mean, frame means about it, and tokens about those."""
     u = unit(x)
     common = u.mean(0)
     by_frame = u.reshape(frames, -1, u.shape[-1])

@@ -5,30 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lib.dynamics.clouds import unit
+from lib.dynamics.clouds import Tokens, unit
 
 
 @dataclass(frozen=True)
 class Groups:
-    """A partition of N tokens into K groups: ``labels`` (N,) long, ``sizes`` (K,) as floats.
+    """A partition of tokens into groups: the group of every token, and sizes as floats.
 
     ``size_bias``: whether keys are weighted by group size (logarithm of the size added to the logits).
     """
 
-    labels: Tensor
-    sizes: Tensor
+    labels: Int64[Tensor, " tokens"]
+    sizes: Float[Tensor, " groups"]
     size_bias: bool
 
     @property
-    def weights(self) -> Tensor | None:
+    def weights(self) -> Float[Tensor, " groups"] | None:
         """Key weights for attention: the sizes with size bias, None (uniform) without."""
         return self.sizes if self.size_bias else None
 
 
-def groups_of(labels: Tensor, size_bias: bool, dtype: torch.dtype = torch.float64) -> Groups:
-    """Groups from labels 0…K−1 (N,), every one of which must occur.
+def groups_of(
+    labels: Int64[Tensor, " tokens"], size_bias: bool, dtype: torch.dtype = torch.float64
+) -> Groups:
+    """Groups from labels 0…K−1, every one of which must occur.
 
     Raises:
         ValueError: a label is missing.
@@ -39,14 +42,14 @@ def groups_of(labels: Tensor, size_bias: bool, dtype: torch.dtype = torch.float6
     return Groups(labels, sizes, size_bias)
 
 
-def group_means(x: Tensor, groups: Groups) -> Tensor:
-    """(N, n) tokens -> (K, n) means of the groups."""
+def group_means(x: Tokens, groups: Groups) -> Float[Tensor, "groups width"]:
+    """Means of the tokens of every group."""
     total = torch.zeros(len(groups.sizes), x.shape[-1], dtype=x.dtype, device=x.device)
     return total.index_add_(0, groups.labels, x) / groups.sizes.to(x)[:, None]
 
 
-def copy_back(y: Tensor, groups: Groups) -> Tensor:
-    """(K, n) group values -> (N, n): every token gets the value of its group."""
+def copy_back(y: Float[Tensor, "groups width"], groups: Groups) -> Tokens:
+    """Every token gets the value of its group."""
     return y[groups.labels]
 
 
@@ -68,8 +71,8 @@ class BipartiteMerge:
         if not 0 <= self.m < 1 or not 0 < self.destinations < 1:
             raise ValueError(f"m {self.m} must lie in [0, 1) and destinations {self.destinations} in (0, 1)")
 
-    def __call__(self, x: Tensor, layer: int) -> Groups:
-        """Match the tokens of ``x`` (N, n) for layer number ``layer``."""
+    def __call__(self, x: Tokens, layer: int) -> Groups:
+        """Match the tokens of ``x`` for layer number ``layer``."""
         n = len(x)
         generator = torch.Generator().manual_seed(self.seed * 100_003 + layer)
         order = torch.randperm(n, generator=generator).to(x.device)
@@ -87,7 +90,9 @@ class BipartiteMerge:
         return groups_of(labels, self.size_bias, x.dtype)
 
 
-def _best_match(source: Tensor, target: Tensor, rows: int = 4096) -> tuple[Tensor, Tensor]:
+def _best_match(
+    source: Float[Tensor, "sources width"], target: Float[Tensor, "targets width"], rows: int = 4096
+) -> tuple[Float[Tensor, " sources"], Int64[Tensor, " sources"]]:
     """Largest cosine and its index in ``target``, for every row of ``source``, a slab of rows at a time."""
     parts = [(s @ target.T).max(dim=-1) for s in source.split(rows)]
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])

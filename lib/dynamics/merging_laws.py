@@ -1,4 +1,7 @@
-"""Closed laws of merging: order of accuracy, direction of the effect, delay, turning point, spectrum."""
+"""Closed laws of merging: order of accuracy, direction of the effect, delay, turning point, spectrum.
+
+Source of all of them: chapter 9.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,41 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float, Float64
+from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from lib.dynamics.clouds import Tokens
 from lib.dynamics.grouping import Groups, group_means
 from lib.dynamics.particles import attend
 
-Array = NDArray[np.float64]
 
+def merged_attention(
+    queries: Float[Tensor, "queries width"],
+    keys: Tokens,
+    values: Float[Tensor, "tokens channels"],
+    groups: Groups,
+    beta: float,
+) -> Float[Tensor, "queries channels"]:
+    """Attention to merged keys and values (K groups), with size bias if ``groups`` has it.
 
-def merged_attention(queries: Tensor, keys: Tensor, values: Tensor, groups: Groups, beta: float) -> Tensor:
-    """Attention to merged keys and values (K groups), with size bias if ``groups`` has it. (Q, m).
-
-    With size bias: exact for duplicates and O(ε²) for groups of radius ε; without: wrong at O(1). Chapter 9.
+    With size bias: exact for duplicates and O(ε²) for groups of radius ε; without: wrong at O(1).
     """
     return attend(queries, group_means(keys, groups), group_means(values, groups), beta, groups.weights)
 
 
-def corrected_attention(queries: Tensor, keys: Tensor, values: Tensor, groups: Groups, beta: float) -> Tensor:
-    """Size-biased merging with the second-order terms of every group: error O(ε³). Chapter 9.
+def corrected_attention(
+    queries: Float[Tensor, "queries width"],
+    keys: Tokens,
+    values: Float[Tensor, "tokens channels"],
+    groups: Groups,
+    beta: float,
+) -> Float[Tensor, "queries channels"]:
+    """Size-biased merging with the second-order terms of every group: error O(ε³).
 
-    Logits gain ln s + ½β²qᵀS_g q and values β S^{vk}_g q, S the covariances within the group. Holds (Q, K)
-    logits and (K, n, n) covariances: for small sizes only.
+    Logits gain ln s + ½β²qᵀS_g q and values β S^{vk}_g q, S the covariances within the group. Holds all
+    logits and a (width, width) covariance per group: for small sizes only.
     """
     mean_k, mean_v = group_means(keys, groups), group_means(values, groups)
     dk, dv = keys - mean_k[groups.labels], values - mean_v[groups.labels]
@@ -40,45 +55,49 @@ def corrected_attention(queries: Tensor, keys: Tensor, values: Tensor, groups: G
     return p @ mean_v + beta * torch.einsum("qk,kij,qj->qi", p, vk, queries)
 
 
-def alignment_derivative(x: Tensor, weights: Tensor, removed: Tensor) -> float:
-    """d|M_w|²/dε at 0 when group g loses the share ε·ρ_g of its weight: −2Σ w_gρ_g(⟨x_g,M⟩−|M|²). Chapter 9.
+def alignment_derivative(
+    x: Float[Tensor, "groups width"], weights: Float[Tensor, " groups"], removed: Float[Tensor, " groups"]
+) -> float:
+    """d|M_w|²/dε at 0 when group g loses the share ε·ρ_g of its weight: −2Σ w_gρ_g(⟨x_g,M⟩−|M|²).
 
-    ``x`` (K, n) unit group directions, ``weights`` (K,) summing to one, ``removed`` ρ (K,). Negative: merging
+    ``x``: unit group directions; ``weights`` w sum to one; ``removed`` is ρ. Negative: merging
     slows collapse, because the mass removed is better aligned with the mean than average.
     """
     m = weights @ x
     return float(-2 * (weights * removed * (x @ m - m @ m)).sum())
 
 
-def gram_spread(times: ArrayLike, mass: ArrayLike, driving: ArrayLike) -> Array:
+def gram_spread(times: ArrayLike, mass: ArrayLike, driving: ArrayLike) -> Float64[np.ndarray, " times"]:
     """1 − R² (mass-weighted) of K orthogonal clusters whose motion is driven by weights ``driving``; β = 0.
 
-    Solves Ė_g = E_g − Σ_{h≠g} w_h/E_h with 1 − G_gh = 1/(E_gE_h), from E = 1 at t = hℓ = 0. Chapter 9.
+    Solves Ė_g = E_g − Σ_{h≠g} w_h/E_h with 1 − G_gh = 1/(E_gE_h), from E = 1 at t = hℓ = 0.
     """
     p, w = _shares(mass), _shares(driving)
     t = np.asarray(times, dtype=float)
 
-    def rate(_: float, e: Array) -> Array:
-        return e - (w / e).sum() + w / e
+    def rate(_: float, e: Float64[np.ndarray, " groups"]) -> Float64[np.ndarray, " groups"]:
+        return np.asarray(e - (w / e).sum() + w / e)
 
     solved = solve_ivp(rate, (t[0], t[-1]), np.ones(len(p)), t_eval=t, rtol=1e-9, atol=1e-11)
     scaled = p[:, None] / solved.y
-    return scaled.sum(0) ** 2 - (scaled**2).sum(0)
+    return np.asarray(scaled.sum(0) ** 2 - (scaled**2).sum(0))
 
 
-def uniform_driving_spread(times: ArrayLike, mass: ArrayLike, cosine: float = 0.0) -> Array:
+def uniform_driving_spread(
+    times: ArrayLike, mass: ArrayLike, cosine: float = 0.0
+) -> Float64[np.ndarray, " ..."]:
     """1 − R² of K equiangular clusters of masses p driven uniformly (unweighted merging), exact at β = 0.
 
-    (1−Σp²)(1−c)/((1−R₀²)+R₀²e^{2t}) with R₀² = c+(1−c)/K. Chapter 9.
+    (1−Σp²)(1−c)/((1−R₀²)+R₀²e^{2t}) with R₀² = c+(1−c)/K.
     """
     p = _shares(mass)
     r2 = cosine + (1 - cosine) / len(p)
     growth = np.exp(2 * np.asarray(times, dtype=float))
-    return (1 - (p**2).sum()) * (1 - cosine) / (1 - r2 + r2 * growth)
+    return np.asarray((1 - (p**2).sum()) * (1 - cosine) / (1 - r2 + r2 * growth))
 
 
 def renyi_delay(mass: ArrayLike, step: float | None = None) -> float:
-    """½ ln(K Σp²): delay in t = hℓ when K clusters of masses p are merged without size bias. Chapter 9.
+    """½ ln(K Σp²): delay in t = hℓ when K clusters of masses p are merged without size bias.
 
     With ``step`` h the delay in layers, divided by ln(1+h). Additive and logarithmic.
     Near-orthogonal clusters (small R₀) and small β.
@@ -89,28 +108,32 @@ def renyi_delay(mass: ArrayLike, step: float | None = None) -> float:
 
 
 def turning_strength(unique: float, destinations: float, protected: float = 0.0) -> float:
-    """m* = (1−f)(1−π)(1−q): all redundant sources are merged, and distinct tokens are next. Chapter 9."""
+    """m* = (1−f)(1−π)(1−q): all redundant sources are merged, and distinct tokens are next."""
     return (1 - destinations) * (1 - protected) * (1 - unique)
 
 
 def saturation_strength(destinations: float, protected: float = 0.0) -> float:
-    """m_sat = (1−f)(1−π): no source is left to merge. Chapter 9."""
+    """m_sat = (1−f)(1−π): no source is left to merge."""
     return (1 - destinations) * (1 - protected)
 
 
-def unique_share(m: ArrayLike, unique: float, destinations: float, protected: float = 0.0) -> Array:
+def unique_share(
+    m: ArrayLike, unique: float, destinations: float, protected: float = 0.0
+) -> Float64[np.ndarray, " ..."]:
     """Share of unique tokens among survivors: q/(1−m) up to m*, then (q−(m−m*))/(1−m), flat from m_sat.
 
-    At m_sat it is q again when nothing is protected. Derived in chapter 9.
+    At m_sat it is q again when nothing is protected.
     """
     turning = turning_strength(unique, destinations, protected)
     strength = np.minimum(np.asarray(m, dtype=float), saturation_strength(destinations, protected))
     survivors = unique - np.maximum(strength - turning, 0.0)
-    return survivors / (1 - strength)
+    return np.asarray(survivors / (1 - strength))
 
 
-def block_spectrum(clusters: int, copies: int, unique: int, logit: float, cross: float) -> Array:
-    """Singular values of attention on clusters·copies redundant and ``unique`` single tokens. Chapter 9.
+def block_spectrum(
+    clusters: int, copies: int, unique: int, logit: float, cross: float
+) -> Float64[np.ndarray, " {clusters}+{unique}"]:
+    """Singular values of attention on clusters·copies redundant and ``unique`` single tokens.
 
     In-cluster logit b, cross logit b·``cross``. Contrasts between clusters (clusters−1 times), between unique
     tokens (unique−1 times), and a 2×2 block; all other values are zero. Needs clusters, unique ≥ 1.
@@ -131,6 +154,6 @@ def block_spectrum(clusters: int, copies: int, unique: int, logit: float, cross:
     return np.concatenate([np.linalg.svd(block, compute_uv=False), contrasts, singles])
 
 
-def _shares(weights: ArrayLike) -> Array:
+def _shares(weights: ArrayLike) -> Float64[np.ndarray, " groups"]:
     p = np.asarray(weights, dtype=float)
-    return p / p.sum()
+    return np.asarray(p / p.sum())

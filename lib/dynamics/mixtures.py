@@ -1,11 +1,11 @@
-"""Merging one redundant cluster among many unique tokens: collapse time without any fit. Chapter 9."""
+"""Merging one redundant cluster among many unique tokens: collapse time without a fit. Source: chapter 9."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 from scipy.integrate import solve_ivp
 
 from lib.dynamics.merging_laws import saturation_strength, unique_share
@@ -35,18 +35,18 @@ def mixture_layers(
     apart = 1 - 1 / (1 + jitter**2)
     q, count = unique, max(unique * tokens, 1.0)
 
-    def rate(_: float, e: NDArray[np.float64]) -> list[float]:
+    def rate(_: float, e: Float64[np.ndarray, " 2"]) -> list[float]:
         r, u = e
         return [
             r - (1 - w) * apart / r - w / u,
             u - (1 - w) / r - w * (1 - 1 / alone) / u,
         ]
 
-    def excess(_: float, e: NDArray[np.float64]) -> float:
+    def excess(_: float, e: Float64[np.ndarray, " 2"]) -> float:
         r, u = e
         rest = (1 - q) ** 2 * apart / r**2 + 2 * q * (1 - q) / (r * u) + q**2 * (1 - 1 / count) / u**2
         return float(rest - spread)
 
     excess.terminal = True  # type: ignore[attr-defined]
-    solved = solve_ivp(rate, (0, 60), [1.0, 1.0], events=excess, rtol=1e-10, atol=1e-12)
+    solved = solve_ivp(rate, (0, 60), np.ones(2), events=excess, rtol=1e-10, atol=1e-12)
     return float(solved.t_events[0][0] / math.log1p(step))

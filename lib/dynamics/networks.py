@@ -1,18 +1,16 @@
-"""Random-weight pre-LN networks: how common and deviating parts grow, without any fit."""
+"""Random-weight pre-LN networks: how common and deviating parts grow, without any fit. Source: chapter 9."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 from scipy.special import erf
-
-Array = NDArray[np.float64]
 
 
 def gelu_moments(correlation: float, nodes: int = 80) -> tuple[float, float]:
-    """(m₂, f(ρ)): E[φ(Z)²] and E[φ(Z)φ(Z′)]/m₂ for GELU φ and Gaussians of correlation ρ. Chapter 9."""
+    """(m₂, f(ρ)): E[φ(Z)²] and E[φ(Z)φ(Z′)]/m₂ for GELU φ and Gaussians of correlation ρ."""
     x, w = np.polynomial.hermite_e.hermegauss(nodes)
     w = w / w.sum()
     second = float(w @ _gelu(x) ** 2)
@@ -21,11 +19,13 @@ def gelu_moments(correlation: float, nodes: int = 80) -> tuple[float, float]:
     return second, float((w * _gelu(x)) @ _gelu(other) @ w) / second
 
 
-def random_network_spread(r2_start: float, blocks: int, scale: float, mlp: bool = True) -> Array:
+def random_network_spread(
+    r2_start: float, blocks: int, scale: float, mlp: bool = True
+) -> Float64[np.ndarray, " {blocks}+1"]:
     """1 − R² after 0…``blocks`` blocks (frame, global) with random weights and LayerScale ``scale``.
 
     Attention adds g²R² to the common power C; the MLP adds g²m₂f(R²) to C and g²m₂(1−f) to the deviation D.
-    Assumes attention near its mean over the tokens it sees, so β small or tokens alike. Chapter 9.
+    Assumes attention near its mean over the tokens it sees, so β small or tokens alike.
     """
     common, deviation = r2_start, 1 - r2_start
     spreads = [deviation]
@@ -40,5 +40,5 @@ def random_network_spread(r2_start: float, blocks: int, scale: float, mlp: bool 
     return np.array(spreads)
 
 
-def _gelu(x: Array) -> Array:
-    return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+def _gelu(x: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+    return np.asarray(0.5 * x * (1 + erf(x / math.sqrt(2))))

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from lib.dynamics.clouds import gaussian, unit
+from lib.dynamics.clouds import Tokens, Weights, gaussian, unit
 from lib.dynamics.grouping import Groups, copy_back, group_means
 from lib.dynamics.statistics import spread
 
 Norm = Literal["post", "pre", "none"]
+Grouping = Callable[[Tokens, int], Groups]  # of the normalised tokens, in layer ℓ
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,14 @@ class Layer:
     ``beta``: inverse temperature on cosines (≥ 0). ``step``: h. ``norm``: "post" renormalises the stream to
     the sphere; "pre" attends with normalised tokens and lets the stream grow; "none" attends with the raw
     stream. ``residual=False`` drops x (Eq. 2). ``values``: "identity", "random" (a fresh Gaussian n×n matrix
-    per layer, entries of variance 1/n, from ``seed``) or a fixed (n, n) tensor.
+    per layer, entries of variance 1/n, from ``seed``) or a fixed matrix.
     """
 
     beta: float
     step: float
     norm: Norm = "post"
     residual: bool = True
-    values: Literal["identity", "random"] | Tensor = "identity"
+    values: Literal["identity", "random"] | Float[Tensor, "width width"] = "identity"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -43,23 +45,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Statistics before every layer and after the last, (layers+1,) on the CPU, and the last stream."""
+    """Statistics before every layer and after the last, on the CPU, and the last stream."""
 
-    spread: Tensor  # 1 − R², mass-weighted
-    tokens: Tensor  # (N, n)
+    spread: Float64[Tensor, " layers"]  # 1 − R², mass-weighted
+    tokens: Tokens
 
     @property
-    def R(self) -> Tensor:
+    def R(self) -> Float64[Tensor, " layers"]:
         """Mean length."""
         return (1 - self.spread).clamp_min(0).sqrt()
 
     @property
-    def odds(self) -> Tensor:
+    def odds(self) -> Float64[Tensor, " layers"]:
         """R²/(1 − R²)."""
         return (1 - self.spread) / self.spread
 
     @property
-    def mean_cosine(self) -> Tensor:
+    def mean_cosine(self) -> Float64[Tensor, " layers"]:
         """Mean cosine over pairs of different tokens (uniform mass)."""
         n = len(self.tokens)
         return (n * (1 - self.spread) - 1) / (n - 1)
@@ -77,17 +79,17 @@ class Trajectory:
 
 
 def attend(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    queries: Float[Tensor, "queries width"],
+    keys: Float[Tensor, "keys width"],
+    values: Float[Tensor, "keys channels"],
     beta: float,
-    weights: Tensor | None = None,
+    weights: Float[Tensor, " keys"] | None = None,
     chunk: int = 1 << 17,
-) -> Tensor:
+) -> Float[Tensor, "queries channels"]:
     """Σ_j w_j e^{β⟨q,k_j⟩} v_j / Σ_j w_j e^{β⟨q,k_j⟩} for every query.
 
-    queries (Q, n), keys (K, n), values (K, m), weights (K,) non-negative or None for uniform. Holds at most
-    ``chunk`` logits at a time. Returns (Q, m). β = 0 gives the weighted mean.
+    ``weights`` w are non-negative, None for uniform. Holds at most ``chunk`` logits at a time. β = 0 gives
+    the weighted mean.
     """
     w = torch.ones_like(keys[:, 0]) if weights is None else weights / weights.max()
     weighted = torch.cat([values, torch.ones_like(values[:, :1])], -1) * w[:, None]  # (K, m+1): sums, total
@@ -108,20 +110,20 @@ def attend(
 
 
 def simulate(
-    tokens: Tensor,
+    tokens: Tokens,
     layer: Layer,
     layers: int,
     *,
-    driving: Tensor | None = None,
-    mass: Tensor | None = None,
-    merge: Callable[[Tensor, int], Groups] | None = None,
+    driving: Weights | None = None,
+    mass: Weights | None = None,
+    merge: Grouping | None = None,
     stop: float = 0.0,
-    observe: Callable[[int, Tensor], None] | None = None,
+    observe: Callable[[int, Tokens], None] | None = None,
 ) -> Trajectory:
-    """Run ``layers`` layers on ``tokens`` (N, n), in their dtype and on their device.
+    """Run ``layers`` layers on ``tokens``, in their dtype and on their device.
 
-    ``driving`` (N,): weights of the tokens as keys (merged measure: group masses with size bias, uniform
-    without; default uniform). ``mass`` (N,): weights of the statistics (default ``driving``). ``merge(u, ℓ)``
+    ``driving``: weights of the tokens as keys (merged measure: group masses with size bias, uniform
+    without; default uniform). ``mass``: weights of the statistics (default ``driving``). ``merge(u, ℓ)``
     groups the normalised tokens anew in every layer: queries, keys and values are averaged within a group
     and the output is copied back. Stops early once 1 − R² < ``stop``. ``observe(ℓ, stream)`` sees the
     stream before every layer.
@@ -143,13 +145,13 @@ def simulate(
 
 
 def advance(
-    z: Tensor,
+    z: Tokens,
     layer: Layer,
     index: int,
-    driving: Tensor | None = None,
-    merge: Callable[[Tensor, int], Groups] | None = None,
-) -> Tensor:
-    """One layer (number ``index``, which only seeds random values) applied to the stream ``z`` (N, n)."""
+    driving: Weights | None = None,
+    merge: Grouping | None = None,
+) -> Tokens:
+    """One layer (number ``index``, which only seeds random values) applied to the stream ``z``."""
     u = unit(z) if layer.norm != "none" else z
     update = attraction(u, layer.beta, driving, merge(u, index) if merge else None)
     value = layer.values
@@ -163,15 +165,17 @@ def advance(
     return unit(update) if layer.norm == "post" else update
 
 
-def attraction(u: Tensor, beta: float, driving: Tensor | None = None, groups: Groups | None = None) -> Tensor:
-    """What attention adds to every token of ``u`` (N, n), before step and value matrix: (N, n)."""
+def attraction(
+    u: Tokens, beta: float, driving: Weights | None = None, groups: Groups | None = None
+) -> Tokens:
+    """What attention adds to every token of ``u``, before step and value matrix."""
     if groups is None:
         return attend(u, u, u, beta, driving)
     y = group_means(u, groups)
     return copy_back(attend(y, y, y, beta, groups.weights), groups)
 
 
-def _normalised(weights: Tensor | None) -> Tensor | None:
+def _normalised(weights: Weights | None) -> Weights | None:
     return None if weights is None else weights / weights.sum()
 
 

@@ -10,20 +10,24 @@ from decimal import Context, Decimal, localcontext
 
 from torch import Tensor
 
+from lib.dynamics.clouds import Tokens
+
 Rows = list[list[Decimal]]
 WIDE = 10**9  # exponents far below anything a double can hold
 
 
 def collapse_logs(
-    tokens: Tensor, beta: float, layers: int, step: float = 0.0, digits: int = 400
+    tokens: Tokens, beta: float, layers: int, step: float = 0.0, digits: int = 400
 ) -> list[float]:
     """ln(β(1−R²)) before every layer and after the last: attention on the sphere in ``digits`` decimals.
 
-    ``tokens`` (N, n) unit, ``beta`` > 0. Step 0 is Eq. (2) with normalisation, x ← Attn(x)/|Attn(x)|; a step
-    h > 0 is the residual layer x ← (x + h·Attn(x))/|x + h·Attn(x)|. Chapter 2.
+    ``tokens`` are unit vectors, ``beta`` > 0. Step 0 is Eq. (2) with normalisation, x ← Attn(x)/|Attn(x)|; a
+    step h > 0 is the residual layer x ← (x + h·Attn(x))/|x + h·Attn(x)|.
 
     Raises:
         ValueError: ``beta`` is not positive, or the spread went below what ``digits`` can hold.
+
+    Source: chapter 2.
     """
     if beta <= 0:
         raise ValueError(f"beta {beta} must be positive: the result is a logarithm of it")
@@ -42,11 +46,12 @@ def collapse_logs(
     return logs
 
 
-def kernel_pivots(tokens: Tensor, beta: float, digits: int = 100) -> list[float]:
+def kernel_pivots(tokens: Tokens, beta: float, digits: int = 100) -> list[float]:
     """Pivots of K_ij = e^{β⟨x_i,x_j⟩} by elimination, the largest remaining one first.
 
     Stops when what remains is rounding (no diagonal entry above 10^(−``digits``/2)). Softmax attention is a
-    positive diagonal matrix times K, so its algebraic rank is at least the number of pivots. Chapter 2.
+    positive diagonal matrix times K, so its algebraic rank is at least the number of pivots. Source: chapter
+    2.
     """
     with localcontext(_context(digits)):
         x, b = _decimals(tokens), Decimal(beta)

@@ -10,22 +10,23 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float64
 from scipy.special import eval_jacobi, ive, roots_legendre
 from torch import Tensor
 
-from lib.dynamics.clouds import unit
+from lib.dynamics.clouds import Tokens, unit
 from lib.dynamics.flows import mean_field_velocity, softmax_velocity, tangent
 
 
 def harmonic_rate(degree: int, width: int, beta: float) -> float:
     """Growth rate k(k+n−2)/β · I_{k+ν}(β)/I_ν(β), ν = n/2 − 1, of harmonics of ``degree`` k about uniform.
 
-    ``width`` n ≥ 2. β = 0 gives the limit: 1 − 1/n for k = 1 and 0 for every other degree. Derived in
-    chapter 4 (Funk–Hecke).
+    ``width`` n ≥ 2. β = 0 gives the limit: 1 − 1/n for k = 1 and 0 for every other degree.
 
     Raises:
         ValueError: a negative ``degree`` or ``beta``.
+
+    Source: chapter 4 (Funk–Hecke).
     """
     if degree < 0 or beta < 0:
         raise ValueError(f"degree {degree} and beta {beta} must both be at least 0")
@@ -35,8 +36,10 @@ def harmonic_rate(degree: int, width: int, beta: float) -> float:
     return float(degree * (degree + width - 2) / beta * ive(degree + order, beta) / ive(order, beta))
 
 
-def sphere_grid(width: int, nodes: int) -> tuple[Tensor, Tensor]:
-    """Points (K, width) on the circle or on S², and masses (K,) that sum to one; exact for low harmonics.
+def sphere_grid(
+    width: int, nodes: int
+) -> tuple[Float64[Tensor, "points {width}"], Float64[Tensor, " points"]]:
+    """Points on the circle or on S², and masses that sum to one; exact for low harmonics.
 
     ``width`` 2: K = 2·``nodes`` equal angles. ``width`` 3: ``nodes`` Gauss–Legendre heights along e₁, each
     with 2·``nodes`` equal angles, exact up to degree 2·``nodes`` − 1.
@@ -76,8 +79,8 @@ def harmonic_response(
     return float((mass @ (velocity * field).sum(-1)) / (mass @ field.square().sum(-1)))
 
 
-def linear_rates(tokens: Tensor, *, sign: int = 1, shift: float = 1e-5) -> NDArray[np.float64]:
-    """Real parts, descending, of the (N(n−1),) eigenvalues of ẋ = sign·P_x M linearised at ``tokens`` (N, n).
+def linear_rates(tokens: Tokens, *, sign: int = 1, shift: float = 1e-5) -> Float64[np.ndarray, " rates"]:
+    """Real parts, descending, of the N(n−1) eigenvalues of ẋ = sign·P_x M linearised at the N ``tokens``.
 
     Central differences of the velocity along an orthonormal tangent basis; ``tokens`` unit and stationary.
 

@@ -6,32 +6,34 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from lib.dynamics.clouds import unit
+from lib.dynamics.clouds import Tokens, Weights, unit
 
 
-def spread(x: Tensor, mass: Tensor | None = None) -> Tensor:
-    """1 − R² of the directions of ``x`` (N, n), as the mass-weighted variance: exact also when it is tiny.
+def spread(x: Tokens, mass: Weights | None = None) -> Float[Tensor, ""]:
+    """1 − R² of the directions of ``x``, as the mass-weighted variance: exact also when it is tiny.
 
-    ``mass`` (N,) sums to one (default: uniform). Returns a 0-d tensor.
+    ``mass`` sums to one (default: uniform).
     """
     u = unit(x)
     p = torch.full_like(u[:, 0], 1 / len(u)) if mass is None else mass
     return p @ (u - p @ u).square().sum(-1)
 
 
-def mean_length(x: Tensor, mass: Tensor | None = None) -> Tensor:
-    """R = |Σ p_i x_i/|x_i||, a 0-d tensor."""
+def mean_length(x: Tokens, mass: Weights | None = None) -> Float[Tensor, ""]:
+    """R = |Σ p_i x_i/|x_i||."""
     u = unit(x)
-    return (u.mean(0) if mass is None else mass @ u).norm()
+    length: Tensor = (u.mean(0) if mass is None else mass @ u).norm()
+    return length
 
 
 @dataclass(frozen=True)
 class AttentionSpectrum:
     """Singular values of a softmax attention matrix and what is read off them (natural logarithms)."""
 
-    singular_values: Tensor  # (N,) descending
+    singular_values: Weights  # descending
     row_entropy: float  # mean entropy of a row, between 0 and ln N
 
     @property
@@ -51,20 +53,20 @@ class AttentionSpectrum:
         return float(self.singular_values.square().sum() / self.singular_values[0] ** 2)
 
 
-def attention_matrix(x: Tensor, beta: float) -> Tensor:
-    """(N, N) row-stochastic softmax of β times the cosines of ``x`` (N, n); for small N only."""
+def attention_matrix(x: Tokens, beta: float) -> Float[Tensor, "tokens tokens"]:
+    """Row-stochastic softmax of β times the cosines of ``x``; for small numbers of tokens only."""
     u = unit(x)
     return torch.softmax(beta * (u @ u.T), dim=-1)
 
 
-def attention_spectrum(x: Tensor, beta: float) -> AttentionSpectrum:
-    """Spectrum and row entropy of the attention of ``x`` (N, n); N up to a few thousand."""
+def attention_spectrum(x: Tokens, beta: float) -> AttentionSpectrum:
+    """Spectrum and row entropy of the attention of ``x``, up to a few thousand tokens."""
     a = attention_matrix(x, beta)
     rows = float(-torch.xlogy(a, a).sum(-1).mean())
     return AttentionSpectrum(torch.linalg.svdvals(a), rows)
 
 
-def covariance_rank(x: Tensor) -> tuple[float, float]:
+def covariance_rank(x: Tokens) -> tuple[float, float]:
     """(1 − R², r_Σ): trace of the covariance of the directions and exp of the entropy of its spectrum."""
     u = unit(x)
     centred = u - u.mean(0)
