@@ -12,17 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from lib.geometry import invert, relative_to_first, rotation_angle_deg
 from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
 from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
-from lib.metrics.cameras import invert
 from lib.probe import LayerReading
 from lib.scenes.sequence import Sequence
 from lib.scenes.walks import open_scene, single_scenes
-from lib.training.losses import relative_to_first
-from lib.training.validation import rotation_angle_deg
 from lib.vggt import (
     VGGT,
     CameraHeadConfig,
@@ -281,8 +278,8 @@ def errors(sequence: Sequence, prediction: Prediction) -> Measurements:
     """
     found: Measurements = {}
     if sequence.extrinsics is not None and prediction.extrinsics is not None:
-        relative = [relative_to_first(e.double()) for e in (prediction.extrinsics, sequence.extrinsics[None])]
-        angles = rotation_angle_deg(*(e[0, 1:, :, :3] for e in relative))
+        relative = [relative_to_first(e.double()) for e in (prediction.extrinsics[0], sequence.extrinsics)]
+        angles = rotation_angle_deg(*(e[1:, :, :3] for e in relative))
         found["rotation_from_frame_0"] = (float(angles.median()) if len(angles) else None, "deg")
         for convention in ("centres", "fastvggt"):
             found |= _camera_measurements(sequence, prediction, convention)
@@ -335,10 +332,9 @@ def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
         DegenerateAlignmentError: the path is too short or straight to align.
     """
     assert outcome.prediction.extrinsics is not None
-    estimate: NDArray[np.float64] = outcome.prediction.extrinsics[0].double().numpy()
+    estimate = outcome.prediction.extrinsics[0].double()
     if outcome.setup.sequence.extrinsics is None:
-        return estimate
+        return estimate.numpy()
     alignment: Similarity = camera_errors(estimate, outcome.setup.sequence.extrinsics).alignment
-    poses: NDArray[np.float64] = np.tile(np.eye(4), (len(estimate), 1, 1))
-    poses[:, :3] = estimate
-    return invert(alignment.poses(invert(poses)))[:, :3]
+    moved = alignment.poses(invert(estimate).numpy())
+    return invert(torch.from_numpy(moved))[:, :3].numpy()

@@ -10,11 +10,11 @@ import torch
 from book.study import paired
 from book.study.reconstruction.measure import Entropies, Setting, measure, scene_errors, scene_facts
 from lib import records
+from lib.geometry import relative_to_first, unproject
 from lib.merging import UniformRule
 from lib.probe import Observers, Probe
 from lib.run import Params, load_model, prepare, run
 from lib.spectra import Budget
-from lib.training.losses import relative_to_first, unproject
 
 QUICK = Params(model="random", scene="rooms:3-4", frames=4, m=0.0, seed=1)
 ERRORS = ("centres_relative", "chamfer_points_textbook", "chamfer_points_fastvggt", "chamfer_depth_textbook")
@@ -33,7 +33,7 @@ def outcome(setup):
 def truth_in_another_unit(outcome, scale=0.37):
     """What a perfect network would say: everything relative to frame 0, in a unit of its own."""
     sequence = outcome.setup.sequence
-    cameras = relative_to_first(sequence.extrinsics[None].double())
+    cameras = relative_to_first(sequence.extrinsics.double())[None]
     points = unproject(sequence.depth.double(), cameras[0], sequence.intrinsics.double())
     cameras = torch.cat([cameras[..., :3], scale * cameras[..., 3:]], -1)
     return dataclasses.replace(

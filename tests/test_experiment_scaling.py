@@ -17,10 +17,10 @@ from book.study.rivals.measure import (
     overlap_with_first,
     walk_with_company,
 )
+from lib.geometry import relative_to_first
 from lib.metrics.intervals import Interval
 from lib.run import Outcome, Params, load_model, prepare, run
 from lib.scenes.walks import walk
-from lib.training.losses import relative_to_first
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def told(small, turn: torch.Tensor | None = None):
     params, model = small
     setup = prepare(replace(params, scene="longer:0", frames=5), model)
     outcome = run(setup)
-    true = relative_to_first(setup.sequence.extrinsics[None].double())
+    true = relative_to_first(setup.sequence.extrinsics.double())[None]
     guess = torch.cat([true[..., :3], 0.37 * true[..., 3:]], -1)
     if turn is not None:
         guess[0, 1:, :, :3] = turn @ guess[0, 1:, :, :3]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from lib.geometry import camera_centres, unproject
 from lib.scenes.framing import fit
 from lib.scenes.preprocessing import crop
 from lib.scenes.recording_files import RecordingError, associate
-from lib.scenes.recordings import load_frames, open_recording, read_layout, relative_to_first, select_frames
+from lib.scenes.recordings import load_frames, open_recording, read_layout, select_frames
 from lib.scenes.sequence import Sequence
-from lib.scenes.summary import camera_centres, point_cloud, summarise, world_points
 
 WIDE, HIGH = 64, 48
 COLOUR = np.array([[60.0, 0, 31.0], [0, 61.0, 24.5], [0, 0, 1]])
@@ -189,8 +189,6 @@ def test_folder_of_images(tmp_path):
     np.testing.assert_array_equal((sequence.images[1] * 255).round().permute(1, 2, 0), second)
     with pytest.raises(RecordingError, match="holds images but no poses, and poses are needed"):
         open_recording(tmp_path, need_poses=True)
-    with pytest.raises(ValueError, match="no depth and no extrinsics and no intrinsics"):
-        world_points(sequence)
 
 
 def test_transparent_images_lie_on_white(tmp_path):
@@ -296,16 +294,6 @@ def test_selection_is_checked():
     assert select_frames(20, 1, "fastvggt") == [0]
 
 
-def test_poses_relative_to_the_first_frame(tmp_path):
-    poses = write_scannet(tmp_path)
-    sequence = open_recording(tmp_path, 4, relative_poses=True)
-    chosen = poses[select_frames(12, 4)]
-    np.testing.assert_allclose(sequence.extrinsics[0], np.eye(4)[:3], atol=1e-12)
-    np.testing.assert_allclose(sequence.extrinsics, (np.linalg.inv(chosen) @ chosen[0])[:, :3], atol=1e-7)
-    with pytest.raises(ValueError, match="no poses to make relative"):
-        relative_to_first(Sequence("photos", sequence.images))
-
-
 def test_chosen_frames_of_a_listing(tmp_path):
     poses = write_scannet(tmp_path)
     recording = read_layout(tmp_path)
@@ -376,31 +364,6 @@ def test_errors_of_tum_lists_and_unposed_images(tmp_path):
     assert open_recording(tmp_path / "b", layout="images").extrinsics is None
 
 
-def test_summary_and_point_cloud_by_hand():
-    """Two cameras 1 m apart that look along z at a wall 2 m away."""
-    extrinsics = torch.eye(4)[:3].repeat(2, 1, 1)
-    extrinsics[1, 0, 3] = -1.0
-    camera = torch.tensor([[2.0, 0, 1], [0, 2.0, 1], [0, 0, 1]]).repeat(2, 1, 1)
-    depth = torch.full((2, 3, 3), 2.0)
-    depth[0, 0, 0] = 0
-    images = torch.rand(2, 3, 3, 3, generator=torch.Generator().manual_seed(0))
-    sequence = Sequence("wall", images, extrinsics, camera, depth)
-    points = world_points(sequence)
-    assert points[0, 0, 0].isnan().all() and points[0, 1, 2].tolist() == [1, 0, 2]
-    assert points[1, 2, 1].tolist() == [1, 1, 2]
-    cloud, colours = point_cloud(sequence)
-    assert cloud.shape == colours.shape == (17, 3)
-    assert torch.equal(colours[-1], images[1, :, 2, 2])
-    assert len(point_cloud(sequence, stride=2)[0]) == 7
-    with pytest.raises(ValueError, match="stride is 0"):
-        point_cloud(sequence, stride=0)
-    summary = summarise(sequence)
-    assert (summary.frames, summary.height, summary.width) == (2, 3, 3)
-    assert summary.path_m == 1.0 and summary.extent_m == (1.0, 0.0, 0.0)
-    assert summary.valid_depth == pytest.approx(17 / 18) and summary.median_depth_m == 2.0
-    assert summarise(Sequence("photos", images)).path_m is None
-
-
 def test_camera_centres_are_the_recorded_translations(tmp_path):
     poses = write_scannet(tmp_path, frames=3)
     np.testing.assert_allclose(
@@ -410,8 +373,8 @@ def test_camera_centres_are_the_recorded_translations(tmp_path):
 
 def warped_depth_error(sequence: Sequence, source: int, target: int) -> tuple[float, float]:
     """Median difference (m), and the share below 5 cm, of one frame's depth seen from another frame."""
-    points = world_points(sequence.take([source])).reshape(-1, 3)
-    points = points[points.isfinite().all(-1)]
+    depth = sequence.depth[source].double()
+    points = unproject(depth, sequence.extrinsics[source], sequence.intrinsics[source])[depth > 0]
     extrinsics, intrinsics = sequence.extrinsics[target], sequence.intrinsics[target]
     seen = points @ extrinsics[:, :3].T + extrinsics[:, 3]
     column, row = ((seen @ intrinsics.T)[:, :2] / seen[:, 2:]).round().long().unbind(1)
@@ -438,12 +401,12 @@ def test_real_depth_agrees_between_frames(redkitchen, size):
         assert median > 0.1 and near < 0.5
 
 
-def test_real_recording_summary(redkitchen):
+def test_real_recording_has_the_size_that_it_had(redkitchen):
     recording = read_layout(redkitchen)
     assert recording.layout == "7scenes" and len(recording.frames) == 500 and not recording.dropped
     sequence = open_recording(redkitchen, 50)
     np.testing.assert_allclose(sequence.intrinsics[0], [[183.75, 0, 112], [0, 183.75, 84], [0, 0, 1]])
-    summary = summarise(sequence)
-    assert summary.path_m == pytest.approx(6.6, abs=0.3)
-    assert summary.extent_m == pytest.approx((1.9, 0.6, 1.0), abs=0.15)
-    assert 0.5 < summary.valid_depth < 0.89
+    centres = camera_centres(sequence.extrinsics)
+    assert float(centres.diff(dim=0).norm(dim=1).sum()) == pytest.approx(6.6, abs=0.3)
+    assert (centres.amax(0) - centres.amin(0)).tolist() == pytest.approx([1.9, 0.6, 1.0], abs=0.15)
+    assert 0.5 < float((sequence.depth > 0).double().mean()) < 0.89

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lib import train
+from lib.geometry import relative_to_first, rotation_angle_deg, unproject
 from lib.records.fingerprints import hash_path
 from lib.scenes.rooms import render_sequence
 from lib.training import checkpoints, losses
@@ -31,8 +32,8 @@ from lib.training.evaluation import (
 from lib.training.export import export_weights, storage_change
 from lib.training.loop import Trainer
 from lib.training.optimisation import Average, rate_share
-from lib.training.validation import rotation_angle_deg, validate, validation_walks
-from lib.vggt.cameras import encode_pose, unproject_depth
+from lib.training.validation import validate, validation_walks
+from lib.vggt.cameras import encode_pose
 from lib.vggt.checkpoint import load
 from lib.vggt.model import VGGT
 
@@ -163,7 +164,7 @@ def test_target_is_in_frame_zero_at_unit_mean_distance() -> None:
     metric = target.points[0] * target.scale
     first = batch.extrinsics[0, 0].double()
     world = (metric.double() - first[:, 3]) @ first[:, :3]
-    expected = unproject_depth(batch.depth[0], batch.extrinsics[0], batch.intrinsics[0])
+    expected = unproject(batch.depth[0], batch.extrinsics[0], batch.intrinsics[0])
     assert (world - expected).abs().max() < 1e-4
 
 
@@ -430,7 +431,7 @@ def test_the_oracle_has_no_error_and_the_baseline_has() -> None:
 def test_unexplained_motion_fits_the_unit_of_length_and_nothing_else() -> None:
     walk = render_sequence(0, 6, 8, 8, stride=3.0).extrinsics
     assert walk is not None
-    truth = losses.relative_to_first(walk[None].double())[0]
+    truth = relative_to_first(walk.double())
     half, back, turned = truth.clone(), truth.clone(), truth.clone()
     half[..., 3] *= 0.5
     back[..., 3] *= -1

@@ -9,13 +9,12 @@ from parity import assert_close_golden
 from safetensors.torch import load_file
 from scipy.spatial.transform import Rotation
 
+from lib.geometry import camera_centres, invert, relative_to_first, rotation_angle_deg, unproject
 from lib.vggt.cameras import (
     decode_pose,
     encode_pose,
-    invert_pose,
     matrix_to_quaternion,
     quaternion_to_matrix,
-    unproject_depth,
 )
 from lib.vggt.heads import activate_pose
 
@@ -56,10 +55,9 @@ class TestStored:
     def test_geometry(self, units, golden_config, check):
         keys = golden_config["units"]["geometry"]
         depth, extrinsics = units[keys["depth"]], units[keys["extrinsics"]]
-        points = unproject_depth(depth, extrinsics, units[keys["intrinsics"]])
-        assert points.dtype == torch.float64
+        points = unproject(*(t.double() for t in (depth[..., 0], extrinsics, units[keys["intrinsics"]])))
         check(keys["world_points"], points)
-        check(keys["inverse"], invert_pose(extrinsics))
+        check(keys["inverse"], invert(extrinsics))
 
 
 class TestQuaternions:
@@ -85,7 +83,7 @@ class TestQuaternions:
 class TestGeometry:
     def test_unprojected_points_project_back_to_their_pixels(self):
         extrinsics, intrinsics, depth = _camera()
-        world = unproject_depth(depth, extrinsics, intrinsics)  # (2, 4, 6, 3)
+        world = unproject(depth, extrinsics, intrinsics)  # (2, 4, 6, 3)
         camera = torch.einsum("fij,fhwj->fhwi", extrinsics[..., :3], world)
         camera = camera + extrinsics[:, None, None, :, 3]
         torch.testing.assert_close(camera[..., 2], depth)
@@ -94,21 +92,25 @@ class TestGeometry:
         torch.testing.assert_close(pixels[..., 0], u.double().expand(2, -1, -1))
         torch.testing.assert_close(pixels[..., 1], v.double().expand(2, -1, -1))
 
-    def test_trailing_channel_makes_no_difference(self):
-        extrinsics, intrinsics, depth = _camera()
-        flat = unproject_depth(depth, extrinsics, intrinsics)
-        assert torch.equal(flat, unproject_depth(depth[..., None], extrinsics, intrinsics))
-
     def test_inverse_composes_to_identity(self):
         extrinsics, _, _ = _camera()
-        product = invert_pose(invert_pose(extrinsics)) @ invert_pose(extrinsics)
+        product = invert(invert(extrinsics)) @ invert(extrinsics)
         torch.testing.assert_close(product, torch.eye(4).double().expand(2, 4, 4))
 
-    def test_skew_is_rejected(self):
-        extrinsics, intrinsics, depth = _camera()
-        intrinsics[1, 0, 1] = 0.5
-        with pytest.raises(ValueError, match=r"zero skew, found 0\.5"):
-            unproject_depth(depth, extrinsics, intrinsics)
+    def test_relative_poses_lead_from_the_first_camera_to_each(self):
+        extrinsics, _, _ = _camera()
+        relative = relative_to_first(extrinsics)
+        torch.testing.assert_close(relative[0], torch.eye(4).double()[:3])
+        # the first camera's place, seen from camera 1, is the translation
+        seen = extrinsics[1, :, :3] @ camera_centres(extrinsics)[0] + extrinsics[1, :, 3]
+        torch.testing.assert_close(relative[1, :, 3], seen)
+        torch.testing.assert_close(relative_to_first(extrinsics.expand(3, -1, -1, -1))[2], relative)
+
+    @pytest.mark.parametrize("angle", [0.0, 1e-7, 0.3, 2.0, np.pi])
+    def test_rotation_angles(self, angle):
+        a = torch.from_numpy(Rotation.random(random_state=0).as_matrix())
+        b = torch.from_numpy(Rotation.from_rotvec([0, 0.6 * angle, 0.8 * angle]).as_matrix()) @ a
+        assert float(rotation_angle_deg(a, b)) == pytest.approx(np.degrees(angle), rel=1e-7, abs=1e-10)
 
     def test_gradient_reaches_the_encoding_through_rotation_and_focal_length(self):
         encoding = torch.tensor([0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.9, 1.0, 1.2], requires_grad=True)

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from small_models import golden_vggt
 from torch import nn
 
-from lib.vggt import VGGT, VGGTConfig, unproject_depth
+from lib.geometry import unproject
+from lib.vggt import VGGT, VGGTConfig
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,8 @@ class TestOutputs:
 
     def test_points_from_depth(self, run, check):
         _, prediction, _ = run
-        points = unproject_depth(prediction.depth, prediction.extrinsics, prediction.intrinsics)
+        cameras = prediction.extrinsics.double(), prediction.intrinsics.double()
+        points = unproject(prediction.depth[..., 0].double(), *cameras)
         check("out.points_from_depth", points[0])
 
 

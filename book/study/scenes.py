@@ -4,10 +4,12 @@ from collections.abc import Sequence as Many
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from book.study.style import PALETTE
+from lib.geometry import camera_centres
 
 
 def _bare(ax: plt.Axes) -> None:
@@ -59,13 +61,8 @@ def photographs(
     return figure
 
 
-def _centres(extrinsics: np.ndarray) -> np.ndarray:
-    """(S, 3, 4) camera-from-world -> (S, 3) camera centres, −Rᵀt."""
-    return -np.einsum("sji,sj->si", extrinsics[:, :, :3], extrinsics[:, :, 3])
-
-
 def _draw_path(ax: Axes3D, extrinsics: np.ndarray, colour: str, label: str, arrow: float) -> None:
-    centres = _centres(extrinsics)
+    centres = camera_centres(torch.from_numpy(extrinsics)).numpy()
     forward = extrinsics[:, 2, :3] * arrow  # the camera's z axis in world coordinates
     x, y, z = centres.T
     ax.plot(x, y, z, color=colour, lw=1.5, marker="o", ms=3, label=label)
@@ -83,7 +80,7 @@ def cameras(paths: dict[str, np.ndarray]) -> Figure:
     """
     figure = plt.figure(figsize=(6.4, 5.2))
     ax = figure.add_subplot(projection="3d")
-    everything = np.concatenate([_centres(extrinsics) for extrinsics in paths.values()])
+    everything = np.concatenate([camera_centres(torch.from_numpy(e)).numpy() for e in paths.values()])
     middle, reach = (everything.max(0) + everything.min(0)) / 2, float(np.ptp(everything, axis=0).max()) / 2
     reach = max(reach, 1e-6)
     colours = [PALETTE["black"], PALETTE["vermilion"], PALETTE["blue"], PALETTE["green"]]

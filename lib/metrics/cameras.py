@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 from torch import Tensor
+
+from lib.geometry import invert, rotation_angle_deg
 
 Array = NDArray[np.float64]
 
@@ -122,9 +124,9 @@ def camera_errors(
     inverted, origin = CONVENTIONS[convention]
     estimate, truth = _pair(estimate_w2c, truth_w2c)
     if inverted:
-        estimate, truth = invert(estimate), invert(truth)
+        estimate, truth = _inverse(estimate), _inverse(truth)
     errors = trajectory_errors(estimate, truth, origin=origin, delta=delta)
-    centres = truth if inverted else invert(truth)
+    centres = truth if inverted else _inverse(truth)
     return replace(errors, convention=convention, path_length=path_length(centres))
 
 
@@ -144,7 +146,7 @@ def trajectory_errors(
     estimates, truths = _pair(estimate, truth)
     alignment = umeyama(estimates[:, :3, 3], truths[:, :3, 3]) if similarity else IDENTITY
     if origin:
-        step = truths[0] @ invert(alignment.poses(estimates[:1]))[0]
+        step = truths[0] @ _inverse(alignment.poses(estimates[:1]))[0]
         alignment = alignment.then(Similarity(1.0, step[:3, :3], step[:3, 3]))
     moved = alignment.poses(estimates)
     distances = np.linalg.norm(moved[:, :3, 3] - truths[:, :3, 3], axis=1)
@@ -208,15 +210,6 @@ def path_length(poses: ArrayLike | Tensor) -> float:
     return float(np.linalg.norm(np.diff(translations, axis=0), axis=1).sum())
 
 
-def invert(poses: Array) -> Array:
-    """Inverse of rigid poses (S, 4, 4)."""
-    inverse = np.zeros_like(poses)
-    inverse[:, :3, :3] = poses[:, :3, :3].transpose(0, 2, 1)
-    inverse[:, :3, 3] = -np.einsum("sij,sj->si", inverse[:, :3, :3], poses[:, :3, 3])
-    inverse[:, 3, 3] = 1.0
-    return inverse
-
-
 def to_array(values: ArrayLike | Tensor) -> Array:
     """float64 copy on the CPU of a tensor or an array."""
     if isinstance(values, Tensor):
@@ -268,16 +261,18 @@ def _relative_errors(estimate: Array, truth: Array, delta: int) -> tuple[Array, 
     """Length and angle (degrees) of the difference of the motions from i to i + delta, (S - delta,) each."""
     if not 1 <= delta < len(truth):
         raise ValueError(f"delta is {delta}; with {len(truth)} poses it must lie in [1, {len(truth) - 1}]")
-    true_steps = invert(truth[:-delta]) @ truth[delta:]
-    steps = invert(estimate[:-delta]) @ estimate[delta:]
-    drifts = np.linalg.norm((invert(true_steps) @ steps)[:, :3, 3], axis=1)
+    true_steps = _inverse(truth[:-delta]) @ truth[delta:]
+    steps = _inverse(estimate[:-delta]) @ estimate[delta:]
+    drifts = np.linalg.norm((_inverse(true_steps) @ steps)[:, :3, 3], axis=1)
     return drifts, _angles_deg(true_steps, steps)
 
 
 def _angles_deg(a: Array, b: Array) -> Array:
-    # through the quaternion: the arc cosine of the trace loses half of the digits near zero
-    difference = a[:, :3, :3].transpose(0, 2, 1) @ b[:, :3, :3]
-    return np.degrees(Rotation.from_matrix(difference).magnitude())
+    return rotation_angle_deg(*(torch.from_numpy(poses[:, :3, :3]) for poses in (a, b))).numpy()
+
+
+def _inverse(poses: Array) -> Array:
+    return invert(torch.from_numpy(poses)).numpy()
 
 
 def _rmse(errors: Array) -> float:

@@ -30,7 +30,6 @@ def open_recording(
     *,
     stride: int = 1,
     layout: str | None = None,
-    relative_poses: bool = False,
     need_poses: bool = False,
     intrinsics: Iterable[Iterable[float]] | None = None,
     **size: Unpack[Size],
@@ -40,8 +39,6 @@ def open_recording(
     Args:
         frames, selection, stride: which frames; see `select_frames`. Those without a finite pose are left out
             first, with a warning that counts them, unless the layout has no poses at all.
-        relative_poses: camera-from-world relative to the first chosen frame, which becomes the identity;
-            otherwise absolute, as recorded. Metres either way.
         need_poses: an error instead of a sequence with ``extrinsics=None``.
         intrinsics, size: see `load_frames`.
 
@@ -57,8 +54,7 @@ def open_recording(
         count = f"{len(recording.dropped)} of {total} frames without a finite pose"
         warnings.warn(f"{path}: left out {count} (first: {recording.dropped[0]})", stacklevel=2)
     chosen = select_frames(len(recording.frames), frames, selection, stride=stride)
-    sequence = load_frames(recording, chosen, intrinsics, **size)
-    return relative_to_first(sequence) if relative_poses else sequence
+    return load_frames(recording, chosen, intrinsics, **size)
 
 
 def select_frames(
@@ -136,19 +132,6 @@ def load_frames(
     if camera is not None:
         intrinsic = torch.from_numpy(framing.intrinsics(camera)).expand(len(frames), 3, 3).contiguous()
     return Sequence(recording.name, images, extrinsics, intrinsic, depth)
-
-
-def relative_to_first(sequence: Sequence) -> Sequence:
-    """The same sequence in the world of its first camera, whose extrinsics become the identity.
-
-    Raises ValueError when the sequence has no extrinsics.
-    """
-    if sequence.extrinsics is None:
-        raise ValueError(f"{sequence.name} has no poses to make relative")
-    row = torch.tensor([[0.0, 0.0, 0.0, 1.0]]).to(sequence.extrinsics)
-    first = torch.cat([sequence.extrinsics[0], row])
-    extrinsics = sequence.extrinsics @ torch.linalg.inv(first)
-    return Sequence(sequence.name, sequence.images, extrinsics, sequence.intrinsics, sequence.depth)
 
 
 def _common_size(files: list[Path]) -> tuple[int, int]:

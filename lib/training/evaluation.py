@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lib.geometry import camera_centres, invert, relative_to_first, rotation_angle_deg, unproject
 from lib.metrics import DegenerateAlignmentError, camera_errors, depth_errors, path_length, point_errors
 from lib.records.fingerprints import hash_path, versions
 from lib.scenes.recordings import open_recording
 from lib.scenes.sequence import Sequence
 from lib.scenes.walks import walk
-from lib.training.losses import relative_to_first, unproject
-from lib.training.validation import STRIDE, rotation_angle_deg
+from lib.training.validation import STRIDE
 from lib.vggt.checkpoint import load
 from lib.vggt.model import VGGT
 
@@ -78,7 +78,7 @@ def tell_the_truth(sequence: Sequence) -> Estimate:
 def _truth(sequence: Sequence) -> Estimate:
     if sequence.extrinsics is None or sequence.intrinsics is None or sequence.depth is None:
         raise ValueError(f"{sequence.name} lacks cameras or depth; an evaluation needs both")
-    extrinsics = relative_to_first(sequence.extrinsics[None].double())[0]
+    extrinsics = relative_to_first(sequence.extrinsics.double())
     depth = sequence.depth.double()
     return Estimate(extrinsics, depth, unproject(depth, extrinsics, sequence.intrinsics.double()))
 
@@ -114,7 +114,7 @@ def unexplained_motion(estimate: Tensor, truth: Tensor) -> float:
     (S, 3, 4) camera-from-frame-0. Only the unit of length is fitted (by least squares), nothing is turned or
     moved; so 0 is exact and 1 is what a camera that stands still has. NaN if the true camera does not move.
     """
-    guess, true = (_centres(poses)[:, :3, 3].double().flatten() for poses in (estimate, truth))
+    guess, true = (camera_centres(poses).double().flatten() for poses in (estimate, truth))
     if true.norm() == 0:
         return math.nan
     if guess.norm() == 0:
@@ -129,11 +129,11 @@ def _trajectory(estimate: Tensor, truth: Tensor) -> dict[str, float]:
     names = ("are_deg", "rpe_rot_deg", "rpe_relative", "ate_relative")
     if len(truth) < 3:
         return dict.fromkeys(names, math.nan)
-    length = path_length(_centres(truth))
+    length = path_length(invert(truth))
     try:
         errors = camera_errors(estimate, truth)
     except DegenerateAlignmentError:
-        centres = _centres(truth)[:, :3, 3]
+        centres = camera_centres(truth)
         spread = (centres - centres.mean(0)).norm(dim=-1).square().mean().sqrt().item()
         turns = rotation_angle_deg(truth[1:, :, :3], truth[:-1, :, :3]).square().mean().sqrt().item()
         steps = (centres[1:] - centres[:-1]).norm(dim=-1).square().mean().sqrt().item()
@@ -144,14 +144,6 @@ def _trajectory(estimate: Tensor, truth: Tensor) -> dict[str, float]:
     step = length / (len(truth) - 1)
     values = (errors.are_deg, errors.rpe_rot_deg, errors.rpe_trans / step, errors.ate / length)
     return dict(zip(names, values, strict=True))
-
-
-def _centres(extrinsics: Tensor) -> Tensor:
-    """World-from-camera (S, 4, 4): its translations are the camera centres."""
-    inverse = torch.eye(4, dtype=extrinsics.dtype, device=extrinsics.device).repeat(len(extrinsics), 1, 1)
-    inverse[:, :3, :3] = extrinsics[..., :3].transpose(-1, -2)
-    inverse[:, :3, 3:] = -inverse[:, :3, :3] @ extrinsics[..., 3:]
-    return inverse
 
 
 def room_walks(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lib.geometry import relative_to_first, unproject
 from lib.training.data import Batch
 from lib.vggt.cameras import encode_pose
 
@@ -56,26 +57,6 @@ def make_target(batch: Batch) -> Target:
         intrinsics=batch.intrinsics,
         scale=scale,
     )
-
-
-def relative_to_first(extrinsics: Tensor) -> Tensor:
-    """(B, S, 3, 4) camera-from-world -> camera-from-frame-0: E_i E_0^-1."""
-    rotation, shift = extrinsics[..., :3], extrinsics[..., 3:]
-    first = rotation[:, :1].transpose(-1, -2)
-    turned = rotation @ first
-    return torch.cat([turned, shift - turned @ shift[:, :1]], -1)
-
-
-def unproject(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> Tensor:
-    """Points (..., H, W, 3) of z-depth (..., H, W), in the frame that extrinsics (..., 3, 4) start from."""
-    height, width = depth.shape[-2:]
-    v = torch.arange(height, device=depth.device, dtype=depth.dtype)[:, None]
-    u = torch.arange(width, device=depth.device, dtype=depth.dtype)
-    k = intrinsics[..., None, None]
-    x = (u - k[..., 0, 2, :, :]) / k[..., 0, 0, :, :] * depth
-    y = (v - k[..., 1, 2, :, :]) / k[..., 1, 1, :, :] * depth
-    camera = torch.stack([x, y, depth], -1) - extrinsics[..., None, None, :, 3]
-    return torch.einsum("...ji,...hwj->...hwi", extrinsics[..., :3], camera)
 
 
 def camera_loss(predictions: list[Tensor], target: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lib.geometry import rotation_angle_deg
 from lib.scenes.rooms import RoomStyle, render_walks, room_seed
 from lib.scenes.walks import STEP
 from lib.training.config import TrainConfig
@@ -56,9 +57,3 @@ def _errors(model: VGGT, batch: Batch) -> dict[str, Tensor]:
         "abs_rel": ((depth - target.depth).abs() / target.depth).mean((-1, -2)).flatten(),
         "points": (prediction.world_points - target.points).norm(dim=-1).mean((-1, -2)).flatten(),
     }
-
-
-def rotation_angle_deg(a: Tensor, b: Tensor) -> Tensor:
-    """Angle (...) in degrees of the rotation between a and b (..., 3, 3); exact for small angles too."""
-    # |a - b|_F = 2 sqrt(2) sin(angle / 2)
-    return torch.rad2deg(2 * torch.asin(((a - b).flatten(-2).norm(dim=-1) / 8**0.5).clamp(max=1)))

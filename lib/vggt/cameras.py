@@ -1,8 +1,4 @@
-"""Cameras: the nine-number pose encoding, quaternions, inverse poses and depth unprojection.
-
-OpenCV convention throughout: x right, y down, z forward; extrinsics are camera-from-world; pixel centres are
-integers; depth is z-depth.
-"""
+"""The nine-number pose encoding of VGGT and the quaternions in it; conventions as in `lib.geometry`."""
 
 from __future__ import annotations
 
@@ -74,36 +70,3 @@ def decode_pose(encoding: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, 
     rows = ((focal_x, zero, one * (width / 2)), (zero, focal_y, one * (height / 2)), (zero, zero, one))
     intrinsics = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
     return extrinsics, intrinsics
-
-
-def invert_pose(extrinsics: Tensor) -> Tensor:
-    """Inverse of rigid motions (..., 3, 4) or (..., 4, 4): [R' | -R't] over (0, 0, 0, 1), (..., 4, 4)."""
-    transposed = extrinsics[..., :3, :3].transpose(-1, -2)
-    inverse = torch.zeros(*extrinsics.shape[:-2], 4, 4, dtype=extrinsics.dtype, device=extrinsics.device)
-    inverse[..., :3, :3] = transposed
-    inverse[..., :3, 3:] = -transposed @ extrinsics[..., :3, 3:]
-    inverse[..., 3, 3] = 1
-    return inverse
-
-
-def unproject_depth(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> Tensor:
-    """World points (..., H, W, 3), float64, of z-depth maps (spec 1.8).
-
-    depth (..., H, W) or (..., H, W, 1); extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3) in
-    pixels. Raises ValueError if an intrinsics matrix has skew.
-    """
-    if depth.shape[-1] == 1 and depth.dim() == extrinsics.dim() + 1:
-        depth = depth.squeeze(-1)
-    skew = intrinsics[..., 0, 1].abs().max() if intrinsics.numel() else intrinsics.new_zeros(())
-    if skew != 0:
-        raise ValueError(f"intrinsics must have zero skew, found {float(skew):g}")
-    depth, intrinsics, extrinsics = depth.double(), intrinsics.double(), extrinsics.double()
-    height, width = depth.shape[-2:]
-    v = torch.arange(height, device=depth.device, dtype=torch.float64)[:, None]
-    u = torch.arange(width, device=depth.device, dtype=torch.float64)
-    focal_x, focal_y, centre_x, centre_y = (
-        intrinsics[..., row, column, None, None] for row, column in ((0, 0), (1, 1), (0, 2), (1, 2))
-    )
-    camera = torch.stack(((u - centre_x) * depth / focal_x, (v - centre_y) * depth / focal_y, depth), dim=-1)
-    world = invert_pose(extrinsics)  # (..., 4, 4) world-from-camera
-    return torch.einsum("...ij,...hwj->...hwi", world[..., :3, :3], camera) + world[..., None, None, :3, 3]

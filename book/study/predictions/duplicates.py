@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from book.study.predictions.blocks import duplicated_change
 from book.study.predictions.merging import Ranks
 from book.study.predictions.profiles import STEP, Profile, copies, every_fourth
+from lib.geometry import relative_to_first, rotation_angle_deg
 from lib.merging import MergingRule
 from lib.probe import Observers
 from lib.run import Params, Setup, errors, forward, load_model, prepare
 from lib.scenes.sequence import Sequence
-from lib.training.losses import relative_to_first
-from lib.training.validation import rotation_angle_deg
 from lib.vggt import VGGT, AttentionEvent, Observer
 
 COPIES = (1, 2, STEP)
@@ -125,7 +124,7 @@ def _turned(poses: torch.Tensor | None, original: torch.Tensor | None, count: in
     """Mean angle between the turns since frame 0 of the copies and of the originals, degrees."""
     if poses is None or original is None:
         return np.nan
-    now, before = (relative_to_first(p[None].double())[0, :, :, :3] for p in (poses, original))
+    now, before = (relative_to_first(p.double())[:, :, :3] for p in (poses, original))
     return float(rotation_angle_deg(now, before.repeat_interleave(count, 0)).mean())
 
 

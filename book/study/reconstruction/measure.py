@@ -14,17 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lib.geometry import invert, relative_to_first, rotation_angle_deg, unproject
 from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
 from lib.metrics import DegenerateAlignmentError, path_length
-from lib.metrics.cameras import invert, umeyama
+from lib.metrics.cameras import umeyama
 from lib.metrics.surfaces import chamfer, chamfer_fastvggt
 from lib.probe import attention_operators
 from lib.run import RULES, Measurements, Params, Setup, errors, load_model, merging_rule, prepare, run
 from lib.scenes.sequence import Sequence
 from lib.spectra import Measures, frame_pooled, pooled_measures
 from lib.training.evaluation import unexplained_motion
-from lib.training.losses import relative_to_first, unproject
-from lib.training.validation import rotation_angle_deg
 from lib.vggt import AttentionEvent, Prediction
 
 Array = NDArray[np.float64]
@@ -150,7 +149,7 @@ def cloud_errors(sequence: Sequence, prediction: Prediction, points: int, seed: 
     if len(valid) == 0:
         return {}
     chosen = valid[torch.randperm(len(valid), generator=torch.Generator().manual_seed(seed))[:points]]
-    cameras = relative_to_first(sequence.extrinsics[None].double())[0]
+    cameras = relative_to_first(sequence.extrinsics.double())
     truth = unproject(sequence.depth.double(), cameras, sequence.intrinsics.double())
     estimates = {"points": prediction.world_points, "depth": None}
     if prediction.depth is not None and prediction.extrinsics is not None:
@@ -179,7 +178,7 @@ def scene_errors(sequence: Sequence, prediction: Prediction, points: int, seed: 
     found = errors(sequence, prediction)
     if sequence.extrinsics is not None and prediction.extrinsics is not None and len(sequence) > 1:
         estimate, truth = (
-            relative_to_first(e.double())[0] for e in (prediction.extrinsics, sequence.extrinsics[None])
+            relative_to_first(e.double()) for e in (prediction.extrinsics[0], sequence.extrinsics)
         )
         left = unexplained_motion(estimate, truth)
         found["centres_relative"] = (None if math.isnan(left) else left, "1")
@@ -193,11 +192,10 @@ def scene_facts(sequence: Sequence) -> Measurements:
     """What needs no estimate: length of the path (m), and the rotation error of a camera that never turns."""
     if sequence.extrinsics is None or len(sequence) < 2:
         return {}
-    poses = np.tile(np.eye(4), (len(sequence), 1, 1))
-    poses[:, :3] = sequence.extrinsics.double().numpy()
-    turned = relative_to_first(sequence.extrinsics[None].double())[0, 1:, :, :3]
+    extrinsics = sequence.extrinsics.double()
+    turned = relative_to_first(extrinsics)[1:, :, :3]
     angles = rotation_angle_deg(torch.eye(3, dtype=turned.dtype), turned)
-    return {"path": (path_length(invert(poses)), "m"), "still_rotation": (float(angles.median()), "deg")}
+    return {"path": (path_length(invert(extrinsics)), "m"), "still_rotation": (float(angles.median()), "deg")}
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lib.metrics.cameras import invert
+from lib.geometry import camera_centres, relative_to_first, rotation_angle_deg, unproject
 from lib.probe import Probe, as_arrays
 from lib.run import Outcome, Params, Setup, prepare, run
 from lib.scenes.rooms import RoomStyle, render_walks, room_seed
 from lib.scenes.sequence import Sequence
 from lib.scenes.walks import SPAN, STEP, open_scene
 from lib.spectra import Budget
-from lib.training.losses import relative_to_first, unproject
-from lib.training.validation import rotation_angle_deg
 from lib.vggt import VGGT
 
 Array = NDArray[np.float64]
@@ -141,10 +139,8 @@ def frame_errors(outcome: Outcome) -> dict[str, Array]:
     sequence, prediction = outcome.setup.sequence, outcome.prediction
     if sequence.extrinsics is None or prediction.extrinsics is None:
         return {}
-    true, guess = (
-        relative_to_first(e.double()[None])[0] for e in (sequence.extrinsics, prediction.extrinsics[0])
-    )
-    at, guessed = _centres(true), _centres(guess)
+    true, guess = (relative_to_first(e.double()) for e in (sequence.extrinsics, prediction.extrinsics[0]))
+    at, guessed = (camera_centres(e).numpy() for e in (true, guess))
     energy = float((guessed**2).sum())
     unit = max(0.0, float((guessed * at).sum()) / energy) if energy > 0 else 0.0
     numbers = {
@@ -157,14 +153,6 @@ def frame_errors(outcome: Outcome) -> dict[str, Array]:
     return numbers if seen is None else numbers | {"overlap": seen}
 
 
-def _centres(extrinsics: Tensor) -> Array:
-    """Camera centres (S, 3) of camera-from-world (S, 3, 4)."""
-    poses: Array = np.tile(np.eye(4), (len(extrinsics), 1, 1))
-    poses[:, :3] = extrinsics.numpy()
-    centres: Array = invert(poses)[:, :3, 3]
-    return centres
-
-
 def overlap_with_first(sequence: Sequence) -> Array | None:
     """Share of each frame's pixels (S,) whose surface frame 0 shows too; None without cameras or depth.
 
@@ -173,7 +161,7 @@ def overlap_with_first(sequence: Sequence) -> Array | None:
     """
     if sequence.extrinsics is None or sequence.intrinsics is None or sequence.depth is None:
         return None
-    true = relative_to_first(sequence.extrinsics.double()[None])[0]
+    true = relative_to_first(sequence.extrinsics.double())
     depth, camera = sequence.depth.double(), sequence.intrinsics.double()
     points = unproject(depth, true, camera)  # (S, H, W, 3), coordinates of frame 0
     height, width = depth.shape[1:]
@@ -257,8 +245,6 @@ def _judged(setup: Setup, sequence: Sequence, company: Tensor) -> float:
     prediction = run(whole).prediction
     if prediction.extrinsics is None:
         return np.nan
-    guess, true = (
-        relative_to_first(e.double()[None])[0] for e in (prediction.extrinsics[0], sequence.extrinsics)
-    )
+    guess, true = (relative_to_first(e.double()) for e in (prediction.extrinsics[0], sequence.extrinsics))
     errors = rotation_angle_deg(guess[1 : len(sequence), :, :3], true[1:, :, :3])
     return float(errors.median()) if len(errors) else np.nan
