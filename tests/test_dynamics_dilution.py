@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from book.study.corrected_theory.mixtures import mixture_layers
 from lib import dynamics as dyn
 from lib.dynamics import dilution
-from lib.dynamics.mixtures import mixture_layers
 
 
 @pytest.mark.parametrize("beta", [0.0, 4.0, 8.0, 12.0])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.linearised_softmax import expansion as ex
 from lib import dynamics as dyn
-from lib.dynamics import expansion as ex
 
 
 def cosines(seed: int = 0, tokens: int = 200) -> torch.Tensor:

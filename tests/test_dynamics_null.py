@@ -5,7 +5,13 @@ import math
 import pytest
 from scipy.integrate import quad
 
-from lib.dynamics.null import BULK_MEAN, BULK_MEAN_LOG, BULK_RANK, random_attention, random_attention_rank
+from book.study.effective_rank.null import (
+    BULK_MEAN,
+    BULK_MEAN_LOG,
+    BULK_RANK,
+    random_attention,
+    random_attention_rank,
+)
 from lib.spectra import dense_measures
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.attention_map.precise import collapse_logs, kernel_pivots
 from lib import dynamics as dyn
-from lib.dynamics.precise import collapse_logs, kernel_pivots
 
 
 @pytest.mark.parametrize(("step", "residual"), [(0.0, False), (0.4, True)])

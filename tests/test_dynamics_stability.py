@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.entropy.densities import ZonalDensity, neighbour_entropy, poisson_entropy
+from book.study.mean_field.stability import harmonic_rate, harmonic_response, linear_rates, sphere_grid
 from lib import dynamics as dyn
-from lib.dynamics.densities import ZonalDensity, neighbour_entropy, poisson_entropy
-from lib.dynamics.stability import harmonic_rate, harmonic_response, linear_rates, sphere_grid
 
 TWO_CAPS = ZonalDensity(3, lambda s: np.exp(1.5 * s) + 0.5 * np.exp(-4 * s), modes=48, nodes=96)
 

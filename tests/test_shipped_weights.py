@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from book.study import shipped
 from lib.metrics.intervals import median_interval
 from lib.records.fingerprints import versions
 from lib.records.store import StaleResultError
 from lib.scenes.rooms import LARGE_ROOMS, RoomStyle, render_sequence
 from lib.scenes.walks import SPAN
-from lib.training import shipped
 from lib.training.config import TrainConfig
 from lib.training.evaluation import STRIDE, predict, sequence_errors
 from lib.vggt.checkpoint import load

@@ -29,7 +29,6 @@ from lib.dynamics.grouping import BipartiteMerge, Groups, copy_back, group_means
 from lib.dynamics.laws import (
     collapse_layers,
     dilution_threshold,
-    doubly_exponential,
     hierarchy_law,
     layers_per_log_token,
     logistic_spread,
@@ -43,18 +42,14 @@ from lib.dynamics.laws import (
     terminal_rate,
 )
 from lib.dynamics.merging_laws import (
-    alignment_derivative,
     block_spectrum,
     corrected_attention,
-    gram_spread,
     merged_attention,
     renyi_delay,
     saturation_strength,
     turning_strength,
-    uniform_driving_spread,
     unique_share,
 )
-from lib.dynamics.networks import gelu_moments, random_network_spread
 from lib.dynamics.particles import Layer, Trajectory, advance, attend, attraction, simulate
 from lib.dynamics.statistics import (
     AttentionSpectrum,
@@ -73,7 +68,6 @@ __all__ = [
     "Layer",
     "Trajectory",
     "advance",
-    "alignment_derivative",
     "alternate",
     "attend",
     "attention_matrix",
@@ -87,12 +81,9 @@ __all__ = [
     "corrected_attention",
     "covariance_rank",
     "dilution_threshold",
-    "doubly_exponential",
     "equiangular_cloud",
     "first_order_velocity",
     "gaussian",
-    "gelu_moments",
-    "gram_spread",
     "group_means",
     "groups_of",
     "hierarchical_cloud",
@@ -111,7 +102,6 @@ __all__ = [
     "poisson_cloud",
     "pre_ln_random_spread",
     "pre_ln_spread",
-    "random_network_spread",
     "renyi_delay",
     "saturation_strength",
     "self_share",
@@ -122,7 +112,6 @@ __all__ = [
     "terminal_rate",
     "turning_strength",
     "uniform_cloud",
-    "uniform_driving_spread",
     "unique_share",
     "unit",
 ]

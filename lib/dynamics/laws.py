@@ -119,11 +119,6 @@ def mobius_solution(times: ArrayLike, radius_start: float, width: float) -> Floa
     return mobius_mean(np.tanh(solved.y[0]), width)
 
 
-def doubly_exponential(layers: int, beta: float, variance: float) -> Float64[np.ndarray, " {layers}+1"]:
-    """ln(βλ_ℓ) = 3^ℓ ln(βλ₀), ℓ = 0…``layers``: top covariance eigenvalue, Eq. (2). Source: chapter 2."""
-    return np.asarray(math.log(beta * variance) * 3.0 ** np.arange(layers + 1), dtype=np.float64)
-
-
 def pre_ln_spread(layer: float, step: float, r2_start: float) -> float:
     """1 − R² after ``layer`` pre-LN layers with V = I: Ψ(b) = Ψ(b₀) + hℓ, so → (D/hℓ)². Source: chapter 5.
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from lib.dynamics.clouds import Tokens
@@ -53,47 +52,6 @@ def corrected_attention(
     logits = beta * queries @ mean_k.T + groups.sizes.log() + beta**2 / 2 * quadratic
     p = torch.softmax(logits, -1)
     return p @ mean_v + beta * torch.einsum("qk,kij,qj->qi", p, vk, queries)
-
-
-def alignment_derivative(
-    x: Float[Tensor, "groups width"], weights: Float[Tensor, " groups"], removed: Float[Tensor, " groups"]
-) -> float:
-    """d|M_w|²/dε at 0 when group g loses the share ε·ρ_g of its weight: −2Σ w_gρ_g(⟨x_g,M⟩−|M|²).
-
-    ``x``: unit group directions; ``weights`` w sum to one; ``removed`` is ρ. Negative: merging
-    slows collapse, because the mass removed is better aligned with the mean than average.
-    """
-    m = weights @ x
-    return float(-2 * (weights * removed * (x @ m - m @ m)).sum())
-
-
-def gram_spread(times: ArrayLike, mass: ArrayLike, driving: ArrayLike) -> Float64[np.ndarray, " times"]:
-    """1 − R² (mass-weighted) of K orthogonal clusters whose motion is driven by weights ``driving``; β = 0.
-
-    Solves Ė_g = E_g − Σ_{h≠g} w_h/E_h with 1 − G_gh = 1/(E_gE_h), from E = 1 at t = hℓ = 0.
-    """
-    p, w = _shares(mass), _shares(driving)
-    t = np.asarray(times, dtype=float)
-
-    def rate(_: float, e: Float64[np.ndarray, " groups"]) -> Float64[np.ndarray, " groups"]:
-        return np.asarray(e - (w / e).sum() + w / e)
-
-    solved = solve_ivp(rate, (t[0], t[-1]), np.ones(len(p)), t_eval=t, rtol=1e-9, atol=1e-11)
-    scaled = p[:, None] / solved.y
-    return np.asarray(scaled.sum(0) ** 2 - (scaled**2).sum(0))
-
-
-def uniform_driving_spread(
-    times: ArrayLike, mass: ArrayLike, cosine: float = 0.0
-) -> Float64[np.ndarray, " ..."]:
-    """1 − R² of K equiangular clusters of masses p driven uniformly (unweighted merging), exact at β = 0.
-
-    (1−Σp²)(1−c)/((1−R₀²)+R₀²e^{2t}) with R₀² = c+(1−c)/K.
-    """
-    p = _shares(mass)
-    r2 = cosine + (1 - cosine) / len(p)
-    growth = np.exp(2 * np.asarray(times, dtype=float))
-    return np.asarray((1 - (p**2).sum()) * (1 - cosine) / (1 - r2 + r2 * growth))
 
 
 def renyi_delay(mass: ArrayLike, step: float | None = None) -> float:
