@@ -16,7 +16,7 @@ import torch
 from shapes import has_shape
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("dynamics",)
+ROOMS = ("dynamics", "spectra")
 ANY_SHAPE = {  # functions that take arrays of every shape, and why
 }
 

@@ -161,6 +161,7 @@ def test_lifted_scalars_equal_the_matrix(merged):
     assert torch.allclose(pooled, dense.view(5, 47, 5, 47).sum(3).mean(1), atol=1e-12)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_value():
     q = torch.randn(8, 4)
     with pytest.raises(ValueError, match=r"\(8, 4\).*\(8, 3\)"):

@@ -16,9 +16,11 @@ Sampling error is kept small by taking converged Ritz pairs exactly (no probe) a
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float64
 from torch import Tensor
 
 from lib.spectra.krylov import KrylovBasis, rademacher
@@ -99,8 +101,10 @@ class Budget:
             raise ValueError(f"{self} needs width > 0, passes ≥ 3, bytes > 0 and block ≥ 8")
 
     def most_steps(self, operator: LinearMap) -> int:
-        """Largest m that passes (2m - 1), bytes and the size of the matrix allow. Raises ValueError if
-        below 2.
+        """Largest m that passes (2m - 1), bytes and the size of the matrix allow.
+
+        Raises:
+            ValueError: it is below 2.
         """
         per_step = basis_bytes(operator, self.block, 1)
         most = min((self.passes + 1) // 2, self.bytes // per_step, operator.columns // self.block)
@@ -130,7 +134,11 @@ def spectrum_bracket(
 
     Full SVD below `dense_below` rows or columns; else 9 Krylov steps, doubled until the bracket is narrow
     enough or the budget spent (`reached`), or `steps`. While the matrix takes no more than twice the memory
-    of the bases it is stored, and a pass is one matrix product. Raises ValueError on fewer than two steps."""
+    of the bases it is stored, and a pass is one matrix product.
+
+    Raises:
+        ValueError: fewer than two steps fit, or ``steps`` asks for more than fit.
+    """
     begin, before = time.perf_counter(), operator.passes
     if min(operator.rows, operator.columns) < dense_below:
         return _dense_bracket(operator, begin, before)
@@ -199,7 +207,7 @@ def _dense_bracket(operator: LinearMap, begin: float, before: int) -> Bracket:
     )
 
 
-def _look(basis: KrylovBasis, energy: float) -> dict:
+def _look(basis: KrylovBasis, energy: float) -> dict[str, Any]:
     """Ritz, Gauss and Radau entropies of one basis, and the bracket they make."""
     # AV = U factor, block upper bidiagonal; its rounding is that of the passes
     factor = torch.linalg.qr(basis.av, mode="r")[1].double()
@@ -242,8 +250,10 @@ class _Sums:
     nuclear: float
 
 
-def _quadrature(factor: Tensor, basis: KrylovBasis, energy: float) -> tuple[Tensor, _Sums]:
-    """Singular values of `factor` (rows, K) float64 and the block quadrature sums they give.
+def _quadrature(
+    factor: Float64[Tensor, "rows rank"], basis: KrylovBasis, energy: float
+) -> tuple[Float64[Tensor, " rank"], _Sums]:
+    """Singular values of `factor` and the block quadrature sums they give.
 
     Probe i weighs the pair (θ_j, y_j) by (y_jᵀ Vᵀ z_i)²; Vᵀ z_i is zero below its first block.
     """
@@ -262,8 +272,10 @@ def _quadrature(factor: Tensor, basis: KrylovBasis, energy: float) -> tuple[Tens
     return theta, _entropy_of_sums(fixed, probes, energy)
 
 
-def _right_factors(factor: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Singular values (K,) and right singular vectors (K, K), columns, of `factor` (rows, K) float64."""
+def _right_factors(
+    factor: Float64[Tensor, "rows rank"], dtype: torch.dtype
+) -> tuple[Float64[Tensor, " rank"], Float64[Tensor, "rank rank"]]:
+    """Singular values and right singular vectors (columns) of `factor`."""
     if dtype == torch.float64:
         _, theta, rows = torch.linalg.svd(factor)
         return F.pad(theta, (0, len(rows) - len(theta))), rows.T
@@ -272,8 +284,10 @@ def _right_factors(factor: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return values.clamp_min(0).sqrt(), vectors
 
 
-def _entropy_of_sums(fixed: Tensor, probes: Tensor, energy: float) -> _Sums:
-    """H = ln S₁ - S_L/S₁ from exact parts (3,) and probe samples (b, 3) of Σσ, Σσ ln σ, Σσ².
+def _entropy_of_sums(
+    fixed: Float64[Tensor, " 3"], probes: Float64[Tensor, "probes 3"], energy: float
+) -> _Sums:
+    """H = ln S₁ - S_L/S₁ from exact parts and probe samples of Σσ, Σσ ln σ, Σσ².
 
     Σσ² is known, so the samples are regressed on it; below 1e-5 of it nothing but rounding is left to
     regress.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lib.spectra.krylov import largest_singular_value
@@ -20,11 +21,11 @@ _FRAMES_AT_ONCE = 64  # one pass carries as many columns as a head is wide
 class StochasticMap(LinearMap, Protocol):
     """A row-stochastic attention matrix: AttentionOperator or LiftedAttention."""
 
-    column_mass: Tensor
+    column_mass: Float[Tensor, " columns"]
 
-    def row_squares(self) -> Tensor: ...
-    def row_entropies(self) -> Tensor: ...
-    def diagonal(self) -> Tensor | None: ...
+    def row_squares(self) -> Float64[Tensor, " rows"]: ...
+    def row_entropies(self) -> Float64[Tensor, " rows"]: ...
+    def diagonal(self) -> Float64[Tensor, " rows"] | None: ...
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,14 @@ def exact_scalars(operator: StochasticMap, seed: int) -> Scalars:
     )
 
 
-def frame_pooled(operator: LinearMap, frames: int) -> Tensor:
-    """Attention between frames: mean over the rows, sum over the columns of each frame; (S, S) float64.
+def frame_pooled(operator: LinearMap, frames: int) -> Float64[Tensor, "{frames} {frames}"]:
+    """Attention between frames: mean over the rows, sum over the columns of each frame.
 
     Exact and row-stochastic; ⌈S/64⌉ passes and N · 64 numbers. The operator must be (N, N) with N = S · P
-    tokens frame by frame (lift merged attention first); ValueError otherwise.
+    tokens frame by frame (lift merged attention first).
+
+    Raises:
+        ValueError: ``frames`` does not divide N, or the operator is not square.
     """
     if operator.rows != operator.columns or frames < 1 or operator.rows % frames:
         raise ValueError(
@@ -110,6 +114,6 @@ def frame_pooled(operator: LinearMap, frames: int) -> Tensor:
     return pooled
 
 
-def pooled_measures(pooled: Tensor) -> Measures:
-    """Measures of the full spectrum of a pooled (S, S) matrix."""
+def pooled_measures(pooled: Float[Tensor, "frames frames"]) -> Measures:
+    """Measures of the full spectrum of a pooled matrix."""
     return Measures.of(torch.linalg.svdvals(pooled.double()))

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 FAMILIES = ("collapsed", "peaked", "diffuse", "random")
@@ -16,11 +17,11 @@ FAMILIES = ("collapsed", "peaked", "diffuse", "random")
 
 @dataclass(frozen=True)
 class Head:
-    """query, key (N, D) float32; scale: factor of the logits; frames: S, with N = S · (N / S) tokens."""
+    """Queries and keys of one head. scale: factor of the logits; frames: how many the tokens make up."""
 
     kind: str
-    query: Tensor
-    key: Tensor
+    query: Float32[Tensor, "tokens width"]
+    key: Float32[Tensor, "tokens width"]
     scale: float
     frames: int
 
@@ -31,7 +32,10 @@ def make_head(kind: str, tokens: int, seed: int, *, width: int = 64, frame_token
     kind: "diffuse" (logit sd 0.35: almost uniform, almost rank one, with a flat tail), "random" (iid logits
     of sd 2), "peaked" (cross-view matches on the surface: heavy tail), "collapsed" (one sink a frame and a
     smooth kernel: most rows agree), "low rank" (tokens share 12 queries: rank exactly 12). tokens: N, a
-    multiple of frame_tokens. Raises ValueError otherwise.
+    multiple of frame_tokens.
+
+    Raises:
+        ValueError: tokens do not fill whole frames, or the kind is unknown.
     """
     if tokens % frame_tokens:
         raise ValueError(f"tokens = {tokens} must be a multiple of frame_tokens = {frame_tokens}")
@@ -62,16 +66,18 @@ def make_head(kind: str, tokens: int, seed: int, *, width: int = 64, frame_token
     return Head(kind, query, key, scale, tokens // frame_tokens)
 
 
-def _surface(tokens: int, frame_tokens: int, rng: torch.Generator) -> Tensor:
-    """Points (N, 3) that a panning camera sees: a unit window that drifts over a wavy sheet."""
+def _surface(tokens: int, frame_tokens: int, rng: torch.Generator) -> Float32[Tensor, "{tokens} 3"]:
+    """Points that a panning camera sees: a unit window that drifts over a wavy sheet."""
     frame = torch.arange(tokens) // frame_tokens
     steps = torch.randn(tokens // frame_tokens, 2, generator=rng) * 0.15
     ground = torch.rand(tokens, 2, generator=rng) + torch.cumsum(steps, 0)[frame]
     return torch.cat([ground, 0.3 * torch.sin(3 * ground[:, :1])], 1)
 
 
-def _smooth_features(points: Tensor, length: float, width: int) -> Tensor:
-    """Unit random Fourier features (N, width): their cosine falls with distance over `length`."""
+def _smooth_features(
+    points: Float32[Tensor, "tokens 3"], length: float, width: int
+) -> Float32[Tensor, "tokens {width}"]:
+    """Unit random Fourier features: their cosine falls with distance over `length`."""
     rng = torch.Generator().manual_seed(7)  # one fixed feature map, so that seeds vary the scene only
     waves = torch.randn(points.shape[1], width, generator=rng) / length
     phase = torch.rand(width, generator=rng) * 2 * math.pi

@@ -1,6 +1,7 @@
 """Block Golub–Kahan: an orthonormal block Krylov basis of AᵀA and A times it, from products alone."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lib.spectra.operator import LinearMap
@@ -11,10 +12,12 @@ QR_ROUNDS = 3
 NOTHING_LEFT = 0.7
 
 
-def orthonormalise(block: Tensor, basis: Tensor | None, rounds: int = QR_ROUNDS) -> tuple[Tensor, Tensor]:
-    """Orthonormal columns for what `block` (n, b) adds to the orthonormal `basis` (n, k).
+def orthonormalise(
+    block: Float[Tensor, "n b"], basis: Float[Tensor, "n k"] | None, rounds: int = QR_ROUNDS
+) -> tuple[Float[Tensor, "n b"], Float[Tensor, "b b"]]:
+    """Orthonormal columns for what `block` adds to the orthonormal `basis`.
 
-    Returns (q, r) with block = basis (…) + q r, q (n, b) orthonormal and orthogonal to basis, r (b, b).
+    Returns (q, r) with block = basis (…) + q r, q orthonormal and orthogonal to basis.
     Two to `rounds` rounds of project and QR: after the second a further one only if the last took something.
     """
     r = torch.eye(block.shape[1], dtype=block.dtype, device=block.device)
@@ -31,11 +34,16 @@ def orthonormalise(block: Tensor, basis: Tensor | None, rounds: int = QR_ROUNDS)
 class KrylovBasis:
     """V = [V₁ … V_m] orthonormal for the block Krylov space of AᵀA from a start block, and AV.
 
-    start (columns, b): V₁ spans it. steps m; passes 2m - 1; memory (rows + columns) · b · m numbers.
+    V₁ spans the b columns of start. steps m; passes 2m - 1; memory (rows + columns) · b · m numbers.
     The one-sided form works on A, not on AᵀA: its noise floor is ε σ₁, not √ε σ₁, and sums of σ need that.
+
+    Raises:
+        ValueError: the start block is not that of the operator, or wider than it.
     """
 
-    def __init__(self, operator: LinearMap, start: Tensor, rounds: int = QR_ROUNDS) -> None:
+    def __init__(
+        self, operator: LinearMap, start: Float[Tensor, "columns b"], rounds: int = QR_ROUNDS
+    ) -> None:
         if start.shape[0] != operator.columns or start.shape[1] > operator.columns:
             raise ValueError(f"start block {tuple(start.shape)} must be ({operator.columns}, b), b ≤ columns")
         self.operator, self.block, self.rounds = operator, start.shape[1], rounds
@@ -49,10 +57,8 @@ class KrylovBasis:
         """m, the number of blocks in the basis."""
         return self.v.shape[1] // self.block
 
-    def look_ahead(self) -> Tensor:
-        """r (b, b) with AᵀA V_m = V (…) + V_{m+1} r: what the basis still misses. One pass, kept for
-        `extend`.
-        """
+    def look_ahead(self) -> Float[Tensor, "b b"]:
+        """r with AᵀA V_m = V (…) + V_{m+1} r: what the basis still misses. One pass, kept for `extend`."""
         if self.remainder is None:
             last = self.av[:, -self.block :]
             self._next, self.remainder = orthonormalise(self.operator.rmatvec(last), self.v, self.rounds)
@@ -76,8 +82,10 @@ class KrylovBasis:
         self.v, self.av = v, av
 
 
-def rademacher(rows: int, columns: int, seed: int, like: Tensor | None = None) -> Tensor:
-    """Random signs (rows, columns); float32 on the CPU, or dtype and device of `like`."""
+def rademacher(
+    rows: int, columns: int, seed: int, like: Float[Tensor, " ..."] | None = None
+) -> Float[Tensor, "{rows} {columns}"]:
+    """Random signs; float32 on the CPU, or dtype and device of `like`."""
     rng = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (rows, columns), generator=rng, dtype=torch.int8) * 2 - 1
     return signs.to(torch.float32) if like is None else signs.to(dtype=like.dtype, device=like.device)
@@ -108,5 +116,5 @@ def largest_singular_value(
         basis.extend(basis.steps + 1)
 
 
-def _example(operator: LinearMap) -> Tensor:
+def _example(operator: LinearMap) -> Float[Tensor, " 0"]:
     return torch.empty(0, dtype=operator.dtype, device=operator.device)

@@ -9,22 +9,23 @@ the rows of M may overlap.
 from typing import Protocol
 
 import torch
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from lib.spectra.operator import AttentionOperator
 
 
 class KeyGroups(Protocol):
-    """Which tokens each key row averages: rows one after the other in `members` (B, M), from `offsets`
-    (B, Nk).
-    """
+    """Which tokens each key row averages: rows one after the other in `members`, from `offsets`."""
 
     @property
-    def members(self) -> Tensor: ...
+    def members(self) -> Int[Tensor, "batch members"]: ...
     @property
-    def offsets(self) -> Tensor: ...
+    def offsets(self) -> Int[Tensor, "batch keys"]: ...
     @property
-    def weights(self) -> Tensor | None: ...  # (B, M), share of each member in its row; None = equal
+    def weights(
+        self,
+    ) -> Float[Tensor, "batch members"] | None: ...  # share of each member in its row; None = equal
 
 
 class MergedTokens(Protocol):
@@ -39,15 +40,16 @@ class MergedTokens(Protocol):
     @property
     def keys(self) -> KeyGroups: ...
     @property
-    def output_rows(self) -> Tensor | None: ...  # (B, N), query row that each token receives
+    def output_rows(self) -> Int[Tensor, "batch tokens"] | None: ...  # query row that each token receives
 
 
 class LiftedAttention:
-    """L = U A M, (N, N), for one head and one batch item of a merging plan; same interface as
-    AttentionOperator.
+    """L = U A M for one head and one batch item of a merging plan; same interface as AttentionOperator.
 
-    merged: the attention among merged rows, (Nq, Nk). plan: what was merged; item: which batch entry of the
-    plan. Raises ValueError if their sizes disagree or a token sits in more than two key rows.
+    merged: the attention among merged rows. plan: what was merged; item: which batch entry of the plan.
+
+    Raises:
+        ValueError: their sizes disagree, or a token sits in more than two key rows.
     """
 
     def __init__(self, merged: AttentionOperator, plan: MergedTokens, item: int = 0) -> None:
@@ -87,31 +89,31 @@ class LiftedAttention:
         """Attention calls spent so far, all by the merged operator."""
         return self.merged.passes
 
-    def _merge(self, vectors: Tensor) -> Tensor:
-        """M @ vectors: (N, b) -> (Nk, b)."""
+    def _merge(self, vectors: Float[Tensor, "{self.columns} b"]) -> Float[Tensor, "{self.merged.columns} b"]:
+        """M @ vectors."""
         share = self._share[:, None].to(vectors.dtype)
         out = vectors.new_zeros(self.merged.columns, vectors.shape[1])
         return out.index_add_(0, self._row, share * vectors[self._token])
 
-    def _merge_adjoint(self, vectors: Tensor) -> Tensor:
-        """Mᵀ @ vectors: (Nk, b) -> (N, b)."""
+    def _merge_adjoint(
+        self, vectors: Float[Tensor, "{self.merged.columns} b"]
+    ) -> Float[Tensor, "{self.columns} b"]:
+        """Mᵀ @ vectors."""
         share = self._share[:, None].to(vectors.dtype)
         out = vectors.new_zeros(self.columns, vectors.shape[1])
         return out.index_add_(0, self._token, share * vectors[self._row])
 
-    def matvec(self, vectors: Tensor) -> Tensor:
-        """L @ vectors: (N, b) -> (N, b)."""
+    def matvec(self, vectors: Float[Tensor, "{self.rows} b"]) -> Float[Tensor, "{self.rows} b"]:
+        """L @ vectors."""
         return self.merged.matvec(self._merge(vectors))[self._source]
 
-    def rmatvec(self, vectors: Tensor) -> Tensor:
-        """Lᵀ @ vectors: (N, b) -> (N, b)."""
+    def rmatvec(self, vectors: Float[Tensor, "{self.rows} b"]) -> Float[Tensor, "{self.rows} b"]:
+        """Lᵀ @ vectors."""
         gathered = vectors.new_zeros(self.merged.rows, vectors.shape[1]).index_add_(0, self._source, vectors)
         return self._merge_adjoint(self.merged.rmatvec(gathered))
 
-    def row_squares(self) -> Tensor:
-        """Σ_n L_in² for every token, (N,) float64, exact with overlaps: Σ (M Mᵀ)_ab A_ga A_gb. 1 or 2
-        passes.
-        """
+    def row_squares(self) -> Float64[Tensor, " {self.rows}"]:
+        """Σ_n L_in² for every token, exact with overlaps: Σ (M Mᵀ)_ab A_ga A_gb. 1 or 2 passes."""
         merged = self.merged
         squares = torch.zeros(merged.columns, dtype=torch.float64, device=self.device)
         bias = squares.index_add(0, self._row, self._share**2).log()
@@ -131,8 +133,8 @@ class LiftedAttention:
         """‖L‖_F², exact up to rounding."""
         return float(self.row_squares().sum())
 
-    def row_entropies(self) -> Tensor:
-        """Entropy of every row, (N,) float64 nats; 1 pass.
+    def row_entropies(self) -> Float64[Tensor, " {self.rows}"]:
+        """Entropy of every row, nats; 1 pass.
 
         Counted over (token, key row) memberships. That is the entropy over tokens where no token sits in
         two key rows; where one does, it is larger by at most ln 2 times the mass on such tokens.
@@ -142,19 +144,23 @@ class LiftedAttention:
         spread = self.merged.matvec(own[:, None].to(self.dtype))[:, 0].double()
         return (self.merged.row_entropies() + spread)[self._source]
 
-    def diagonal(self) -> Tensor:
-        """L_ii, (N,) float64: what each token gives to itself."""
+    def diagonal(self) -> Float64[Tensor, " {self.rows}"]:
+        """L_ii: what each token gives to itself."""
         entries = self.merged.entries(self._source[self._token], self._row) * self._share
         return torch.zeros(self.rows, dtype=torch.float64, device=self.device).index_add_(
             0, self._token, entries
         )
 
-    def attention_rows(self, rows: Tensor) -> Tensor:
-        """L[rows, :] as probabilities over all N tokens, (r, N)."""
+    def attention_rows(self, rows: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen {self.rows}"]:
+        """L[rows, :] as probabilities over all tokens."""
         return self._merge_adjoint(self.merged.attention_rows(self._source[rows]).T).T
 
-    def dense(self, limit: int = 16_384) -> Tensor:
-        """The whole matrix, (N, N) float64. Raises ValueError above `limit` tokens."""
+    def dense(self, limit: int = 16_384) -> Float64[Tensor, "{self.rows} {self.rows}"]:
+        """The whole matrix.
+
+        Raises:
+            ValueError: there are more than `limit` tokens.
+        """
         if self.rows > limit:
             raise ValueError(f"a {self.rows} x {self.rows} matrix takes {self.rows**2 / 2**27:.0f} GiB")
         return self._merge_adjoint(self.merged.dense().T).T[self._source]

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from lib.spectra.operator import ENTRY_ERROR
@@ -30,10 +31,11 @@ class Measures:
     largest: float
 
     @classmethod
-    def of(cls, singular_values: Tensor, size: int | None = None) -> "Measures":
-        """From singular values (r,), any order, ≥ 0; size counts zeros left out and is r by default.
+    def of(cls, singular_values: Float[Tensor, " values"], size: int | None = None) -> "Measures":
+        """From singular values ≥ 0 in any order; size counts zeros left out, and is their number by default.
 
-        Raises ValueError if there is no positive value or one is negative or not finite.
+        Raises:
+            ValueError: no value is positive, or one is negative or not finite.
         """
         values = singular_values.double().flatten()
         if values.numel() == 0 or not bool(torch.isfinite(values).all()) or float(values.min()) < 0:
@@ -62,32 +64,30 @@ def normalise(entropy: float, size: int) -> float:
     return entropy / math.log(size) if size > 1 else 0.0
 
 
-def dense_measures(matrix: Tensor) -> Measures:
-    """Measures of a stored matrix (rows, columns) by a full SVD in float64: O(n³) time, the oracle of
-    the tests.
-    """
+def dense_measures(matrix: Float[Tensor, "rows columns"]) -> Measures:
+    """Measures of a stored matrix by a full SVD in float64: O(n³) time, the oracle of the tests."""
     return Measures.of(torch.linalg.svdvals(matrix.double()))
 
 
 class DenseOperator:
     """A stored matrix behind the same interface as an attention operator: the way to prescribed spectra.
 
-    matrix (rows, columns), float32 or float64. A product with any number of columns counts one pass.
+    float32 or float64. A product with any number of columns counts one pass.
     """
 
-    def __init__(self, matrix: Tensor) -> None:
+    def __init__(self, matrix: Float[Tensor, "rows columns"]) -> None:
         self.matrix, self.dtype, self.device = matrix, matrix.dtype, matrix.device
         self.rows, self.columns = matrix.shape
         self.entry_error = ENTRY_ERROR[matrix.dtype]
         self.passes = 0
 
-    def matvec(self, vectors: Tensor) -> Tensor:
-        """A @ vectors: (columns, b) -> (rows, b)."""
+    def matvec(self, vectors: Float[Tensor, "{self.columns} b"]) -> Float[Tensor, "{self.rows} b"]:
+        """A @ vectors."""
         self.passes += 1
         return self.matrix @ vectors
 
-    def rmatvec(self, vectors: Tensor) -> Tensor:
-        """Aᵀ @ vectors: (rows, b) -> (columns, b)."""
+    def rmatvec(self, vectors: Float[Tensor, "{self.rows} b"]) -> Float[Tensor, "{self.columns} b"]:
+        """Aᵀ @ vectors."""
         self.passes += 1
         return self.matrix.T @ vectors
 
@@ -95,10 +95,10 @@ class DenseOperator:
         """‖A‖_F²."""
         return float((self.matrix.double() ** 2).sum())
 
-    def attention_rows(self, rows: Tensor) -> Tensor:
-        """Some of its rows, (r, columns)."""
+    def attention_rows(self, rows: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen {self.columns}"]:
+        """Some of its rows."""
         return self.matrix[rows]
 
-    def dense(self) -> Tensor:
+    def dense(self) -> Float64[Tensor, "{self.rows} {self.columns}"]:
         """The matrix in float64."""
         return self.matrix.double()

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 # Relative error of exp(logit): accumulated logits, and in half precision the rounded weights and outputs.
@@ -35,19 +36,26 @@ class LinearMap(Protocol):
 
     @property
     def passes(self) -> int: ...  # attention calls spent so far
-    def matvec(self, vectors: Tensor) -> Tensor: ...  # (columns, b) -> (rows, b)
-    def rmatvec(self, vectors: Tensor) -> Tensor: ...  # (rows, b) -> (columns, b)
+    def matvec(self, vectors: Float[Tensor, "columns b"]) -> Float[Tensor, "rows b"]: ...
+    def rmatvec(self, vectors: Float[Tensor, "rows b"]) -> Float[Tensor, "columns b"]: ...
     def frobenius_squared(self) -> float: ...
-    def attention_rows(self, rows: Tensor) -> Tensor: ...  # (r,) -> (r, columns)
-    def dense(self) -> Tensor: ...
+    def attention_rows(self, rows: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen columns"]: ...
+    def dense(self) -> Float64[Tensor, "rows columns"]: ...
 
 
-def attention_with_lse(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """One fused attention call for one head that also returns the row log-sum-exp.
+def attention_with_lse(
+    query: Float[Tensor, "queries width"],
+    key: Float[Tensor, "keys width"],
+    value: Float[Tensor, "keys width"],
+    scale: float,
+) -> tuple[Float[Tensor, "queries width"], Float[Tensor, " queries"]]:
+    """One fused attention call for one head that also returns the row log-sum-exp, float32 or float64.
 
-    query (Nq, D), key (Nk, D), value (Nk, D), all of one dtype -> output (Nq, D), lse (Nq,) float32 or
-    float64. Memory is O((Nq + Nk) D). CPU: any float dtype; CUDA: float32 (memory-efficient kernel),
-    bfloat16 and float16 (flash kernel). Raises NotImplementedError elsewhere.
+    All of one dtype. Memory is O((Nq + Nk) D). CPU: any float dtype; CUDA: float32 (memory-efficient kernel),
+    bfloat16 and float16 (flash kernel).
+
+    Raises:
+        NotImplementedError: another device or dtype.
     """
     q, k, v = (x.contiguous()[None, None] for x in (query, key, value))
     aten = torch.ops.aten
@@ -66,8 +74,8 @@ def attention_with_lse(query: Tensor, key: Tensor, value: Tensor, scale: float) 
     return out[0, 0], lse.double() if q.dtype == torch.float64 else lse.float()
 
 
-def _column(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """values (N,) as columns of `dtype` whose sum keeps 24 bits: one column, or three in half precision."""
+def _column(values: Float[Tensor, " n"], dtype: torch.dtype) -> Float[Tensor, "n pieces"]:
+    """values as columns of `dtype` whose sum keeps 24 bits: one column, or three in half precision."""
     pieces, rest = [], values
     for _ in range(3 if dtype.itemsize == 2 else 1):
         pieces.append(rest.to(dtype))
@@ -75,13 +83,18 @@ def _column(values: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.stack(pieces, 1)
 
 
-def _join(vectors: Tensor, extra: Tensor) -> Tensor:
-    """Append columns (N, e) to vectors (N, D) and pad with zero columns to the kernels' alignment."""
+def _join(vectors: Float[Tensor, "n width"], extra: Float[Tensor, "n pieces"]) -> Float[Tensor, "n padded"]:
+    """Append columns to vectors and pad with zero columns to the kernels' alignment."""
     joined = torch.cat([vectors, extra.to(vectors.dtype)], 1)
     return F.pad(joined, (0, -joined.shape[1] % _ALIGNMENT))
 
 
-def _with_bias(query: Tensor, key: Tensor, scale: float, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def _with_bias(
+    query: Float[Tensor, "queries width"],
+    key: Float[Tensor, "keys width"],
+    scale: float,
+    bias: Float[Tensor, " keys"] | None,
+) -> tuple[Float[Tensor, "queries padded"], Float[Tensor, "keys padded"]]:
     """Queries and keys whose product times `scale` is scale q kᵀ + bias: the bias is one more key column."""
     if bias is None:
         pad = (0, -query.shape[1] % _ALIGNMENT)
@@ -91,16 +104,25 @@ def _with_bias(query: Tensor, key: Tensor, scale: float, bias: Tensor | None) ->
 
 
 class AttentionOperator:
-    """A = softmax(scale q kᵀ + log_sizes) of one head, (Nq, Nk), from q and k alone.
+    """A = softmax(scale q kᵀ + log_sizes) of one head, from q and k alone.
 
-    query (Nq, D), key (Nk, D): as they enter attention (after qk-norm, RoPE and merging), one dtype and
-    device. scale: factor of the logits, > 0. log_sizes (Nk,): log group sizes added to the logits, or None.
-    Attributes: rows = Nq, columns = Nk, row_lse (Nq,), column_mass (Nk,) = Aᵀ 1, passes = attention calls
+    query, key: as they enter attention (after qk-norm, RoPE and merging), one dtype and
+    device. scale: factor of the logits, > 0. log_sizes: log group sizes added to the logits, or None.
+    Attributes: rows = Nq, columns = Nk, row_lse, column_mass = Aᵀ 1, passes = attention calls
     so far. Products accept and return float32 (float64 if q is float64) whatever dtype the kernel runs in.
-    Raises ValueError on shapes that do not fit. Memory O((Nq + Nk) D).
+    Memory O((Nq + Nk) D).
+
+    Raises:
+        ValueError: shapes, dtypes or devices do not fit, or scale is not positive.
     """
 
-    def __init__(self, query: Tensor, key: Tensor, scale: float, log_sizes: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        query: Float[Tensor, "queries width"],
+        key: Float[Tensor, "keys width"],
+        scale: float,
+        log_sizes: Float[Tensor, " keys"] | None = None,
+    ) -> None:
         if query.ndim != 2 or key.ndim != 2 or query.shape[1] != key.shape[1]:
             raise ValueError(
                 f"query {tuple(query.shape)} and key {tuple(key.shape)} must be (Nq, D), (Nk, D)"
@@ -125,7 +147,13 @@ class AttentionOperator:
         column_lse = self._fused(self._k_adjoint, self._q_adjoint, None, self.scale)[1]
         self.column_mass = column_lse.exp()
 
-    def _fused(self, q: Tensor, k: Tensor, values: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+    def _fused(
+        self,
+        q: Float[Tensor, "queries width"],
+        k: Float[Tensor, "keys width"],
+        values: Float[Tensor, "keys b"] | None,
+        scale: float,
+    ) -> tuple[Float[Tensor, "queries b"], Float[Tensor, " queries"]]:
         """softmax(scale q kᵀ) @ values in slices of the head width, and the log-sum-exp of its rows."""
         width = q.shape[1]
         if values is None:
@@ -140,17 +168,19 @@ class AttentionOperator:
         assert lse is not None
         return torch.cat(outputs, 1), lse
 
-    def matvec(self, vectors: Tensor) -> Tensor:
-        """A @ vectors: (Nk, b) -> (Nq, b), ceil(b / width) passes."""
+    def matvec(self, vectors: Float[Tensor, "{self.columns} b"]) -> Float[Tensor, "{self.rows} b"]:
+        """A @ vectors, ceil(b / width) passes."""
         return self._fused(self._q, self._k, vectors, self.scale)[0]
 
-    def rmatvec(self, vectors: Tensor) -> Tensor:
-        """Aᵀ @ vectors: (Nq, b) -> (Nk, b), ceil(b / width) passes."""
+    def rmatvec(self, vectors: Float[Tensor, "{self.rows} b"]) -> Float[Tensor, "{self.columns} b"]:
+        """Aᵀ @ vectors, ceil(b / width) passes."""
         mixed = self._fused(self._k_adjoint, self._q_adjoint, vectors, self.scale)[0]
         return self.column_mass[:, None] * mixed
 
-    def row_products(self, key: Tensor, bias: Tensor | None) -> Tensor:
-        """Σ_p exp(2 scale q_i·key_p + bias_p - 2 lse_i) for every row i, (Nq,) float64. 1 pass.
+    def row_products(
+        self, key: Float[Tensor, "pairs width"], bias: Float[Tensor, " pairs"] | None
+    ) -> Float64[Tensor, " {self.rows}"]:
+        """Σ_p exp(2 scale q_i·key_p + bias_p - 2 lse_i) for every row i. 1 pass.
 
         With key_p = (k_a + k_b) / 2 and bias_p = log_sizes_a + log_sizes_b + log w the terms are w A_ia A_ib.
         """
@@ -158,46 +188,50 @@ class AttentionOperator:
         lse = self._fused(q, k, None, 2 * self.scale)[1]
         return (lse.double() - 2 * self.row_lse.double()).exp()
 
-    def row_squares(self) -> Tensor:
-        """Σ_j A_ij² for every row i, (Nq,) float64: a log-sum-exp at twice the scale. 1 pass."""
+    def row_squares(self) -> Float64[Tensor, " {self.rows}"]:
+        """Σ_j A_ij² for every row i: a log-sum-exp at twice the scale. 1 pass."""
         return self.row_products(self.key, None if self.log_sizes is None else 2 * self.log_sizes)
 
     def frobenius_squared(self) -> float:
         """‖A‖_F² = Σσ². Exact up to rounding; 1 pass."""
         return float(self.row_squares().sum())
 
-    def row_entropies(self) -> Tensor:
-        """-Σ_j A_ij ln A_ij for every row, (Nq,) float64 nats, from lse_i - scale q_i·(A k)_i. 0 or 1
-        pass.
-        """
+    def row_entropies(self) -> Float64[Tensor, " {self.rows}"]:
+        """-Σ_j A_ij ln A_ij for every row, nats, from lse_i - scale q_i·(A k)_i. 0 or 1 pass."""
         mean_logit = self.scale * (self.query.double() * self.mixed_keys.double()).sum(1)
         if self.log_sizes is not None:
             mean_logit += self.matvec(self.log_sizes[:, None].to(self.dtype))[:, 0].double()
         return self.row_lse.double() - mean_logit
 
-    def entries(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """A[rows, columns] pair by pair, (p,) float64. No pass."""
+    def entries(
+        self, rows: Int[Tensor, " pairs"], columns: Int[Tensor, " pairs"]
+    ) -> Float64[Tensor, " pairs"]:
+        """A[rows, columns] pair by pair. No pass."""
         logits = self.scale * (self.query[rows].double() * self.key[columns].double()).sum(1)
         if self.log_sizes is not None:
             logits += self.log_sizes[columns].double()
         return (logits - self.row_lse[rows].double()).exp()
 
-    def diagonal(self) -> Tensor | None:
-        """A_ii, (N,) float64; None where queries and keys are not the same tokens (Nq ≠ Nk)."""
+    def diagonal(self) -> Float64[Tensor, " {self.rows}"] | None:
+        """A_ii; None where queries and keys are not the same tokens (Nq ≠ Nk)."""
         if self.rows != self.columns:
             return None
         same = torch.arange(self.rows, device=self.device)
         return self.entries(same, same)
 
-    def attention_rows(self, rows: Tensor) -> Tensor:
-        """A[rows, :] as probabilities, (r, Nk) in the vectors' dtype: r · Nk numbers are stored."""
+    def attention_rows(self, rows: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen {self.columns}"]:
+        """A[rows, :] as probabilities in the vectors' dtype: all of them are stored."""
         logits = self.scale * (self.query[rows].to(self.dtype) @ self.key.to(self.dtype).T)
         if self.log_sizes is not None:
             logits += self.log_sizes.to(self.dtype)
         return (logits - self.row_lse[rows, None].to(self.dtype)).exp()
 
-    def dense(self, limit: int = 16_384) -> Tensor:
-        """The whole matrix, (Nq, Nk) float64. Raises ValueError above `limit` rows or columns."""
+    def dense(self, limit: int = 16_384) -> Float64[Tensor, "{self.rows} {self.columns}"]:
+        """The whole matrix.
+
+        Raises:
+            ValueError: there are more than `limit` rows or columns.
+        """
         if max(self.rows, self.columns) > limit:
             size = self.rows * self.columns * 8 / 2**30
             raise ValueError(f"a {self.rows} x {self.columns} matrix takes {size:.0f} GiB; limit = {limit}")
