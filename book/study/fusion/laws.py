@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from book.study.paper.forensics import Fit, polynomial
+from book.study.fits import Fit, polynomial
 
 Array = NDArray[np.float64]
 

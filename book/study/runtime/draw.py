@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from book.study.paper.forensics import Fit, local_exponents, polynomial
+from book.study.fits import Fit, local_exponents, polynomial
 from book.study.runtime.measure import OPERATIONS, PLAIN
 from book.study.runtime.stopwatch import PARTS
 from book.study.style import PALETTE

@@ -162,7 +162,7 @@ def test_no_repeats(model, images):
 
 
 def test_table2_measures_once_and_resumes(tmp_path, capsys):
-    path = Path(__file__).parents[1] / "benchmarks" / "table2.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "table2.py"
     spec = importlib.util.spec_from_file_location("table2", path)
     table2 = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(table2)

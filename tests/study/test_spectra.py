@@ -10,7 +10,7 @@ import pytest
 from lib import records
 from lib.spectra import Bracket
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
