@@ -232,7 +232,10 @@ def forward(
     cuda = device.type == "cuda"
     precision = torch.autocast("cuda" if cuda else "cpu", dtype=torch.bfloat16, enabled=cuda)
     with torch.inference_mode(), precision:
-        return model(images.to(device), merging=rule, logit_scale=logit_scale, probe=probe, heads=heads)
+        prediction: Prediction = model(
+            images.to(device), merging=rule, logit_scale=logit_scale, probe=probe, heads=heads
+        )
+        return prediction
 
 
 def run(setup: Setup, probe: Observer | None = None) -> Outcome:

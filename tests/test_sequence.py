@@ -40,6 +40,7 @@ def test_take_refuses_frames_that_are_not_there(indices: list[int]) -> None:
         make().take(indices)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

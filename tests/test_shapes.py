@@ -16,14 +16,16 @@ import torch
 from shapes import has_shape
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("dynamics", "spectra")
+ROOMS = ("dynamics", "geometry", "probe", "scenes", "spectra", "training")
 ANY_SHAPE = {  # functions that take arrays of every shape, and why
 }
 
 
 def modules(rooms: tuple[str, ...] = ROOMS) -> list[Path]:
     """The files of the rooms."""
-    return [file for room in rooms for file in sorted((ROOT / "lib" / room).rglob("*.py"))]
+    files = [(ROOT / "lib" / room).with_suffix(".py") for room in rooms]
+    below = [file for room in rooms for file in sorted((ROOT / "lib" / room).rglob("*.py"))]
+    return [file for file in files if file.is_file()] + below
 
 
 def public_functions(module: Any) -> Iterator[tuple[str, Callable[..., Any]]]:

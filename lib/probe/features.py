@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -33,12 +34,19 @@ class TokenStatistics:
 
 
 def token_statistics(
-    x: Tensor, update: Tensor, frames: int, seed: int, *, pairs: int = 4096
+    x: Float[Tensor, "tokens width"],
+    update: Float[Tensor, "tokens width"],
+    frames: int,
+    seed: int,
+    *,
+    pairs: int = 4096,
 ) -> TokenStatistics:
-    """Statistics of x (N, C) with N = frames · P tokens frame by frame, and of the update (N, C) added to it.
+    """Statistics of the tokens x, frame after frame, and of the update that is added to them.
 
-    Works frame by frame in float32: memory is that of one frame and of 2 · pairs tokens. Zero tokens raise
-    ValueError, as they have no direction.
+    Works frame by frame in float32: memory is that of one frame and of 2 · pairs tokens.
+
+    Raises:
+        ValueError: a token is zero, so that it has no direction.
     """
     sums, norms, energy, step = [], [], 0.0, 0.0
     for part, change in zip(x.chunk(frames), update.chunk(frames), strict=True):
@@ -66,8 +74,8 @@ def token_statistics(
     )
 
 
-def _sampled_cosines(x: Tensor, pairs: int, seed: int) -> Tensor:
-    """Cosines of random pairs of different tokens, (pairs,) float32 on the CPU."""
+def _sampled_cosines(x: Float[Tensor, "tokens width"], pairs: int, seed: int) -> Float32[Tensor, " {pairs}"]:
+    """Cosines of random pairs of different tokens, on the CPU."""
     rng = torch.Generator().manual_seed(seed)
     first = torch.randint(0, len(x), (pairs,), generator=rng)
     other = (first + torch.randint(1, len(x), (pairs,), generator=rng)) % len(x)
@@ -77,16 +85,14 @@ def _sampled_cosines(x: Tensor, pairs: int, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Sample:
-    """A few query tokens (r,), and their cosines to all tokens, (r, N) float32; shared by the heads of a
-    layer.
-    """
+    """A few query tokens, and their cosines to all tokens; shared by the heads of a layer."""
 
-    queries: Tensor
-    cosines: Tensor
+    queries: Int[Tensor, " queries"]
+    cosines: Float32[Tensor, "queries tokens"]
 
     @classmethod
-    def draw(cls, x: Tensor, count: int, seed: int) -> "Sample":
-        """`count` queries without replacement from the tokens x (N, C); memory count · N, and x once more."""
+    def draw(cls, x: Float[Tensor, "tokens width"], count: int, seed: int) -> "Sample":
+        """`count` queries without replacement from the tokens x; memory count · N, and x once more."""
         rng = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(x), generator=rng)[:count].to(x.device)
         norms = x.float().norm(dim=1)
@@ -124,14 +130,14 @@ class Alignment:
 
 
 def alignment(
-    logits: Tensor,
-    attention: Tensor,
+    logits: Float[Tensor, "queries tokens"],
+    attention: Float[Tensor, "queries tokens"],
     sample: Sample,
     gamma: float,
     self_mass: float,
     cluster_cosine: float = 0.9,
 ) -> Alignment:
-    """From logits and attention (r, N) of the sampled queries; gamma of the layer, self_mass of the head."""
+    """From logits and attention of the sampled queries; gamma of the layer, self_mass of the head."""
     own = torch.zeros_like(sample.cosines, dtype=torch.bool)
     own.scatter_(1, sample.queries[:, None], True)
     others = ~own

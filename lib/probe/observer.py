@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from lib.probe.features import Alignment, Sample, alignment, token_statistics
@@ -37,8 +38,10 @@ class Probe:
     `readings`.
 
     Cost: about ten attention calls a head, ⌈S/64⌉ more for pooling and what `bracket` allows; every reading
-    states its seconds. Memory: O(N) while a layer is read, numbers and heatmaps afterwards. Raises
-    ValueError on unknown kinds and on heads or items that the model does not have.
+    states its seconds. Memory: O(N) while a layer is read, numbers and heatmaps afterwards.
+
+    Raises:
+        ValueError: unknown kinds; while the model runs, heads or items that it does not have.
     """
 
     layers: Collection[int] | None = None
@@ -101,9 +104,7 @@ class Probe:
         return replace(reading, seconds=_now(event.x) - start)
 
     def _queries(self, event: AttentionEvent, item: int) -> list[int]:
-        """Chosen queries as tokens of this item: all of them for a scene, those of its own frame for a
-        frame.
-        """
+        """Chosen queries as tokens of this item: all for a scene, those of its own frame for a frame."""
         n = event.x.shape[1]
         first = 0 if event.kind == "global" or event.layout is None else (item % event.layout.frames) * n
         local = [q - first for q in self.queries]
@@ -155,11 +156,11 @@ class Probe:
         return alignment(logits, attention, sample, gamma, trace / outer.rows)
 
 
-def _rows(operator: Attention, queries: list[int]) -> Tensor:
+def _rows(operator: Attention, queries: list[int]) -> Float32[Tensor, "queries tokens"]:
     return operator.attention_rows(torch.tensor(queries, device=operator.device)).float().cpu()
 
 
-def _now(x: Tensor) -> float:
+def _now(x: Float[Tensor, " ..."]) -> float:
     if x.device.type == "cuda":
         torch.cuda.synchronize(x.device)
     return time.perf_counter()

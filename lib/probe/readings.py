@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from lib.probe.features import Alignment, TokenStatistics
@@ -17,20 +17,20 @@ class HeadReading:
 
     scalars: of attention on all N tokens (lifted where tokens were merged). merged: the same of the N' x N'
     matrix among merged tokens, None without merging. pooled: measures of the frame-pooled S x S matrix with
-    all its singular values (S,), None for frame attention. bracket: of the token-level entropy of the N x N
-    matrix, None unless asked for; merged_bracket: of the N' x N' matrix. heatmaps (queries, N): softmax
-    probabilities of the chosen queries, float32 on the CPU.
+    all its singular values, None for frame attention. bracket: of the token-level entropy of the N x N
+    matrix, None unless asked for; merged_bracket: of the N' x N' matrix. heatmaps: softmax probabilities of
+    the chosen queries, on the CPU.
     """
 
     head: int
     scalars: Scalars
     merged: Scalars | None
     pooled: Measures | None
-    pooled_singular_values: Tensor | None
+    pooled_singular_values: Float64[Tensor, " frames"] | None
     own_frame_mass: float | None
     bracket: Bracket | None
     alignment: Alignment
-    heatmaps: Tensor | None
+    heatmaps: Float32[Tensor, "queries tokens"] | None
     merged_bracket: Bracket | None = None
 
 
@@ -53,12 +53,13 @@ class LayerReading:
     seconds: float
 
 
-def as_arrays(readings: Sequence[LayerReading]) -> dict[str, NDArray[np.float64]]:
-    """Every number by name, for a record: layers (L,) or layers and heads (L, heads); NaN where there is
-    none.
+def as_arrays(readings: Sequence[LayerReading]) -> dict[str, Float64[np.ndarray, "layers ..."]]:
+    """Every number by name, for a record: one for each layer, or layer and head; NaN where there is none.
 
     Names: "layer", "item", "kept", "seconds", "features.gamma", "scalars.stable_rank", "pooled.entropy", …
-    Raises ValueError on readings of different kinds or numbers of heads, which do not make one table.
+
+    Raises:
+        ValueError: the kind or the number of heads differs, so that there is no one table.
     """
     shapes = {(r.kind, len(r.heads)) for r in readings}
     if len(shapes) != 1:

@@ -19,7 +19,6 @@ class StaticMerging:
     the tokens go on unmerged. So the readings hold the static part of the effect of merging (T8 of the book),
     and those of a merged run minus these the dynamic part. `update` of the events stays that of the run.
 
-    Raises ValueError, while the model runs, on a block that was merged already.
     """
 
     model: VGGT
@@ -27,7 +26,11 @@ class StaticMerging:
     observer: Observer
 
     def observe(self, event: AttentionEvent) -> None:
-        """Merge one event and pass it on; frame attention is passed on as it is."""
+        """Merge one event and pass it on; frame attention is passed on as it is.
+
+        Raises:
+            ValueError: the block was merged already.
+        """
         if event.kind != "global" or event.layout is None:
             self.observer.observe(event)
             return

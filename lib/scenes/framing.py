@@ -9,12 +9,12 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from lib.scenes.preprocessing import crop
-from lib.scenes.recording_files import Array, RecordingError
+from lib.scenes.recording_files import Matrix, RecordingError
 
 _NO_DEPTH = 65535  # besides 0, what depth images hold where nothing was measured (7-Scenes)
 _READ_ERRORS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
@@ -40,16 +40,18 @@ class Framing:
     width: int
     patch_size: int | None = None
 
-    def intrinsics(self, camera: Array) -> Array:
-        """(3, 3) intrinsics of the result from those of the recorded image."""
+    def intrinsics(self, camera: Matrix) -> Matrix:
+        """Intrinsics of the result from those of the recorded image."""
         scale, offset = np.array(self.scale), np.array(self.offset)
         new = camera.copy()
         new[:2, :2] *= scale[:, None]
         new[:2, 2] = (camera[:2, 2] + 0.5) * scale - 0.5 - offset
         return new
 
-    def recorded_pixels(self) -> tuple[Array, Array]:
-        """Where the pixels of the result lie in the recorded image: columns (width,) and rows (height,)."""
+    def recorded_pixels(
+        self,
+    ) -> tuple[Float64[np.ndarray, " {self.width}"], Float64[np.ndarray, " {self.height}"]]:
+        """Where the pixels of the result lie in the recorded image: columns and rows."""
         columns = (np.arange(self.width, dtype=float) + self.offset[0] + 0.5) / self.scale[0] - 0.5
         rows = (np.arange(self.height, dtype=float) + self.offset[1] + 0.5) / self.scale[1] - 0.5
         return columns, rows
@@ -67,8 +69,11 @@ class Size(TypedDict, total=False):
 def fit(recorded: tuple[int, int], **size: Unpack[Size]) -> Framing:
     """The framing of images of size `recorded` (width, height).
 
-    `target`: VGGT's `crop` rule (spec 1.1); `height` and `width`: the largest centred part of that shape,
-    scaled to it; neither: as recorded. Raises ValueError for other combinations and sizes below 1.
+    `target`: VGGT's `crop` rule (`lib.scenes.preprocessing.crop`); `height` and `width`: the largest centred
+    part of that shape, scaled to it; neither: as recorded.
+
+    Raises:
+        ValueError: another combination, or a size below 1.
     """
     target, height, width = size.get("target"), size.get("height"), size.get("width")
     patch_size = size.get("patch_size", 14)
@@ -91,7 +96,11 @@ def fit(recorded: tuple[int, int], **size: Unpack[Size]) -> Framing:
 
 
 def image_size(file: Path) -> tuple[int, int]:
-    """(width, height) from the header of an image file. Raises RecordingError if it cannot be read."""
+    """(width, height) from the header of an image file.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
     try:
         with Image.open(file) as image:
             return image.size
@@ -99,8 +108,12 @@ def image_size(file: Path) -> tuple[int, int]:
         raise RecordingError(f"{file} is not a readable image ({error})") from error
 
 
-def read_colour(file: Path, framing: Framing) -> Tensor:
-    """(3, H, W) float32 RGB in [0, 1]; transparent images are laid on white. Raises RecordingError."""
+def read_colour(file: Path, framing: Framing) -> Float32[Tensor, "3 {framing.height} {framing.width}"]:
+    """RGB in [0, 1]; transparent images are laid on white.
+
+    Raises:
+        RecordingError: the image cannot be read.
+    """
     image = _open(file)
     if framing.patch_size is not None:
         return crop([image], target=framing.width, patch_size=framing.patch_size)[0]
@@ -117,10 +130,10 @@ def read_depth(
     file: Path,
     framing: Framing,
     unit: float,
-    colour_camera: Array | None = None,
-    depth_camera: Callable[[int, int], Array] | None = None,
-) -> NDArray[np.float32]:
-    """(H, W) z-depth in metres at the pixels of the result, 0 where nothing was measured.
+    colour_camera: Matrix | None = None,
+    depth_camera: Callable[[int, int], Matrix] | None = None,
+) -> Float32[np.ndarray, "{framing.height} {framing.width}"]:
+    """Z-depth in metres at the pixels of the result, 0 where nothing was measured.
 
     The nearest depth pixel is taken, so that no edge is blurred. With a `depth_camera` of its own (7-Scenes,
     ScanNet) each pixel is looked up along its ray **as if both cameras stood in the same place** (zero
@@ -152,7 +165,11 @@ def read_depth(
     return _nearest(depth, rows, columns)
 
 
-def _nearest(depth: NDArray[np.float32], rows: Array, columns: Array) -> NDArray[np.float32]:
+def _nearest(
+    depth: Float32[np.ndarray, "height width"],
+    rows: Float64[np.ndarray, " rows"],
+    columns: Float64[np.ndarray, " columns"],
+) -> Float32[np.ndarray, "rows columns"]:
     """`depth` at rows x columns, 0 outside of it."""
     high, wide = depth.shape
     row, column = np.rint(rows).astype(int), np.rint(columns).astype(int)

@@ -15,7 +15,8 @@ import numpy as np
 
 from lib.scenes.recording_files import (
     IMAGE_SUFFIXES,
-    Array,
+    Matrix,
+    Pose,
     RecordingError,
     associate,
     list_images,
@@ -39,12 +40,12 @@ _TUM_CALIBRATED = {
 
 @dataclass(frozen=True)
 class Frame:
-    """The files of one frame; `pose` is camera-to-world (4, 4) float64, finite, or None."""
+    """The files of one frame; `pose` is camera-to-world, finite, or None."""
 
     name: str
     colour: Path
     depth: Path | None = None
-    pose: Array | None = None
+    pose: Pose | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Recording:
         layout: one of `LAYOUTS`.
         frames: those with a colour image and, in a layout with poses, a finite pose.
         dropped: names of the frames left out because their pose is missing or not finite.
-        colour_camera, depth_camera: map an image size (width, height) to its intrinsics (3, 3); None: the
+        colour_camera, depth_camera: map an image size (width, height) to its intrinsics; None: the
             intrinsics are unknown, or the depth is registered to the colour image.
         depth_unit: depth image values for one metre.
     """
@@ -65,8 +66,8 @@ class Recording:
     layout: str
     frames: tuple[Frame, ...]
     dropped: tuple[str, ...] = ()
-    colour_camera: Callable[[int, int], Array] | None = None
-    depth_camera: Callable[[int, int], Array] | None = None
+    colour_camera: Callable[[int, int], Matrix] | None = None
+    depth_camera: Callable[[int, int], Matrix] | None = None
     depth_unit: float = 1000.0
 
 
@@ -107,7 +108,7 @@ def read_scannet(folder: Path) -> Recording:
     depth_file = intrinsic / "intrinsic_depth.txt"
     depth = read_matrix(depth_file)[:3, :3] if depth_file.exists() else None
 
-    def colour_camera(width: int, height: int) -> Array:
+    def colour_camera(width: int, height: int) -> Matrix:
         off_x, off_y = colour[0, 2] / width, colour[1, 2] / height
         if not (0.25 < off_x < 0.75 and 0.25 < off_y < 0.75):
             raise RecordingError(
@@ -137,8 +138,8 @@ def read_seven_scenes(folder: Path) -> Recording:
     if both stood in the same place with the same orientation, since their offset is not published.
     """
 
-    def camera(focal: float) -> Callable[[int, int], Array]:
-        def intrinsics(width: int, height: int) -> Array:
+    def camera(focal: float) -> Callable[[int, int], Matrix]:
+        def intrinsics(width: int, height: int) -> Matrix:
             scaled = focal * width / _VGA_WIDTH
             return pinhole(scaled, scaled, width / 2, height / 2)
 
@@ -173,7 +174,7 @@ def read_tum(folder: Path, max_difference: float = 0.02) -> Recording:
         frames.append(Frame(f"{time:.6f}", folder / file, depth, pose))
     parameters = next((v for k, v in _TUM_CALIBRATED.items() if k in folder.name.lower()), _TUM_DEFAULT)
 
-    def camera(width: int, height: int) -> Array:
+    def camera(width: int, height: int) -> Matrix:
         shrink = width / _VGA_WIDTH  # the calibration is for 640x480; pixel centres lie on integers
         fx, fy, cx, cy = parameters
         return pinhole(fx * shrink, fy * shrink, (cx + 0.5) * shrink - 0.5, (cy + 0.5) * shrink - 0.5)
@@ -215,8 +216,8 @@ def _posed(
     folder: Path,
     layout: str,
     frames: list[Frame],
-    colour_camera: Callable[[int, int], Array],
-    depth_camera: Callable[[int, int], Array] | None,
+    colour_camera: Callable[[int, int], Matrix],
+    depth_camera: Callable[[int, int], Matrix] | None,
     depth_unit: float = 1000.0,
 ) -> Recording:
     usable = tuple(frame for frame in frames if frame.pose is not None)

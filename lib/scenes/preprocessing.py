@@ -1,7 +1,7 @@
 """From image files to the model's input: the `crop`, `pad` and `square` loaders of VGGT.
 
 All three give float32 RGB in [0, 1], channel first, stacked over images. The ImageNet normalisation is
-part of the model, not of the loaders. The rounding is that of the spec (section 1.1): Python's ``round``,
+part of the model, not of the loaders. The rounding is that of VGGT's own loaders: Python's ``round``,
 half to even, decides the number of patches; offsets of padding and cropping are floored.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -24,10 +25,10 @@ class ImageLoadError(ValueError):
 
 def load_images(
     images: Sequence[ImageSource], mode: str = "crop", *, target: int = 518, patch_size: int = 14
-) -> Tensor:
+) -> Float32[Tensor, "frames 3 height width"]:
     """Load ``images`` with the loader named by ``mode``: "crop", "pad" or "square".
 
-    Returns float32 (S, 3, H, W) in [0, 1]. The boxes of `square` are dropped; call it directly to keep them.
+    The boxes of `square` are dropped; call it directly to keep them.
 
     Raises:
         ValueError: for another mode, no images, or a target that is not a multiple of the patch size.
@@ -41,12 +42,19 @@ def load_images(
     return loader(images, target=target, patch_size=patch_size)
 
 
-def crop(images: Sequence[ImageSource], *, target: int = 518, patch_size: int = 14) -> Tensor:
+def crop(
+    images: Sequence[ImageSource], *, target: int = 518, patch_size: int = 14
+) -> Float32[Tensor, "frames 3 height {target}"]:
     """Resize each image to width ``target`` and keep at most the middle ``target`` rows.
 
     The height becomes the multiple of ``patch_size`` nearest to the true aspect ratio. Images that end up
     with different heights are centre-padded with white to the highest one, with a warning.
-    Returns float32 (S, 3, H, target) in [0, 1], H <= target. Raises as `load_images`. Source: spec 1.1.
+    Returns RGB in [0, 1], height <= target.
+
+    Raises:
+        ValueError: as `load_images`.
+
+    Source: VGGT, `load_and_preprocess_images`.
     """
     _check_sizes(target, patch_size)
     loaded = []
@@ -58,11 +66,18 @@ def crop(images: Sequence[ImageSource], *, target: int = 518, patch_size: int = 
     return _stack(loaded)
 
 
-def pad(images: Sequence[ImageSource], *, target: int = 518, patch_size: int = 14) -> Tensor:
+def pad(
+    images: Sequence[ImageSource], *, target: int = 518, patch_size: int = 14
+) -> Float32[Tensor, "frames 3 {target} {target}"]:
     """Resize each image so that its longer side is ``target`` and pad the other side with white.
 
-    Returns float32 (S, 3, target, target) in [0, 1]; the content is centred, top and left get the smaller
-    half of an odd padding. Raises as `load_images`. Source: spec 1.1.
+    Returns RGB in [0, 1]; the content is centred, top and left get the smaller
+    half of an odd padding.
+
+    Raises:
+        ValueError: as `load_images`.
+
+    Source: VGGT, `load_and_preprocess_images`.
     """
     _check_sizes(target, patch_size)
     loaded = []
@@ -77,12 +92,18 @@ def pad(images: Sequence[ImageSource], *, target: int = 518, patch_size: int = 1
     return torch.stack(loaded)
 
 
-def square(images: Sequence[ImageSource], *, target: int = 1024) -> tuple[Tensor, Tensor]:
+def square(
+    images: Sequence[ImageSource], *, target: int = 1024
+) -> tuple[Float32[Tensor, "frames 3 {target} {target}"], Float32[Tensor, "frames 6"]]:
     """Pad each image to a centred black square, then resize the square to ``target``.
 
-    Returns float32 (S, 3, target, target) in [0, 1] and float32 boxes (S, 6): x1, y1, x2, y2 of the
+    Returns RGB in [0, 1] and boxes: x1, y1, x2, y2 of the
     original content on the target canvas, then the original width and height, all in pixels.
-    Raises as `load_images`. Source: spec 1.1.
+
+    Raises:
+        ValueError: as `load_images`.
+
+    Source: VGGT, `load_and_preprocess_images_square`.
     """
     _check_sizes(target, 1)
     loaded, boxes = [], []
@@ -99,10 +120,13 @@ def square(images: Sequence[ImageSource], *, target: int = 1024) -> tuple[Tensor
     return torch.stack(loaded), torch.tensor(boxes, dtype=torch.float32)
 
 
-def pad_centred(pixels: Tensor, height: int, width: int, value: float) -> Tensor:
-    """Centre ``pixels`` (..., h, w) on a (..., height, width) canvas of ``value``; floor at top/left.
+def pad_centred(
+    pixels: Float[Tensor, "*batch high wide"], height: int, width: int, value: float
+) -> Float[Tensor, "*batch {height} {width}"]:
+    """Centre ``pixels`` on a canvas of ``value``; floor at top/left.
 
-    Raises ValueError when the canvas is smaller than the image.
+    Raises:
+        ValueError: the canvas is smaller than the image.
     """
     high, wide = height - pixels.shape[-2], width - pixels.shape[-1]
     if high < 0 or wide < 0:
@@ -163,7 +187,7 @@ def _whole_patches(side: float, patch_size: int, name: str) -> int:
     return patches * patch_size
 
 
-def _to_tensor(image: Image.Image) -> Tensor:
+def _to_tensor(image: Image.Image) -> Float32[Tensor, "3 height width"]:
     pixels = torch.from_numpy(np.array(image, dtype=np.uint8))  # (H, W, 3)
     return pixels.permute(2, 0, 1).contiguous().to(torch.float32) / 255.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 TEXTURE_PERIOD = 128  # cells after which the texture lattice repeats; a power of two
@@ -17,17 +18,17 @@ class Rooms:
     """A batch of B rooms; box 0 of each is the room itself, seen from inside. World z points up, metres.
 
     Attributes:
-        centre, half: (B, boxes, 3) box centres and half extents; a box with half = 0 is absent.
-        yaw: (B, boxes) turn of the box about z, radians.
-        faces: (B, boxes, 6, 16) look of each face (-x, +x, -y, +y, -z, +z): three RGB colours, base frequency
+        centre, half: box centres and half extents; a box with half = 0 is absent.
+        yaw: turn of the box about z, radians.
+        faces: look of each face (-x, +x, -y, +y, -z, +z): three RGB colours, base frequency
             in cells per metre, amplitude ratio from octave to octave, stripes per metre (0 = none), lattice
             offset (2), contrast, light.
     """
 
-    centre: Tensor
-    half: Tensor
-    yaw: Tensor
-    faces: Tensor
+    centre: Float[Tensor, "rooms boxes 3"]
+    half: Float[Tensor, "rooms boxes 3"]
+    yaw: Float[Tensor, "rooms boxes"]
+    faces: Float[Tensor, "rooms boxes 6 16"]
 
     def __len__(self) -> int:
         return self.centre.shape[0]
@@ -42,19 +43,26 @@ class Rooms:
 
 
 def render(
-    rooms: Rooms, extrinsics: Tensor, intrinsics: Tensor, height: int, width: int, octaves: int = 5
-) -> tuple[Tensor, Tensor]:
+    rooms: Rooms,
+    extrinsics: Float[Tensor, "rooms frames 3 4"],
+    intrinsics: Float[Tensor, "rooms frames 3 3"],
+    height: int,
+    width: int,
+    octaves: int = 5,
+) -> tuple[
+    Float32[Tensor, "rooms frames 3 {height} {width}"], Float32[Tensor, "rooms frames {height} {width}"]
+]:
     """What cameras in `rooms` see.
 
     Args:
         rooms: B rooms.
-        extrinsics: (B, F, 3, 4) camera-from-world, OpenCV, metres.
-        intrinsics: (B, F, 3, 3) in pixels; pixel centres lie on integers.
+        extrinsics: camera-from-world, OpenCV, metres.
+        intrinsics: in pixels; pixel centres lie on integers.
         height, width: image size in pixels, at least 1.
         octaves: layers of texture detail; those finer than a pixel fade out.
 
     Returns:
-        images (B, F, 3, height, width) float32 in [0, 1] and z-depth (B, F, height, width) float32 in metres.
+        images in [0, 1] and z-depth in metres.
 
     Raises:
         ValueError: the size is not positive or the number of rooms and cameras differ.
@@ -80,8 +88,8 @@ def render(
     return images, depth
 
 
-def texture_lattice(device: torch.device | str) -> Tensor:
-    """(TEXTURE_PERIOD^2, 2) random values in [0, 1): the corners between which the textures interpolate."""
+def texture_lattice(device: torch.device | str) -> Float32[Tensor, "corners 2"]:
+    """Random values in [0, 1): the corners between which the textures interpolate."""
     generator = torch.Generator().manual_seed(TEXTURE_SEED)
     return torch.rand(TEXTURE_PERIOD**2, 2, generator=generator).to(device)
 

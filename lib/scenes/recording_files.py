@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
-Array = NDArray[np.float64]
+Matrix = Float64[np.ndarray, "3 3"]  # intrinsics, pixels
+Pose = Float64[np.ndarray, "4 4"]  # camera-to-world, metres
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
@@ -18,15 +19,23 @@ class RecordingError(ValueError):
 
 
 def list_images(folder: Path, pattern: str = "*") -> list[Path]:
-    """Image files matching `pattern`, in natural order (img2 before img10); RecordingError for none."""
+    """Image files matching `pattern`, in natural order (img2 before img10).
+
+    Raises:
+        RecordingError: there are none.
+    """
     files = [f for f in folder.glob(pattern) if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
     if not files:
         raise RecordingError(f"no images in {folder} (looked for {', '.join(IMAGE_SUFFIXES)})")
     return sorted(files, key=_natural)
 
 
-def read_pose(file: Path) -> Array | None:
-    """Camera-to-world (4, 4) with its rotation made orthonormal, or None if missing or not finite."""
+def read_pose(file: Path) -> Pose | None:
+    """Camera-to-world with its rotation made orthonormal, or None if missing or not finite.
+
+    Raises:
+        RecordingError: not a rigid pose, or unreadable.
+    """
     if not file.is_file():
         return None
     pose = read_matrix(file)
@@ -44,8 +53,12 @@ def read_pose(file: Path) -> Array | None:
     return _rigid(Rotation.from_matrix(rotation), pose[:3, 3])
 
 
-def read_matrix(file: Path) -> Array:
-    """(3, 3) or (4, 4) float64 from a text file. Raises RecordingError."""
+def read_matrix(file: Path) -> Float64[np.ndarray, "side side"]:
+    """A matrix of three or four rows from a text file.
+
+    Raises:
+        RecordingError: the file is missing, or holds something else.
+    """
     try:
         numbers = np.array(file.read_text().split(), dtype=float)
     except FileNotFoundError as error:
@@ -58,15 +71,18 @@ def read_matrix(file: Path) -> Array:
     return numbers.reshape(side, side)
 
 
-def pinhole(fx: float, fy: float, cx: float, cy: float) -> Array:
-    """(3, 3) intrinsics without skew, pixels."""
+def pinhole(fx: float, fy: float, cx: float, cy: float) -> Matrix:
+    """Intrinsics without skew, pixels."""
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
 
 
-def read_trajectory(file: Path) -> tuple[Array, list[Array | None]]:
-    """Time stamps (n,) and camera-to-world poses (4, 4) of a TUM trajectory: tx ty tz qx qy qz qw a line.
+def read_trajectory(file: Path) -> tuple[Float64[np.ndarray, " times"], list[Pose | None]]:
+    """Time stamps and camera-to-world poses of a TUM trajectory: tx ty tz qx qy qz qw a line.
 
-    A pose that is not finite is None. Raises as `read_timed`.
+    A pose that is not finite is None.
+
+    Raises:
+        RecordingError: as `read_timed`, or a pose that is not seven numbers.
     """
     rows = read_timed(file, 7)
     try:
@@ -79,7 +95,8 @@ def read_trajectory(file: Path) -> tuple[Array, list[Array | None]]:
 def read_timed(file: Path, words: int) -> list[tuple[float, list[str]]]:
     """(time stamp in seconds, the `words` words behind it) of every line that is not a comment, by time.
 
-    Raises RecordingError naming file and line.
+    Raises:
+        RecordingError: naming file and line.
     """
     try:
         lines = file.read_text().splitlines()
@@ -100,7 +117,9 @@ def read_timed(file: Path, words: int) -> list[tuple[float, list[str]]]:
     return sorted(rows)
 
 
-def associate(times: Array, others: Array, max_difference: float) -> dict[int, int]:
+def associate(
+    times: Float64[np.ndarray, " times"], others: Float64[np.ndarray, " others"], max_difference: float
+) -> dict[int, int]:
     """Pair time stamps (seconds) at most this far apart: closest pairs first, each stamp once."""
     if len(others) == 0:
         return {}
@@ -122,14 +141,14 @@ def _natural(file: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.name)]
 
 
-def _quaternion_pose(words: list[str]) -> Array | None:
+def _quaternion_pose(words: list[str]) -> Pose | None:
     values = np.array(words, dtype=float)
     if not np.isfinite(values).all() or not values[3:].any():
         return None
     return _rigid(Rotation.from_quat(values[3:]), values[:3])
 
 
-def _rigid(rotation: Rotation, translation: Array) -> Array:
+def _rigid(rotation: Rotation, translation: Float64[np.ndarray, " 3"]) -> Pose:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation.as_matrix(), translation
     return pose

@@ -17,7 +17,7 @@ import torch
 
 from lib.scenes.framing import Size, fit, image_size, read_colour, read_depth
 from lib.scenes.layouts import Recording, read_layout
-from lib.scenes.recording_files import Array, RecordingError
+from lib.scenes.recording_files import Matrix, RecordingError
 from lib.scenes.sequence import Sequence
 
 SELECTIONS = ("even", "fastvggt", "first")
@@ -65,11 +65,13 @@ def select_frames(
     First every `stride`-th of the `available` frames is kept, then `frames` of those (None: all):
     "even" spreads them over the whole sequence, first and last included; "first" takes the first ones;
     "fastvggt" takes every floor((n - 1) / (frames - 1))-th after the first, which drops the tail, and gives
-    all n if fewer than asked (spec 2.5).
+    all n if fewer than asked.
 
     Raises:
         ValueError: unknown selection, stride or frames below 1, more frames than there are (but for
             "fastvggt").
+
+    Source: the released evaluation of FastVGGT.
     """
     if selection not in SELECTIONS:
         raise ValueError(f"selection is {selection!r}; choose one of {list(SELECTIONS)}")
@@ -101,7 +103,7 @@ def load_frames(
     """Read the frames at `indices` of a recording.
 
     Args:
-        intrinsics: (3, 3) for pixels of the colour files; overrides what the recording says.
+        intrinsics: three rows of three for pixels of the colour files; overrides what the recording says.
         size: ``target=518, patch_size=14`` is VGGT's `crop` rule (width `target`, height the nearest multiple
             of the patch size, at most `target` rows); ``height=56, width=56`` takes the largest centred part
             of that shape, scaled to it; with neither, images stay as recorded.
@@ -110,7 +112,8 @@ def load_frames(
         `Sequence` with float64 cameras, absolute as recorded; depth is None if no frame has any, and 0 where
         it was not measured.
 
-    Raises as `open_recording`.
+    Raises:
+        RecordingError, ValueError: as `open_recording`.
     """
     frames = [recording.frames[index] for index in indices]
     recorded = _common_size([frame.colour for frame in frames])
@@ -148,7 +151,7 @@ def _common_size(files: list[Path]) -> tuple[int, int]:
 
 def _colour_camera(
     recording: Recording, size: tuple[int, int], intrinsics: Iterable[Iterable[float]] | None
-) -> Array | None:
+) -> Matrix | None:
     if intrinsics is not None:
         given = np.array([list(row) for row in intrinsics], dtype=np.float64)
         if given.shape != (3, 3) or not np.isfinite(given).all():

@@ -8,6 +8,7 @@ from collections.abc import Sequence as Seeds
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from lib.scenes.raycasting import Rooms, render
@@ -53,13 +54,12 @@ LARGE_ROOMS = RoomStyle(half_side=(5.0, 8.0), half_height=(1.5, 2.2), boxes=60, 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A batch of rendered walks: images (B, F, 3, H, W) in [0, 1], extrinsics (B, F, 3, 4), intrinsics
-    (B, F, 3, 3), depth (B, F, H, W) in metres; all float32."""
+    """A batch of rendered walks: images in [0, 1], cameras, depth in metres."""
 
-    images: Tensor
-    extrinsics: Tensor
-    intrinsics: Tensor
-    depth: Tensor
+    images: Float32[Tensor, "rooms frames 3 height width"]
+    extrinsics: Float32[Tensor, "rooms frames 3 4"]
+    intrinsics: Float32[Tensor, "rooms frames 3 3"]
+    depth: Float32[Tensor, "rooms frames height width"]
 
 
 def room_seed(split: str, index: int) -> int:
@@ -104,13 +104,13 @@ def render_sequence(
 
 def render_walks(
     seeds: Seeds[int],
-    times: Tensor,
+    times: Float[Tensor, "rooms frames"],
     height: int,
     width: int,
     style: RoomStyle,
     device: torch.device | str = "cpu",
 ) -> Rendering:
-    """Walks through the rooms of `seeds` (see `room_seed`), seen at `times` (B, F) in video frames.
+    """Walks through the rooms of `seeds` (see `room_seed`), seen at `times` in video frames.
 
     Rooms and walks are drawn on the CPU, so that a seed means the same room on every device.
     """
@@ -169,8 +169,8 @@ def draw_rooms(draws: _Draws, style: RoomStyle) -> Rooms:
     )
 
 
-def draw_faces(draws: _Draws, boxes: int) -> Tensor:
-    """(B, boxes, 6, 16) looks of faces (see `Rooms.faces`): mostly muted, walls paler, floors browner."""
+def draw_faces(draws: _Draws, boxes: int) -> Float[Tensor, "rooms {boxes} 6 16"]:
+    """Looks of faces (see `Rooms.faces`): mostly muted, walls paler, floors browner."""
     hue = draws.uniform(boxes, 1, 1) + 0.12 * draws.between(-1, 1, boxes, 6, 3)
     saturation = draws.between(0.05, 0.65, boxes, 6, 3)
     value = draws.between(0.15, 0.95, boxes, 6, 3)
@@ -200,17 +200,19 @@ def _rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     return value[..., None] * (1 - saturation[..., None] * (1 - pure))
 
 
-def draw_walks(draws: _Draws, room: Tensor, times: Tensor, style: RoomStyle) -> Tensor:
+def draw_walks(
+    draws: _Draws, room: Float[Tensor, "rooms 3"], times: Float[Tensor, "rooms frames"], style: RoomStyle
+) -> Float64[Tensor, "rooms frames 3 4"]:
     """Smooth hand-held walks: each coordinate is a sum of sinusoids, so bounded and defined at any time.
 
     Args:
         draws: the rooms' random numbers.
-        room: (B, 3) half extents in metres.
-        times: (B, F) in video frames, any order.
+        room: half extents in metres.
+        times: in video frames, any order.
         style: speeds and bounds.
 
     Returns:
-        (B, F, 3, 4) float64 camera-from-world.
+        camera-from-world.
     """
     weight = draws.between(0.2, 1.0, AXES, WAVES).double() * torch.tensor([1.0, 0.5, 0.2])
     weight = weight / weight.sum(-1, keepdim=True)
@@ -240,8 +242,8 @@ def _cameras(position: Tensor, yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tens
     return torch.cat([rotation, -rotation @ position[..., None]], -1)
 
 
-def clear_the_way(rooms: Rooms, extrinsics: Tensor, clearance: float) -> Rooms:
-    """Rooms without the boxes that come nearer than `clearance` metres to a camera of (B, F, 3, 4)."""
+def clear_the_way(rooms: Rooms, extrinsics: Float[Tensor, "rooms frames 3 4"], clearance: float) -> Rooms:
+    """Rooms without the boxes that come nearer than `clearance` metres to a camera."""
     rotation, shift = extrinsics[..., :3], extrinsics[..., 3:]
     camera = -(rotation.transpose(-1, -2) @ shift)[..., 0].float()  # (B, F, 3)
     away = camera[:, None] - rooms.centre[:, :, None]  # (B, boxes, F, 3)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -14,24 +15,24 @@ class Sequence:
     """One image sequence; checked on construction.
 
     Cameras are OpenCV (x right, y down, z forward); pixel (column u, row v) of `images` is seen along
-    ((u - cx) / fx, (v - cy) / fy, 1), so that pixel centres lie on integers (spec 1.8).
+    ((u - cx) / fx, (v - cy) / fy, 1), so that pixel centres lie on integers.
 
     Attributes:
         name: what to call it in records and figures.
-        images: (S, 3, H, W) float32 RGB in [0, 1].
-        extrinsics: (S, 3, 4) float32 or float64, camera-from-world, metres; None if unknown.
-        intrinsics: (S, 3, 3) pixels of `images`; None if unknown.
-        depth: (S, H, W) z-depth in metres, 0 where there is no measurement; None if unknown.
+        images: float32 RGB in [0, 1].
+        extrinsics: float32 or float64, camera-from-world, metres; None if unknown.
+        intrinsics: pixels of `images`; None if unknown.
+        depth: z-depth in metres, 0 where there is no measurement; None if unknown.
 
     Raises:
         ValueError: a shape does not fit, a value is not finite, or lies outside its range.
     """
 
     name: str
-    images: Tensor
-    extrinsics: Tensor | None = None
-    intrinsics: Tensor | None = None
-    depth: Tensor | None = None
+    images: Float[Tensor, "frames 3 height width"]
+    extrinsics: Float[Tensor, "frames 3 4"] | None = None
+    intrinsics: Float[Tensor, "frames 3 3"] | None = None
+    depth: Float[Tensor, "frames height width"] | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[0] < 1 or self.images.shape[1] != 3:
@@ -55,7 +56,11 @@ class Sequence:
         return self.images.shape[0]
 
     def take(self, indices: Iterable[int]) -> Sequence:
-        """The frames at `indices` (each in [-S, S)), in that order, as a new sequence."""
+        """The frames at `indices` (each in [-S, S)), in that order, as a new sequence.
+
+        Raises:
+            ValueError: no index, or one outside.
+        """
         wanted = list(indices)
         bad = [i for i in wanted if not -len(self) <= i < len(self)]
         if bad or not wanted:

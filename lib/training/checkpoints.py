@@ -47,7 +47,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         raise CorruptCheckpointError(
             f"{path} is damaged: its {len(content)} bytes do not match its name; delete it"
         )
-    return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    return state
 
 
 def load_latest(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:

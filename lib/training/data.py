@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
+from jaxtyping import Float16, Float32, Int, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,23 +20,22 @@ from lib.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class Batch:
-    """B sequences of S frames: images (B, S, 3, H, W) float32 in [0, 1], depth (B, S, H, W) metres,
-    extrinsics (B, S, 3, 4) camera-from-world and intrinsics (B, S, 3, 3), float32."""
+    """B sequences of S frames: images in [0, 1], depth in metres, camera-from-world and intrinsics."""
 
-    images: Tensor
-    depth: Tensor
-    extrinsics: Tensor
-    intrinsics: Tensor
+    images: Float32[Tensor, "batch frames 3 height width"]
+    depth: Float32[Tensor, "batch frames height width"]
+    extrinsics: Float32[Tensor, "batch frames 3 4"]
+    intrinsics: Float32[Tensor, "batch frames 3 3"]
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Rooms as they are kept: images uint8, depth float16, cameras float32; (rooms, frames, ...)."""
+    """Rooms as they are kept, in few bytes."""
 
-    images: Tensor
-    depth: Tensor
-    extrinsics: Tensor
-    intrinsics: Tensor
+    images: UInt8[Tensor, "rooms frames 3 height width"]
+    depth: Float16[Tensor, "rooms frames height width"]
+    extrinsics: Float32[Tensor, "rooms frames 3 4"]
+    intrinsics: Float32[Tensor, "rooms frames 3 3"]
 
 
 class RoomPool:
@@ -135,8 +135,10 @@ def _reach(config: TrainConfig, step: int) -> tuple[int, int]:
     return longest, start + round(grown * (config.shard_frames - start))
 
 
-def _frame_choice(batch: int, frames: int, widest: int, available: int, generator: torch.Generator) -> Tensor:
-    """(batch, frames) distinct frame numbers in random order, each row from a window of random width."""
+def _frame_choice(
+    batch: int, frames: int, widest: int, available: int, generator: torch.Generator
+) -> Int[Tensor, "{batch} {frames}"]:
+    """Distinct frame numbers in random order, each row from a window of random width."""
     rows = []
     for _ in range(batch):
         width = int(torch.randint(frames, widest + 1, (1,), generator=generator))
@@ -145,7 +147,9 @@ def _frame_choice(batch: int, frames: int, widest: int, available: int, generato
     return torch.stack(rows)
 
 
-def _recolour(images: Tensor, generator: torch.Generator) -> Tensor:
+def _recolour(
+    images: Float32[Tensor, "batch frames 3 height width"], generator: torch.Generator
+) -> Float32[Tensor, "batch frames 3 height width"]:
     """Permute the colour channels and change gain and gamma, the same for all frames of a sequence."""
     batch = images.shape[0]
     order = torch.stack([torch.randperm(3, generator=generator) for _ in range(batch)]).to(images.device)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lib.geometry import camera_centres, invert, relative_to_first, rotation_angle_deg, unproject
@@ -35,12 +36,11 @@ PHOTOGRAPH_STRIDE = 10  # every tenth photograph: steps of a hand-held video as 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is claimed about a sequence: extrinsics (S, 3, 4) camera-from-frame-0, depth (S, H, W), points
-    (S, H, W, 3) in frame 0's coordinates; any unit of length."""
+    """What is claimed about a sequence: camera-from-frame-0, depth, points in frame 0's coordinates."""
 
-    extrinsics: Tensor
-    depth: Tensor
-    points: Tensor
+    extrinsics: Float[Tensor, "frames 3 4"]
+    depth: Float[Tensor, "frames height width"]
+    points: Float[Tensor, "frames height width 3"]
 
 
 Estimator = Callable[[Sequence], Estimate]
@@ -108,10 +108,10 @@ def sequence_errors(estimator: Estimator, sequence: Sequence) -> dict[str, float
     }
 
 
-def unexplained_motion(estimate: Tensor, truth: Tensor) -> float:
+def unexplained_motion(estimate: Float[Tensor, "frames 3 4"], truth: Float[Tensor, "frames 3 4"]) -> float:
     """RMS error of the camera centres seen from frame 0, as a share of the true RMS distance from frame 0.
 
-    (S, 3, 4) camera-from-frame-0. Only the unit of length is fitted (by least squares), nothing is turned or
+    Both camera-from-frame-0. Only the unit of length is fitted (by least squares), nothing is turned or
     moved; so 0 is exact and 1 is what a camera that stands still has. NaN if the true camera does not move.
     """
     guess, true = (camera_centres(poses).double().flatten() for poses in (estimate, truth))
@@ -121,7 +121,7 @@ def unexplained_motion(estimate: Tensor, truth: Tensor) -> float:
         return 1.0
     cosine = torch.dot(guess, true).clamp(min=0) / (guess.norm() * true.norm())
     left = true / true.norm() - cosine * guess / guess.norm()
-    return left.norm().item()
+    return float(left.norm())
 
 
 def _trajectory(estimate: Tensor, truth: Tensor) -> dict[str, float]:

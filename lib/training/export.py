@@ -65,7 +65,7 @@ def storage_change(model: VGGT, stored: VGGT) -> float:
     device = next(model.parameters()).device
     images = render_sequence(0, WITNESS_FRAMES, size, size, split="val", stride=3.0, device=device).images
     before, after = (_outputs(network, images) for network in (model, stored))
-    return max(((b - a).norm() / a.norm()).item() for a, b in zip(before, after, strict=True))
+    return max(float((b - a).norm() / a.norm()) for a, b in zip(before, after, strict=True))
 
 
 def _outputs(model: VGGT, images: Tensor) -> list[Tensor]:

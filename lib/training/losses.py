@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,19 +24,16 @@ DEPTH_TOLERANCE = 0.05  # relative depth difference beyond which a projected poi
 class Target:
     """Ground truth in frame 0's coordinates at unit mean distance.
 
-    Attributes:
-        pose: (B, S, 9) encodings. depth: (B, S, H, W). points: (B, S, H, W, 3). valid: (B, S, H, W) bool.
-        relative: (B, S, 3, 4) camera-from-frame-0, scaled. intrinsics: (B, S, 3, 3).
-        scale: (B,) metres of one unit.
+    `pose` holds encodings, `relative` is camera-from-frame-0, scaled; `scale`: metres of one unit.
     """
 
-    pose: Tensor
-    depth: Tensor
-    points: Tensor
-    valid: Tensor
-    relative: Tensor
-    intrinsics: Tensor
-    scale: Tensor
+    pose: Float[Tensor, "batch frames 9"]
+    depth: Float[Tensor, "batch frames height width"]
+    points: Float[Tensor, "batch frames height width 3"]
+    valid: Bool[Tensor, "batch frames height width"]
+    relative: Float[Tensor, "batch frames 3 4"]
+    intrinsics: Float[Tensor, "batch frames 3 3"]
+    scale: Float[Tensor, " batch"]
 
 
 def make_target(batch: Batch) -> Target:
@@ -59,8 +57,10 @@ def make_target(batch: Batch) -> Target:
     )
 
 
-def camera_loss(predictions: list[Tensor], target: Tensor) -> Tensor:
-    """Huber loss on pose encodings (B, S, 9) of every iteration, the later ones weighing more."""
+def camera_loss(
+    predictions: list[Float[Tensor, "batch frames 9"]], target: Float[Tensor, "batch frames 9"]
+) -> Float[Tensor, ""]:
+    """Huber loss on pose encodings of every iteration, the later ones weighing more."""
     total = target.new_zeros(())
     weight = norm = 0.0
     for age, prediction in enumerate(reversed(predictions)):
@@ -71,8 +71,13 @@ def camera_loss(predictions: list[Tensor], target: Tensor) -> Tensor:
     return total / norm
 
 
-def confident_loss(prediction: Tensor, confidence: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean over valid pixels of c |prediction - target| - alpha log c; (..., H, W, k) and (..., H, W)."""
+def confident_loss(
+    prediction: Float[Tensor, "*batch height width channels"],
+    confidence: Float[Tensor, "*batch height width"],
+    target: Float[Tensor, "*batch height width channels"],
+    valid: Bool[Tensor, "*batch height width"],
+) -> Float[Tensor, ""]:
+    """Mean over valid pixels of c |prediction - target| - alpha log c."""
     error = (prediction - target).square().sum(-1).add(1e-8).sqrt()
     loss = confidence * error - CONFIDENCE_WEIGHT * confidence.log()
     return (loss * valid).sum() / valid.sum().clamp(min=1)
@@ -80,17 +85,24 @@ def confident_loss(prediction: Tensor, confidence: Tensor, target: Tensor, valid
 
 @dataclass(frozen=True)
 class Tracks:
-    """Where the patch centres of frames 1.. lie in frame 0: `place` (B, S-1, h*w, 2) in pixels (u, v), and
-    `seen` (B, S-1, h*w), 1.0 where they are inside frame 0 and not hidden, else 0.0."""
+    """Where the patch centres of frames 1.. lie in frame 0: `place` in pixels (u, v).
 
-    place: Tensor
-    seen: Tensor
+    `seen` is 1.0 where they are inside frame 0 and not hidden, else 0.0.
+    """
+
+    place: Float[Tensor, "batch later patches 2"]
+    seen: Float[Tensor, "batch later patches"]
 
 
-def matching_loss(descriptors: Tensor, tracks: Tracks, grid: tuple[int, int], patch: int) -> Tensor:
+def matching_loss(
+    descriptors: Float[Tensor, "batch frames patches width"],
+    tracks: Tracks,
+    grid: tuple[int, int],
+    patch: int,
+) -> Float[Tensor, ""]:
     """Cross-entropy of finding each patch centre of frames 1.. among the patches of frame 0.
 
-    descriptors: (B, S, h*w, width) of unit length; grid: (h, w). The truth is spread bilinearly over the
+    descriptors of unit length; grid: (h, w). The truth is spread bilinearly over the
     patches around the place; what is hidden or outside in frame 0 does not count. This and `tracking_loss`
     stand in for VGGT's loss on point tracks.
     """
@@ -102,18 +114,20 @@ def matching_loss(descriptors: Tensor, tracks: Tracks, grid: tuple[int, int], pa
     return (loss * tracks.seen).sum() / tracks.seen.sum().clamp(min=1)
 
 
-def tracking_loss(shifts: Tensor, tracks: Tracks, grid: tuple[int, int], patch: int) -> Tensor:
+def tracking_loss(
+    shifts: Float[Tensor, "batch frames patches 2"], tracks: Tracks, grid: tuple[int, int], patch: int
+) -> Float[Tensor, ""]:
     """Mean distance, in patches, between estimated and true shifts of the visible patch centres into frame 0.
 
-    shifts: (B, S, h*w, 2), frame 0's are not used; grid: (h, w).
+    Frame 0's shifts are not used; grid: (h, w).
     """
     error = shifts[:, 1:] - (tracks.place - patch_centres(grid, patch, tracks.place.device)) / patch
     distance = error.square().sum(-1).add(1e-8).sqrt()
     return (distance * tracks.seen).sum() / tracks.seen.sum().clamp(min=1)
 
 
-def patch_centres(grid: tuple[int, int], patch: int, device: torch.device) -> Tensor:
-    """(h*w, 2) pixel (u, v) of each patch's centre; of the four middle pixels, the lower right one."""
+def patch_centres(grid: tuple[int, int], patch: int, device: torch.device) -> Float[Tensor, "patches 2"]:
+    """Pixel (u, v) of each patch's centre; of the four middle pixels, the lower right one."""
     v, u = torch.meshgrid(*(torch.arange(n, device=device) * patch + patch // 2 for n in grid), indexing="ij")
     return torch.stack([u, v], -1).flatten(0, 1).float()
 
@@ -135,7 +149,7 @@ def true_tracks(target: Target, patch: int) -> Tracks:
     return Tracks(torch.stack([u, v], -1), seen.float())
 
 
-def _hat(position: Tensor, count: int) -> Tensor:
-    """Linear interpolation weights (..., count) of `position` on the grid 0..count-1, clamped at the ends."""
+def _hat(position: Float[Tensor, "*batch"], count: int) -> Float[Tensor, "*batch {count}"]:
+    """Linear interpolation weights of `position` on the grid 0..count-1, clamped at the ends."""
     grid = torch.arange(count, device=position.device, dtype=position.dtype)
     return (1 - (position.clamp(0, count - 1)[..., None] - grid).abs()).clamp(min=0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -52,11 +54,11 @@ class Optimisers:
             part.step()
             part.zero_grad(set_to_none=True)
 
-    def state(self) -> list[dict]:
+    def state(self) -> list[dict[str, Any]]:
         """What `load` needs to go on exactly."""
         return [part.state_dict() for part in self.parts]
 
-    def load(self, states: list[dict]) -> None:
+    def load(self, states: list[dict[str, Any]]) -> None:
         """Inverse of `state`."""
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
@@ -86,7 +88,7 @@ class Average:
         state = model.state_dict()
         torch._foreach_lerp_(list(self.weights.values()), [state[name] for name in self.weights], 1 - keep)
 
-    def load(self, weights: dict[str, Tensor]) -> None:
+    def load(self, weights: dict[str, Shaped[Tensor, " ..."]]) -> None:
         """Take over saved weights."""
         for name, value in weights.items():
             self.weights[name].copy_(value)
