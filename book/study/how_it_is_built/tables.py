@@ -1,0 +1,48 @@
+"""Sizes of rooms and functions as MyST tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from book.study.how_it_is_built.house import House, Size, last, lies_in
+
+LONGEST = 10
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A pipe table; all columns but the first are numbers, set to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, rule, *rows))
+
+
+def sizes(house: House) -> str:
+    """Every room with its lines; sums of the library, of the topics, and of what these share."""
+    longest = {room: 0 for room in house.arrows}
+    for function in house.functions():
+        for room in longest:
+            if lies_in(function.file, room):
+                longest[room] = max(longest[room], function.lines)
+    rows: list[Sequence[object]] = []
+    for title, rooms in (
+        ("**lib**", tuple(house.library)),
+        ("**book/study, topics**", house.topics),
+        ("**book/study, shared**", house.shared),
+    ):
+        found = {room: house.size(room) for room in rooms}
+        whole = Size(*(sum(numbers) for numbers in zip(*map(_numbers, found.values()), strict=True)))
+        rows.append([title, *(f"**{n:,}**" for n in (*_numbers(whole), max(longest[r] for r in rooms)))])
+        rows += [
+            [f"`{last(room)}`", *(f"{n:,}" for n in (*_numbers(size), longest[room]))]
+            for room, size in found.items()
+        ]
+    return table(("room", "files", "lines", "code", "YAML", "longest"), rows)
+
+
+def _numbers(size: Size) -> tuple[int, int, int, int]:
+    return size.files, size.lines, size.code, size.data
+
+
+def functions(house: House) -> str:
+    """The longest functions, with their lines."""
+    rows = [(f"`{f.name}` in `{f.file}`", f.lines) for f in house.functions()[:LONGEST]]
+    return table(("function", "lines"), rows)
