@@ -26,7 +26,7 @@ class HouseDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         kind = directives.choice(self.arguments[0], KINDS)
         self.env.note_reread()
-        return [self.picture()] if kind == "picture" else self.parse(kind)
+        return [self.picture() if kind == "picture" else self.parse(kind)]
 
     def picture(self) -> nodes.Node:
         """The house as SVG inside the page, in its colours."""
@@ -39,7 +39,7 @@ class HouseDirective(SphinxDirective):
         )
         return nodes.raw("", f'<div class="house">{drawn}</div>', format="html")
 
-    def parse(self, kind: str) -> list[nodes.Node]:
+    def parse(self, kind: str) -> nodes.Node:
         """MyST text, parsed where the directive stands."""
         from book.study.how_it_is_built import tables, way
         from book.study.how_it_is_built.house import House
@@ -50,9 +50,9 @@ class HouseDirective(SphinxDirective):
             text = way.steps(root, records.load(way.NOTEBOOK, **way.asked(root)))
         else:
             text = getattr(tables, kind)(House(root))
-        holder = nodes.Element()
+        holder = nodes.container(classes=["house-text"])
         self.state.nested_parse(StringList(text.splitlines(), self.env.docname), self.content_offset, holder)
-        return holder.children
+        return holder
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -33,12 +33,11 @@ class Function:
 
 @dataclass(frozen=True)
 class Size:
-    """Files of one room, their lines, those of them that can change a number, and lines of data in YAML.
+    """Lines of one room, those of them that can change a number, and lines of data in YAML.
 
     ``code`` counts lines without comments, docstrings and blank lines.
     """
 
-    files: int
     lines: int
     code: int
     data: int
@@ -99,7 +98,7 @@ class House:
         code = sum(len(significant(text).splitlines()) for text in texts)
         data = (self.root / room.replace(".", "/")).rglob("*.yml")
         entries = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in data)
-        return Size(len(texts), sum(len(text.splitlines()) for text in texts), code, entries)
+        return Size(sum(len(text.splitlines()) for text in texts), code, entries)
 
     def functions(self) -> list[Function]:
         """Every function and method, the longest first."""

@@ -10,9 +10,10 @@ LONGEST = 10
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A pipe table; all columns but the first are numbers, set to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, rule, *rows))
+    """A pipe table; columns whose last row begins with a figure are set to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    rule = ["---:" if cell[0].isdigit() else "---" for cell in rows[-1]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
 
 def sizes(house: House) -> str:
@@ -35,14 +36,14 @@ def sizes(house: House) -> str:
             [f"`{last(room)}`", *(f"{n:,}" for n in (*_numbers(size), longest[room]))]
             for room, size in found.items()
         ]
-    return table(("room", "files", "lines", "code", "YAML", "longest"), rows)
+    return table(("room", "lines", "code", "YAML", "longest"), rows)
 
 
-def _numbers(size: Size) -> tuple[int, int, int, int]:
-    return size.files, size.lines, size.code, size.data
+def _numbers(size: Size) -> tuple[int, int, int]:
+    return size.lines, size.code, size.data
 
 
 def functions(house: House) -> str:
     """The longest functions, with their lines."""
-    rows = [(f"`{f.name}` in `{f.file}`", f.lines) for f in house.functions()[:LONGEST]]
-    return table(("function", "lines"), rows)
+    rows = [(f.lines, f"`{f.name}` in `{f.file}`") for f in house.functions()[:LONGEST]]
+    return table(("lines", "function"), rows)
