@@ -11,9 +11,9 @@ LONGEST = 10
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A pipe table; columns whose last row begins with a figure are set to the right."""
-    rows = [[str(cell) for cell in row] for row in rows]
-    rule = ["---:" if cell[0].isdigit() else "---" for cell in rows[-1]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+    cells = [[str(cell) for cell in row] for row in rows]
+    rule = ["---:" if cell[0].isdigit() else "---" for cell in cells[-1]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *cells))
 
 
 def sizes(house: House) -> str:
