@@ -22,15 +22,10 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
+from lib.merging import RULES, MergingRule
 from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, TrackHeadConfig, VGGTConfig
 from lib.vggt.memory import estimate_memory, require_memory
 
-RULES: dict[str, Callable[[float], MergingRule]] = {
-    "fastvggt": lambda m: FastVGGTRule(m),
-    "uniform": lambda m: UniformRule(m),
-    "grid": lambda m: KeyValueGridRule(m),
-}
 MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc's mallopt
 
 

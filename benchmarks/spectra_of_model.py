@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from lib import records
-from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
+from lib.merging import RULES, MergingRule
 from lib.probe import LayerReading, Probe, as_arrays
 from lib.scenes.rooms import render_sequence
 from lib.spectra import Budget
@@ -28,7 +28,6 @@ from lib.vggt import VGGT, CameraHeadConfig, PatchEmbedConfig, VGGTConfig
 from lib.vggt.checkpoint import load
 
 EXPERIMENT = "benchmarks.spectra_of_model"
-RULES = {"fastvggt": FastVGGTRule, "uniform": UniformRule, "grid": KeyValueGridRule}
 
 
 class BudgetSpentError(Exception):
@@ -73,7 +72,7 @@ def read(a: argparse.Namespace) -> tuple[list[LayerReading], bool]:
         seed=a.seed,
         sink=keep,
     )
-    rule: MergingRule | None = RULES[a.rule](m=a.m) if a.m > 0 else None
+    rule: MergingRule | None = RULES[a.rule](a.m) if a.m > 0 else None
     model = build(a.model, a.seed, a.device)
     images = render_sequence(a.seed, a.frames, a.side, a.side).images.to(a.device)
     half = torch.autocast(a.device.split(":")[0], torch.bfloat16, enabled=a.device.startswith("cuda"))

@@ -20,7 +20,7 @@ import torch
 
 from book.study.runtime import measure as runtime
 from lib import records
-from lib.merging import MergingRule, TokenLayout
+from lib.merging import RegisteredRule, TokenLayout
 from lib.run import random_config
 from lib.vggt import VGGT, VGGTConfig
 from lib.vggt.memory import estimate_memory, require_memory
@@ -32,7 +32,7 @@ LONG = 500  # from so many frames on: one pass of each, warmed up on fewer frame
 WARM_FRAMES = 50
 
 
-def variants(rule: str, seed: int) -> dict[str, MergingRule]:
+def variants(rule: str, seed: int) -> dict[str, RegisteredRule]:
     """One rule at every strength, under names such as "uniform m=0.5"."""
     return {f"{rule} m={m}": runtime.rules(rule, m, seed)[rule] for m in STRENGTHS}
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lib.geometry import invert, relative_to_first, rotation_angle_deg
-from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
+from lib.merging import MergingRule, RegisteredRule, Setting, TokenLayout
 from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
 from lib.probe import LayerReading
 from lib.scenes.sequence import Sequence
@@ -35,7 +35,6 @@ from lib.vggt.checkpoint import load
 from lib.vggt.memory import estimate_memory, require_memory
 
 ROOT = Path(__file__).resolve().parents[1]
-RULES = ("fastvggt", "uniform", "grid")
 Measurements = dict[str, tuple[float | int | None, str]]  # name -> (value, unit)
 
 
@@ -49,8 +48,9 @@ class Params:
         scene: "rooms:7" for a walk through test room 7, or a folder with a recording or plain photographs;
             `lib.scenes.walks` has other walks, pieces of a recording, and ranges for runs over many scenes.
         frames: S, how many frames to take, spread evenly over a recording.
-        m: fusion strength asked for, in [0, 1); 0 is plain VGGT, whatever the rule.
-        rule: one of `RULES`.
+        m: fusion strength asked for, in [0, 1); 0 is plain VGGT, whatever the rule. For "adaptive" it is the
+            tolerance: the share of the tokens' squared directions that a block may lose.
+        rule: a name in `lib.merging.RULES`.
         size_bias: add log group sizes to the logits of merged keys.
         logit_scale: factor on the logits of global attention, as `lib.vggt.parse_scale` reads it: "none",
             "1.5", or "length 12" for ln N / ln N_train after a training on 12 frames.
@@ -74,10 +74,7 @@ class Params:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ValueError(f"frames must be at least 1, got {self.frames}")
-        if not 0 <= self.m < 1:
-            raise ValueError(f"m must lie in [0, 1), got {self.m}")
-        if self.rule not in RULES:
-            raise ValueError(f"rule must be one of {RULES}, got {self.rule!r}")
+        Setting(self.rule, self.m)
         parse_scale(self.logit_scale)
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device is {self.device!r}, but torch sees no GPU here; use device='cpu'")
@@ -187,15 +184,9 @@ def load_scene(params: Params, config: VGGTConfig) -> Sequence:
     return open_scene(params.scene, params.frames, config.image_size, config.patch_size)
 
 
-def merging_rule(params: Params) -> MergingRule | None:
-    """The rule of a run; None for m = 0."""
-    if params.m == 0:
-        return None
-    if params.rule == "fastvggt":
-        return FastVGGTRule(params.m, seed=params.seed, size_bias=params.size_bias)
-    if params.rule == "uniform":
-        return UniformRule(params.m, seed=params.seed, size_bias=params.size_bias)
-    return KeyValueGridRule(params.m, seed=params.seed, size_bias=params.size_bias)
+def merging_rule(params: Params, protected: bool = True) -> RegisteredRule | None:
+    """The rule of a run; None for m = 0. Not `protected`: see `lib.merging.Setting`."""
+    return Setting(params.rule, params.m, params.size_bias, protected).merging(params.seed)
 
 
 def prepare(params: Params, model: VGGT | None = None) -> Setup:

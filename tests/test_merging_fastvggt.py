@@ -315,3 +315,13 @@ def test_the_kept_fraction_is_known_before_any_features_are(m, layout):
     x = torch.randn(1, layout.tokens, 16, generator=torch.Generator().manual_seed(0))
     plan = rule.plan(x, layout)
     assert rule.kept(layout) == (1.0 if plan is None else plan.kept)
+
+
+@pytest.mark.parametrize("options", [{}, {"protect": 0.0}, {"stride": 3}])
+def test_kept_fraction_from_counts_is_that_of_a_plan(options):
+    layout = TokenLayout(5, 7, 9)
+    features = torch.randn(1, layout.tokens, 8, generator=torch.Generator().manual_seed(0))
+    for m in (0.2, 0.5, 0.6, 0.7, 0.9):
+        rule = FastVGGTRule(m, **options)
+        assert rule.kept(layout) == rule.plan(features, layout).kept
+    assert FastVGGTRule(0.0, **options).kept(layout) == 1.0

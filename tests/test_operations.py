@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from lib.merging import FastVGGTRule, TokenLayout
+from lib.merging import TokenLayout
 from lib.vggt import VGGT, VGGTConfig
 from lib.vggt.operations import (
     attention_operations,
     dense_operations,
     forward_operations,
     matching_share,
-    released_kept,
 )
 
 
@@ -40,8 +39,10 @@ def test_dense_operations_are_those_of_the_linear_layers_of_a_network():
 
 def test_attention_is_quadratic_and_merging_touches_nothing_else():
     config, layout = VGGTConfig.vggt_1b(), TokenLayout(10, 28, 37)
-    plain, merged = (forward_operations(config, layout, k, f) for k, f in ((1.0, 0.0), (0.5, 0.25)))
-    whole = config.depth * attention_operations(layout.tokens, layout.tokens, config.width)
+    of_block = attention_operations(layout.tokens, layout.tokens, config.width)
+    plain = forward_operations(config, layout)
+    merged = forward_operations(config, layout, 0.25, matching_share(0.25) * of_block)
+    whole = config.depth * of_block
     assert plain.global_attention == whole and plain.matching == 0
     assert merged.global_attention == whole / 4 and merged.matching == whole * 3 / 32
     assert (merged.embedding, merged.dense, merged.frame_attention) == (
@@ -50,6 +51,7 @@ def test_attention_is_quadratic_and_merging_touches_nothing_else():
         plain.frame_attention,
     )
     assert plain.total == sum(vars(plain).values())
+    assert plain.total == plain.alternating + plain.embedding
 
 
 def test_matching_share_is_the_counted_products():
@@ -58,13 +60,3 @@ def test_matching_share_is_the_counted_products():
     assert matching_share(destinations / tokens) == counted / attention_operations(tokens, tokens, width)
     with pytest.raises(ValueError, match=r"1\.5"):
         matching_share(1.5)
-
-
-@pytest.mark.parametrize("options", [{}, {"protect": 0.0}, {"stride": 3}])
-def test_kept_fraction_from_counts_is_that_of_a_plan(options):
-    layout = TokenLayout(5, 7, 9)
-    features = torch.randn(1, layout.tokens, 8, generator=torch.Generator().manual_seed(0))
-    for m in (0.2, 0.5, 0.6, 0.7, 0.9):
-        plan = FastVGGTRule(m, **options).plan(features, layout)
-        assert plan is not None and released_kept(m, layout, **options) == plan.kept
-    assert released_kept(0.0, layout) == 1.0

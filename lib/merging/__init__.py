@@ -1,18 +1,22 @@
-"""Which tokens merge, with what weight; merge and unmerge (spec section 2)."""
+"""Which tokens merge, with what weight; merge and unmerge, and one registry of rules."""
 
 from .adaptive import AdaptiveRule
 from .fastvggt import FastVGGTRule
 from .grid import KeyValueGridRule
-from .plan import Grouping, MergingRule, Plan, TokenLayout
+from .plan import Grouping, MergingRule, Plan, RegisteredRule, TokenLayout
+from .registry import RULES, Setting
 from .uniform import UniformRule
 
 __all__ = [
+    "RULES",
     "AdaptiveRule",
     "FastVGGTRule",
     "Grouping",
     "KeyValueGridRule",
     "MergingRule",
     "Plan",
+    "RegisteredRule",
+    "Setting",
     "TokenLayout",
     "UniformRule",
 ]

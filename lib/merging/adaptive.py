@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from .matching import best_match, clock, unit_rows
-from .plan import Plan, TokenLayout
+from .plan import Plan, RegisteredRule, TokenLayout
 from .spread import free_tokens
 from .uniform import UniformRule
 
@@ -18,7 +18,7 @@ ROUNDING = 1e-6  # 2 (1 - cos) of equal rows in single precision; anything below
 
 
 @dataclass(frozen=True)
-class AdaptiveRule:
+class AdaptiveRule(RegisteredRule):
     """Merge the most similar tokens of a block until the error that it discards reaches a tolerance.
 
     Destinations, protections, groups and rows are those of `UniformRule`; only the number of merged tokens
@@ -45,6 +45,8 @@ class AdaptiveRule:
         ValueError: if an argument is out of range.
     """
 
+    adaptive = True
+
     tolerance: float
     budget: Budget = "block"
     most: float | None = None
@@ -61,6 +63,20 @@ class AdaptiveRule:
         if self.budget not in get_args(Budget):
             raise ValueError(f"budget must be one of {get_args(Budget)}, got {self.budget!r}")
         self._uniform(0.0 if self.most is None else self.most)
+
+    def largest_m(self, layout: TokenLayout) -> float:
+        """1: a tolerance is always met."""
+        return 1.0
+
+    def unprotected(self) -> AdaptiveRule:
+        """With frame 0 and the special tokens free to merge."""
+        return replace(self, protect_first_frame=False, protect_special=False)
+
+    def scored_pairs(self, layout: TokenLayout) -> float:
+        """Every source with every destination, over all channels."""
+        free = free_tokens(layout, self.protect_first_frame, self.protect_special)
+        limit = self._limit(layout, free)
+        return self._uniform(limit / layout.tokens).scored_pairs(layout) if limit > 0 else 0.0
 
     def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
         """Plan for one global block; rows are the tokens that stay, in sequence order.

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from .matching import Similarity, best_match, clock, unit_rows
-from .plan import Grouping, Plan, TokenLayout, check_strength
+from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
 
 
 @dataclass(frozen=True)
-class FastVGGTRule:
+class FastVGGTRule(RegisteredRule):
     """Bit-faithful plan of the released code; it saturates instead of reaching a large m.
 
     Destinations are all of frame 0, every special token and one random patch out of each nominal cell;
@@ -41,6 +41,8 @@ class FastVGGTRule:
         ValueError: if an argument is out of range.
     """
 
+    saturates = True
+
     m: float
     seed: int = 33
     stride: int = 2
@@ -66,6 +68,14 @@ class FastVGGTRule:
     def largest_m(self, layout: TokenLayout) -> float:
         """Largest m that merges as many tokens as it asks for; beyond it every plan is the same."""
         return int(self._mergeable(layout).sum()) / layout.tokens
+
+    def unprotected(self) -> FastVGGTRule:
+        """Without the fixed stride; its destinations stay what they are."""
+        return replace(self, protect=0.0)
+
+    def scored_pairs(self, layout: TokenLayout) -> float:
+        """Every token that may merge, with every destination."""
+        return self.largest_m(layout) * layout.tokens * len(self.destinations(layout))
 
     def kept(self, layout: TokenLayout) -> float:
         """N'/N of the keys, before any features are known; a protected destination keeps two rows."""

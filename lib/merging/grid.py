@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .matching import clock
-from .plan import Grouping, Plan, TokenLayout, check_strength
+from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
 from .spread import apportion, free_tokens, nearest_kept, spread_tokens
 
 
 @dataclass(frozen=True)
-class KeyValueGridRule:
+class KeyValueGridRule(RegisteredRule):
     """Keep a spread subset of keys and values (AVGGT's idea); every query and every output stays.
 
     Nothing is averaged: a kept key is the token's own. With `size_bias` it stands for its cell, the tokens
@@ -53,6 +53,14 @@ class KeyValueGridRule:
         """Largest m these options permit; at least one key must remain."""
         free = int(free_tokens(layout, self.keep_first_frame, self.keep_special).sum())
         return min(free, layout.tokens - 1) / layout.tokens
+
+    def unprotected(self) -> KeyValueGridRule:
+        """With keys of frame 0 and of special tokens thinned like all others."""
+        return replace(self, keep_first_frame=False, keep_special=False)
+
+    def scored_pairs(self, layout: TokenLayout) -> float:
+        """None: it reads no features."""
+        return 0.0
 
     def kept(self, layout: TokenLayout) -> float:
         """Fraction of keys that really remain."""

@@ -5,8 +5,9 @@ A plan is data (index tensors) with pure functions on it; it knows nothing of fe
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -200,11 +201,45 @@ class Plan:
 
 
 class MergingRule(Protocol):
-    """Anything that turns block features into a plan."""
+    """Anything that turns block features into a plan; all that a model asks for."""
 
     def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
         """Plan for features `x` (B, N, C), the normalised input of a global block; None = merge nothing."""
         ...
+
+
+class RegisteredRule(ABC):
+    """A rule with a name in `lib.merging.RULES`: what experiments ask beyond plans.
+
+    It is made by `rule(m, seed=…, size_bias=…)` and is a value (a frozen dataclass).
+
+    Attributes:
+        adaptive: its first argument is a tolerance and the ratio follows from the tokens; m otherwise.
+        saturates: asked for more than it can merge it merges what it can; False refuses.
+    """
+
+    adaptive: ClassVar[bool] = False
+    saturates: ClassVar[bool] = False
+
+    @abstractmethod
+    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+        """See `MergingRule.plan`."""
+
+    @abstractmethod
+    def largest_m(self, layout: TokenLayout) -> float:
+        """Largest m that the rule can be asked for and reaches on this layout."""
+
+    @abstractmethod
+    def unprotected(self) -> Self:
+        """The same rule that protects no token, as far as it can do without."""
+
+    @abstractmethod
+    def scored_pairs(self, layout: TokenLayout) -> float:
+        """Pairs of a source and a destination whose similarity one plan computes, for one scene."""
+
+    def matching_operations(self, layout: TokenLayout, width: int) -> float:
+        """Multiplications and additions of choosing one plan from features of `width` channels."""
+        return 2 * width * self.scored_pairs(layout)
 
 
 def check_strength(m: float) -> None:

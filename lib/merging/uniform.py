@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from .matching import Similarity, best_match, clock, projected, unit_rows
-from .plan import Grouping, Plan, TokenLayout, check_strength
+from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
 from .spread import apportion, free_tokens, nearest_kept, spread_tokens
 
 Matching = Literal["features", "projected", "position"]
 
 
 @dataclass(frozen=True)
-class UniformRule:
+class UniformRule(RegisteredRule):
     """Merge exactly round(m*N) tokens: kept = 1 - m up to rounding, for every m the protections permit.
 
     Free (unprotected) tokens are split into destinations, spread evenly over frames and over the patch
@@ -73,6 +73,27 @@ class UniformRule:
         """Largest m these protections permit: all free tokens but one destination for each group."""
         free = free_tokens(layout, self.protect_first_frame, self.protect_special)
         return (int(free.sum()) - int((self._group_sizes(free) > 0).sum())) / layout.tokens
+
+    def unprotected(self) -> UniformRule:
+        """With frame 0 and the special tokens free to merge: it then reaches every m."""
+        return replace(self, protect_first_frame=False, protect_special=False)
+
+    def scored_pairs(self, layout: TokenLayout) -> float:
+        """Sources times destinations of each group; exact where groups are equal, or there is one."""
+        if self.matching == "position":
+            return 0.0
+        free = int(free_tokens(layout, self.protect_first_frame, self.protect_special).sum())
+        groups = 1 if self.region is None else -(-layout.frames // self.region)
+        staying = free - round(self.m * layout.tokens)
+        destinations = min(staying, max(groups, round(free / self.stride**2)))
+        return (free - destinations) * destinations / groups
+
+    def matching_operations(self, layout: TokenLayout, width: int) -> float:
+        """Of the scores, and of the projection before them where it narrows the features."""
+        if self.matching != "projected" or self.metric_width >= width:
+            return super().matching_operations(layout, width)
+        projection = 2.0 * layout.tokens * width * self.metric_width
+        return 2 * self.metric_width * self.scored_pairs(layout) + projection
 
     def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
         """Plan for one global block; rows are the tokens that stay, in sequence order.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lib.merging import FastVGGTRule, TokenLayout
+from lib.merging import TokenLayout
 from lib.vggt.config import VGGTConfig
 
 
@@ -24,6 +24,11 @@ class Operations:
     frame_attention: float
     global_attention: float
     matching: float = 0.0
+
+    @property
+    def alternating(self) -> float:
+        """Those of the alternating blocks: all but the embedding and the matching."""
+        return self.dense + self.frame_attention + self.global_attention
 
     @property
     def total(self) -> float:
@@ -53,27 +58,14 @@ def matching_share(destinations: float) -> float:
     return destinations * (1 - destinations) / 2
 
 
-def released_kept(m: float, layout: TokenLayout, **options: float) -> float:
-    """N'/N under the released rule, from counts alone: no features are needed.
-
-    Destinations and protected tokens keep a row, a protected destination keeps two. ``options`` are those of
-    :class:`FastVGGTRule`. Equals ``plan.kept`` of every plan the rule makes; 1 where nothing merges.
-    """
-    rule = FastVGGTRule(m, **options)  # type: ignore[arg-type]
-    merged = min(int(layout.tokens * m), round(rule.largest_m(layout) * layout.tokens))
-    if merged == 0:
-        return 1.0
-    protected, destinations = (set(t.tolist()) for t in (rule.protected(layout), rule.destinations(layout)))
-    return (layout.tokens - merged + len(protected & destinations)) / layout.tokens
-
-
 def forward_operations(
-    config: VGGTConfig, layout: TokenLayout, kept: float = 1.0, destinations: float = 0.0
+    config: VGGTConfig, layout: TokenLayout, pairs: float = 1.0, matching: float = 0.0
 ) -> Operations:
     """Operations of one forward pass over the frames of ``layout``.
 
-    kept: N'/N inside global attention, queries and keys alike. destinations: share of tokens that are
-    destinations of a bipartite matching done in every global block; 0 for none.
+    pairs: query–key pairs of global attention over those without merging, mean over blocks (kept² where
+    queries and keys merge alike). matching: operations of choosing the plan of one global block, see
+    `lib.merging.RegisteredRule.matching_operations`.
     """
     tokens, width = layout.tokens, config.width
     whole = attention_operations(tokens, tokens, width)
@@ -87,6 +79,6 @@ def forward_operations(
         embedding=embedding,
         dense=2 * config.depth * dense,
         frame_attention=config.depth * in_frames,
-        global_attention=config.depth * kept**2 * whole,
-        matching=config.depth * matching_share(destinations) * whole,
+        global_attention=config.depth * whole * pairs,
+        matching=config.depth * matching,
     )

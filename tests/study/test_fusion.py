@@ -5,7 +5,6 @@ import pytest
 
 from book.study.fusion import laws as sweep
 from book.study.fusion import measure as spectrum
-from lib.merging import FastVGGTRule, KeyValueGridRule, UniformRule
 from lib.run import Params, load_model
 
 
@@ -52,15 +51,6 @@ def test_without_merging_both_parts_and_both_token_matrices_are_one(found):
 def test_the_summary_is_finite_and_has_units(found):
     for value, unit in spectrum.summary(found[0.4]).values():
         assert value is not None and np.isfinite(value) and unit == "1"
-
-
-@pytest.mark.parametrize(
-    ("rule", "kind"), [("fastvggt", FastVGGTRule), ("uniform", UniformRule), ("grid", KeyValueGridRule)]
-)
-def test_rules_without_protection(rule, kind):
-    free = spectrum.rule_of(params(0.9, rule), protect=False)
-    assert isinstance(free, kind) and free != spectrum.rule_of(params(0.9, rule), protect=True)
-    assert spectrum.rule_of(params(0.0, rule), protect=False) is None
 
 
 def test_a_rule_out_of_reach_says_what_it_reaches(model):

@@ -8,9 +8,10 @@ import torch
 
 from book.study.practice import adaptive, advice
 from book.study.practice.equal_pairs import Table, advised, contest, follow, gain_over
-from lib.merging import AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
+from lib.merging import RULES, AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
 from lib.probe import Observers
 from lib.run import Params, load_model, prepare, run
+from lib.vggt.operations import forward_operations
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,8 @@ def test_a_forecast_refuses_a_merged_run(setup):
 def test_operations_count_by_hand(setup):
     config, layout = setup.model.config, setup.layout
     n, c, depth = layout.tokens, config.width, config.depth
-    whole, attention = advice.operations(config, layout, [0.5] * depth)
+    counted = forward_operations(config, layout, 0.5)
+    whole, attention = counted.alternating, counted.global_attention
     assert attention == depth * 0.5 * 4 * n * n * c
     linear = depth * 2 * n * (3 + 1 + 2 * config.mlp_ratio) * c * c * 2
     assert whole == pytest.approx(linear + depth * 4 * n * layout.tokens_per_frame * c + attention)
@@ -83,8 +85,8 @@ def test_advice_takes_the_largest_saving_that_is_allowed_or_none():
 
 def test_every_considered_setting_can_be_planned(setup):
     settings = advice.considered(setup.layout, 33)
-    assert {s.rule for s in settings} == {"fastvggt", "uniform", "grid", "adaptive"}
-    found = forecast_of(setup, *(s.merging for s in settings))
+    assert {s.rule for s in settings} == set(RULES)
+    found = forecast_of(setup, *settings.values())
     assert np.isfinite(found["deviation"]).all()
 
 

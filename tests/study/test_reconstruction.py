@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from book.study import paired
-from book.study.reconstruction.measure import Entropies, Setting, measure, scene_errors, scene_facts
+from book.study.reconstruction.measure import Entropies, measure, scene_errors, scene_facts
 from lib import records
 from lib.geometry import relative_to_first, unproject
-from lib.merging import UniformRule
+from lib.merging import Setting, UniformRule
 from lib.probe import Observers, Probe
 from lib.run import Params, load_model, prepare, run
 from lib.spectra import Budget
@@ -86,7 +86,7 @@ def test_facts_of_a_scene_are_those_of_a_camera_that_stands_still(outcome):
 @pytest.mark.parametrize("name", ["plain", "uniform 0.5 unprotected", "fastvggt 0.5 biased"])
 def test_entropies_are_those_of_the_probe(setup, name):
     seen, probe = Entropies(token_level=True), Probe(merged=True, bracket=Budget())
-    run(dataclasses.replace(setup, rule=Setting.parse(name).merging(QUICK)), Observers([seen, probe]))
+    run(dataclasses.replace(setup, rule=Setting.parse(name).merging(QUICK.seed)), Observers([seen, probe]))
     for layer, reading in zip(seen.layers, probe.readings, strict=True):
         heads = reading.heads
         assert layer["pooled_entropy"] == pytest.approx(np.mean([h.pooled.normalised_entropy for h in heads]))
@@ -118,7 +118,7 @@ def test_table_of_two_scenes():
 
 @pytest.mark.parametrize(
     "text",
-    ["uniform", "uniform 1.0", "tome 0.5", "uniform half", "grid 0.5 weighted", "fastvggt 0.5 unprotected"],
+    ["uniform", "uniform 1.0", "tome 0.5", "uniform half", "grid 0.5 weighted"],
 )
 def test_bad_settings_are_named(text):
     with pytest.raises(ValueError, match=text):
@@ -138,14 +138,14 @@ def test_without_merging_the_rule_has_no_name():
 
 
 def test_settings_make_rules():
-    rule = Setting.parse("uniform 0.97 unprotected").merging(QUICK)
+    rule = Setting.parse("uniform 0.97 unprotected").merging(QUICK.seed)
     assert isinstance(rule, UniformRule) and rule.seed == QUICK.seed
     assert not (rule.protect_first_frame or rule.protect_special)
-    assert Setting.parse("plain").merging(QUICK) is None
-    assert Setting.parse("grid 0.5 biased").merging(QUICK).size_bias
+    assert Setting.parse("plain").merging(QUICK.seed) is None
+    assert Setting.parse("grid 0.5 biased").merging(QUICK.seed).size_bias
     with pytest.raises(ValueError, match=r"m = 0\.9"):
         model, _ = load_model(QUICK)
-        protected = Setting.parse("uniform 0.9").merging(QUICK)
+        protected = Setting.parse("uniform 0.9").merging(QUICK.seed)
         run(dataclasses.replace(prepare(QUICK.each_scene()[0], model), rule=protected))
 
 

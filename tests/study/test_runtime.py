@@ -12,9 +12,10 @@ from book.study.runtime import draw
 from book.study.runtime import measure as runtime
 from book.study.runtime.stopwatch import PARTS, Stopwatch, exclusive, watched
 from lib import records
-from lib.merging import TokenLayout, UniformRule
+from lib.merging import TokenLayout
 from lib.run import random_config
 from lib.vggt import VGGT
+from lib.vggt.operations import forward_operations
 
 FRAMES = 9
 
@@ -46,15 +47,14 @@ def count(call):
     return {str(op): number for op, number in counter.get_flop_counts().get("Global", {}).items()}
 
 
-@pytest.mark.parametrize("name", runtime.VARIANTS)
+@pytest.mark.parametrize("name", [*runtime.VARIANTS, "adaptive"])
 @pytest.mark.parametrize("m", [0.3, 0.9])
 @pytest.mark.parametrize("width", [64, 96])
 def test_matching_costs_what_torch_counts(name, m, width, layout):
     x = torch.randn(1, layout.tokens, width, generator=torch.Generator().manual_seed(1))
     rule = runtime.rules(name, m, seed=33)[name]
     counted = sum(count(lambda: rule.plan(x, layout)).values())
-    config = random_config().from_dict(random_config().to_dict() | {"width": width})
-    found = runtime.account(config, layout, rule, 1.0).matching / config.depth
+    found = rule.matching_operations(layout, width)
     # regions of 8 frames and a rest of 1 are not equal; everything else is exact
     assert found == pytest.approx(counted, rel=0.5 if name == "regions" else 1e-9)
 
@@ -64,22 +64,15 @@ def test_regions_of_equal_size_are_counted_exactly():
     rule = runtime.rules("regions", 0.5, seed=33)["regions"]
     x = torch.randn(1, layout.tokens, 64, generator=torch.Generator().manual_seed(1))
     counted = sum(count(lambda: rule.plan(x, layout)).values())
-    assert runtime.scored_pairs(rule, layout) * 2 * 64 == pytest.approx(counted, rel=1e-9)
+    assert rule.scored_pairs(layout) * 2 * 64 == pytest.approx(counted, rel=1e-9)
 
 
 def test_projections_and_mlps_cost_what_torch_counts(model, images, layout):
     counted = count(lambda: model(images, heads=("camera",)))["aten.addmm"]
     camera = count(lambda: model.camera_head(torch.zeros(1, FRAMES, 128)))["aten.addmm"]
-    plain = runtime.account(model.config, layout, None, 1.0)
-    frames = runtime.account(model.config, layout, None, 0.0)
-    assert frames.total == plain.total  # without a rule there is nothing to shorten
+    plain = forward_operations(model.config, layout)
     attention_inside = model.config.patch_embed.depth * plain.frame_attention / model.config.depth
     assert plain.dense + plain.embedding - attention_inside == pytest.approx(counted - camera, rel=0.02)
-
-
-def test_rules_that_protect_are_not_guessed(layout):
-    with pytest.raises(TypeError, match="not known"):
-        runtime.scored_pairs(UniformRule(0.5), layout)
 
 
 def test_variants_keep_what_they_were_asked(variants, layout):
@@ -149,7 +142,7 @@ def test_records_differ_in_machine_units_only(variants, model, images, layout):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("ours", 0.5, 0), "rule must be 'all' or one of"), (("all", 1.0, 0), "m must lie in")],
+    [(("ours", 0.5, 0), "rule must be 'all', 'regions' or one of"), (("all", 1.0, 0), "m must lie in")],
 )
 def test_wrong_input_is_one_clear_error(arguments, message):
     with pytest.raises(ValueError, match=message):

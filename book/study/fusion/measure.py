@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.merging import FastVGGTRule, MergingRule, UniformRule
 from lib.probe import LayerReading, Probe, StaticMerging, as_arrays
 from lib.run import Measurements, Params, merging_rule, prepare, run
 from lib.spectra import Budget
@@ -42,23 +41,6 @@ class Spectra:
     kept: Array
     arrays: dict[str, Array]
     banner: str | None
-
-
-def rule_of(params: Params, protect: bool) -> MergingRule | None:
-    """The rule of a run; None for m = 0.
-
-    Args:
-        protect: False protects nothing: no first frame or special token for "uniform" and "grid", which
-            then reach every m, and no fixed tenth for "fastvggt" (its destinations stay what they are).
-    """
-    rule = merging_rule(params)
-    if rule is None or protect:
-        return rule
-    if isinstance(rule, FastVGGTRule):
-        return replace(rule, protect=0.0)
-    if isinstance(rule, UniformRule):
-        return replace(rule, protect_first_frame=False, protect_special=False)
-    return replace(rule, keep_first_frame=False, keep_special=False)  # type: ignore[type-var]
 
 
 def readings_table(readings: Sequence[LayerReading]) -> dict[str, Array]:
@@ -91,12 +73,12 @@ def scene_spectra(
 ) -> tuple[dict[str, dict[str, Array]], str | None]:
     """Both parts of one single scene, by name, and the banner of its run.
 
-    At m = 0 the plain run is both.
+    At m = 0 the plain run is both. protect: False protects nothing that the rule can do without.
 
     Raises:
         ValueError: from the rule, with the largest m that it reaches; and as `lib.run.prepare`.
     """
-    setup = replace(prepare(params, model), rule=rule_of(params, protect))
+    setup = replace(prepare(params, model), rule=merging_rule(params, protect))
     probes = {part: Probe(merged=True, bracket=Budget()) for part in PARTS}
     run(setup, probes["propagated"])  # type: ignore[arg-type]
     if setup.rule is None:

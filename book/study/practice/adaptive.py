@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from book.study.practice.advice import Arrays, Forecast
-from lib.merging import AdaptiveRule, FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
+from lib.merging import (
+    AdaptiveRule,
+    FastVGGTRule,
+    KeyValueGridRule,
+    MergingRule,
+    RegisteredRule,
+    TokenLayout,
+    UniformRule,
+)
 from lib.merging.adaptive import Budget
 from lib.probe import Observers
 from lib.run import Outcome, Params, Setup, prepare, run
@@ -33,15 +41,11 @@ ERRORS = ("rotation_from_frame_0", "abs_rel")
 
 @dataclass(frozen=True)
 class Contender:
-    """A rule at one operating point; adaptive says whether its ratio follows the tokens."""
+    """A rule at one operating point."""
 
     name: str
     point: float
-    merging: MergingRule
-
-    @property
-    def adaptive(self) -> bool:
-        return isinstance(self.merging, AdaptiveRule)
+    merging: RegisteredRule
 
 
 @dataclass
@@ -67,13 +71,12 @@ def fixed_contenders(layout: TokenLayout, size_bias: bool, seed: int) -> list[Co
     for m in POINTS:
         released = FastVGGTRule(m, seed=seed, size_bias=size_bias)
         less = 1 - released.kept(layout)
-        options = {"seed": seed, "size_bias": size_bias}
-        open_options = options | {"protect_first_frame": False, "protect_special": False}
-        rules: dict[str, MergingRule] = {
+        uniform = UniformRule(less, seed=seed, size_bias=size_bias)
+        rules: dict[str, RegisteredRule] = {
             "FastVGGT": released,
-            "FastVGGT, no stride": FastVGGTRule(less, protect=0.0, seed=seed, size_bias=size_bias),
-            "uniform": UniformRule(less, **options),  # type: ignore[arg-type]
-            "uniform, nothing protected": UniformRule(less, **open_options),  # type: ignore[arg-type]
+            "FastVGGT, no stride": FastVGGTRule(less, seed=seed, size_bias=size_bias).unprotected(),
+            "uniform": uniform,
+            "uniform, nothing protected": uniform.unprotected(),
             "grid": KeyValueGridRule(1 - (1 - less) ** 2, seed=seed, size_bias=size_bias),
         }
         found += [Contender(name, m, rule) for name, rule in rules.items()]
@@ -121,7 +124,7 @@ def contenders(params: Params, model: VGGT, rooms: Sequence[str] = CALIBRATION) 
     setups = [prepare(replace(first, scene=name, m=0.0), model) for name in names]
     layout = setups[0].layout
     fixed = fixed_contenders(layout, params.size_bias, params.seed)
-    kept = {c.point: c.merging.kept(layout) for c in fixed if isinstance(c.merging, FastVGGTRule)}
+    kept = {m: FastVGGTRule(m, seed=params.seed).kept(layout) for m in POINTS}
     found = list(fixed)
     for budget in BUDGETS:
         template = AdaptiveRule(0.0, budget, seed=params.seed, size_bias=params.size_bias)

@@ -16,16 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lib.merging import (
-    AdaptiveRule,
-    FastVGGTRule,
-    KeyValueGridRule,
-    MergingRule,
-    Plan,
-    TokenLayout,
-    UniformRule,
-)
-from lib.vggt import VGGT, AttentionEvent, VGGTConfig
+from lib.merging import RULES, MergingRule, Plan, RegisteredRule, Setting, TokenLayout
+from lib.vggt import VGGT, AttentionEvent
 from lib.vggt.layers import Block
 
 STRENGTHS = (0.3, 0.5, 0.7, 0.9)
@@ -33,31 +25,22 @@ TOLERANCES = (0.001, 0.003, 0.01, 0.03)
 Arrays = dict[str, NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A rule to be considered. asked: the m (or the tolerance of the adaptive rule) that it was given."""
+def considered(layout: TokenLayout, seed: int) -> dict[Setting, RegisteredRule]:
+    """Every rule at every strength, with and without size bias; one out of reach becomes the largest.
 
-    rule: str
-    asked: float
-    size_bias: bool
-    merging: MergingRule
-
-
-def considered(layout: TokenLayout, seed: int) -> list[Setting]:
-    """Every rule at every strength, with and without size bias; one out of reach becomes the largest."""
-    found = []
+    Settings say what was asked for: m, or the tolerance of a rule whose ratio follows the tokens.
+    """
+    found: dict[Setting, RegisteredRule] = {}
     for bias in (False, True):
-        for m in STRENGTHS:
-            uniform = min(m, UniformRule(0.0).largest_m(layout))
-            grid = min(m, KeyValueGridRule(0.0).largest_m(layout))
-            found += [
-                Setting("fastvggt", m, bias, FastVGGTRule(m, seed=seed, size_bias=bias)),
-                Setting("uniform", m, bias, UniformRule(uniform, seed=seed, size_bias=bias)),
-                Setting("grid", m, bias, KeyValueGridRule(grid, seed=seed, size_bias=bias)),
-            ]
-        for tolerance in TOLERANCES:
-            rule = AdaptiveRule(tolerance, seed=seed, size_bias=bias)
-            found.append(Setting("adaptive", tolerance, bias, rule))
+        asked = [(name, m) for m in STRENGTHS for name in RULES if not RULES[name].adaptive]
+        asked += [(name, tolerance) for tolerance in TOLERANCES for name in RULES if RULES[name].adaptive]
+        for name, m in asked:
+            rule = Setting(name, m, bias).merging(seed)
+            assert rule is not None
+            if not rule.saturates and (largest := rule.largest_m(layout)) < m:
+                rule = Setting(name, largest, bias).merging(seed)
+            if rule is not None:
+                found[Setting(name, m, bias)] = rule
     return found
 
 
@@ -122,20 +105,6 @@ def merged_update(block: Block, event: AttentionEvent, plan: Plan) -> Tensor:
     """The attention branch (B, N, C) of an unmerged event as `plan` would have made it, after LayerScale."""
     update: Tensor = block.ls1(block.attn.attend(event.q, event.k, event.v, plan, event.scale))
     return update
-
-
-def operations(config: VGGTConfig, layout: TokenLayout, pairs: Sequence[float]) -> tuple[float, float]:
-    """Multiplications and additions of the alternating blocks, and the part of them in global attention.
-
-    pairs: query-key pairs of each global layer, relative to N^2 (1 is unmerged). Per token and block 8 C^2
-    for queries, keys, values and projection, 4 r C^2 for an MLP of ratio r; 4 C per query-key pair. The patch
-    embedding, the heads and the matching are left out.
-    """
-    n, width = layout.tokens, config.width
-    linear = 2 * config.depth * n * (8 + 4 * config.mlp_ratio) * width**2
-    frame = 4 * config.depth * n * layout.tokens_per_frame * width
-    attention = 4 * n**2 * width * float(np.sum(pairs))
-    return linear + frame + attention, attention
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The advice on one scene as a picture: what each merging rule would save, and at what deviation."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,23 +8,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from book.study.style import PALETTE
+from lib.merging import Setting
 
 COLOURS = {"fastvggt": "blue", "uniform": "orange", "grid": "purple", "adaptive": "green"}
 
 
-class Considered(Protocol):
-    """A rule, what was asked of it, and whether it weighs merged keys."""
-
-    @property
-    def rule(self) -> str: ...
-    @property
-    def asked(self) -> float: ...
-    @property
-    def size_bias(self) -> bool: ...
-
-
 def advice_map(
-    settings: Sequence[Considered],
+    settings: Sequence[Setting],
     deviation: NDArray[np.float64],
     saved: NDArray[np.float64],
     chosen: int | None,
@@ -34,7 +23,8 @@ def advice_map(
 ) -> Figure:
     """Forecast deviation against operations saved, one dot a setting; the recommended one is ringed."""
     figure, ax = plt.subplots(figsize=(7.2, 4.0))
-    for rule, colour in COLOURS.items():
+    for rule in dict.fromkeys(s.rule for s in settings):
+        colour = COLOURS.get(rule, "grey")
         for bias, fill in ((False, "none"), (True, PALETTE[colour])):
             rows = [k for k, s in enumerate(settings) if s.rule == rule and s.size_bias == bias]
             label = f"{rule}, size bias" if bias else rule

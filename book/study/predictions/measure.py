@@ -51,7 +51,7 @@ from book.study.predictions.profiles import (
     repeats_over_new,
     token_against_frame,
 )
-from lib.merging import MergingRule
+from lib.merging import RegisteredRule
 from lib.run import Params, Setup, load_model, merging_rule, prepare
 from lib.vggt import VGGT
 
@@ -93,7 +93,7 @@ DRAWS = 400  # resamples of the scenes
 def rules(params: Params) -> Rule:
     """The run's rule at any strength, seed and size bias."""
 
-    def rule(m: float, seed: int, size_bias: bool) -> MergingRule:
+    def rule(m: float, seed: int, size_bias: bool) -> RegisteredRule:
         made = merging_rule(replace(params, m=m, seed=seed, size_bias=size_bias))
         assert made is not None  # m > 0
         return made

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from book.study.predictions.profiles import Arrays, Profile, Undefined
-from lib.merging import FastVGGTRule, MergingRule, TokenLayout
+from lib.merging import FastVGGTRule, MergingRule, RegisteredRule, TokenLayout
 from lib.probe import Observers, StaticMerging, attention_operators
 from lib.run import forward
 from lib.spectra import Budget, spectrum_bracket
@@ -28,7 +28,7 @@ SATURATED = (0.7, 0.9)  # P6a
 MOST_BLOCKS, MOST_HEADS = 8, 4  # of which spectra are read
 READ = ("effective_rank", "size", "stable_rank", "row_entropy")
 
-Rule = Callable[[float, int, bool], MergingRule]  # m, seed, size bias
+Rule = Callable[[float, int, bool], RegisteredRule]  # m, seed, size bias
 
 
 def chosen(count: int, most: int) -> list[int]:
@@ -76,9 +76,9 @@ def reachable(rule: Rule, layout: TokenLayout) -> tuple[list[float], list[int]]:
     rule refuses what it cannot reach.
     """
     example = rule(STRENGTHS[0], 0, False)
-    largest: float = example.largest_m(layout)  # type: ignore[attr-defined]
+    largest = example.largest_m(layout)
     within = [m for m in STRENGTHS if round(m * layout.tokens) <= round(largest * layout.tokens)]
-    saturates = isinstance(example, FastVGGTRule) and len(within) < len(STRENGTHS)
+    saturates = example.saturates and len(within) < len(STRENGTHS)
     strengths = [*within, STRENGTHS[-1]] if saturates else within
     beyond = len(strengths) - 1 if saturates else -1
     return strengths, [within.index(m) if m in within else beyond for m in STRENGTHS]

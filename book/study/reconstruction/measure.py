@@ -15,79 +15,20 @@ import torch
 from numpy.typing import NDArray
 
 from lib.geometry import invert, relative_to_first, rotation_angle_deg, unproject
-from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, UniformRule
+from lib.merging import Setting
+from lib.merging.registry import PLAIN
 from lib.metrics import DegenerateAlignmentError, path_length
 from lib.metrics.cameras import umeyama
 from lib.metrics.surfaces import chamfer, chamfer_fastvggt
 from lib.probe import attention_operators
-from lib.run import RULES, Measurements, Params, Setup, errors, load_model, merging_rule, prepare, run
+from lib.run import Measurements, Params, Setup, errors, load_model, prepare, run
 from lib.scenes.sequence import Sequence
 from lib.spectra import Measures, frame_pooled, pooled_measures
 from lib.training.evaluation import unexplained_motion
 from lib.vggt import AttentionEvent, Prediction
 
 Array = NDArray[np.float64]
-PLAIN = "plain"
-BIASED, UNPROTECTED = "biased", "unprotected"
 SPECTRA = ("none", "pooled", "token")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How global attention merges: "fastvggt 0.5", "uniform 0.97 unprotected", "grid 0.5 biased", "plain".
-
-    Attributes:
-        rule: one of `lib.run.RULES`. m: fusion strength asked for, 0 is plain VGGT.
-        size_bias: add log group sizes to the logits of merged keys.
-        protected: frame 0 and the special tokens stay as they are, which bounds the m that can be reached;
-            the released rule cannot do without.
-    """
-
-    rule: str = "fastvggt"
-    m: float = 0.0
-    size_bias: bool = False
-    protected: bool = True
-
-    @classmethod
-    def parse(cls, text: str) -> Setting:
-        """From its name.
-
-        Raises:
-            ValueError: naming the text and how a setting is written.
-        """
-        words = text.split()
-        if words == [PLAIN]:
-            return cls()
-        try:
-            rule, m, options = words[0], float(words[1]), set(words[2:])
-        except (IndexError, ValueError):
-            rule, m, options = "", math.nan, set()
-        if rule not in RULES or not 0 < m < 1 or not options <= {BIASED, UNPROTECTED}:
-            raise ValueError(
-                f"setting {text!r}: write {PLAIN!r}, or a rule of {RULES}, m in (0, 1), and perhaps "
-                f"{BIASED!r} or {UNPROTECTED!r}, as in 'uniform 0.97 {UNPROTECTED}'"
-            )
-        if rule == "fastvggt" and UNPROTECTED in options:
-            raise ValueError(f"setting {text!r}: the released rule always protects; use uniform or grid")
-        return cls(rule, m, BIASED in options, UNPROTECTED not in options)
-
-    @property
-    def name(self) -> str:
-        """How `parse` reads it: "uniform 0.97 unprotected"; "plain" where m is 0, whatever the rule."""
-        if self.m == 0:
-            return PLAIN
-        options = [BIASED] * self.size_bias + [UNPROTECTED] * (not self.protected)
-        return " ".join([self.rule, f"{self.m}", *options])
-
-    def merging(self, params: Params) -> MergingRule | None:
-        """The rule, with the seed of the run; None for plain VGGT."""
-        rule = merging_rule(replace(params, m=self.m, rule=self.rule, size_bias=self.size_bias))
-        if rule is None or self.protected or isinstance(rule, FastVGGTRule):
-            return rule
-        if isinstance(rule, UniformRule):
-            return replace(rule, protect_first_frame=False, protect_special=False)
-        assert isinstance(rule, KeyValueGridRule)
-        return replace(rule, keep_first_frame=False, keep_special=False)
 
 
 @dataclass
@@ -262,7 +203,7 @@ def _measure(
 ) -> tuple[Measurements, list[dict[str, float]]]:
     """Errors, entropies and kept fraction of one scene under one setting; and the entropies by layer."""
     seen = Entropies(spectra == "token") if spectra != "none" else None
-    outcome = run(replace(setup, rule=setting.merging(setup.params)), seen)  # type: ignore[arg-type]
+    outcome = run(replace(setup, rule=setting.merging(setup.params.seed)), seen)  # type: ignore[arg-type]
     found = scene_errors(setup.sequence, outcome.prediction, points, setup.params.seed)
     found["kept"] = (outcome.kept, "1")
     return (found, []) if seen is None else (found | seen.means(), seen.layers)

@@ -19,86 +19,41 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from book.study.runtime.stopwatch import CLOCKS, PARTS, Stopwatch, TimedRule, exclusive, watched
-from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, TokenLayout, UniformRule
+from lib.merging import RULES, RegisteredRule, Setting, TokenLayout
 from lib.vggt import VGGT, VGGTConfig
 from lib.vggt.aggregator import ForwardReport
 from lib.vggt.operations import Operations, forward_operations
 
-VARIANTS = ("fastvggt", "uniform", "regions", "grid")
+REGIONS = "regions"
+VARIANTS = ("fastvggt", "uniform", REGIONS, "grid")
 PLAIN = "plain"
 REGION = 8  # frames within which the variant "regions" looks for partners
 OPERATIONS = tuple(Operations.__dataclass_fields__)
 Measurements = dict[str, tuple[Any, str]]  # name -> (value, unit)
 
 
-def rules(rule: str, m: float, seed: int, size_bias: bool = False) -> dict[str, MergingRule]:
+def rules(rule: str, m: float, seed: int, size_bias: bool = False) -> dict[str, RegisteredRule]:
     """The merging rules that one run times, by name; none for m = 0.
 
-    "uniform", "regions" and "grid" protect nothing, so that they reach every m on every network: what is
-    asked here is what they cost, not how good they are. "regions" is "uniform" with partners sought within
-    groups of `REGION` frames.
+    All but those that saturate protect nothing, so that they reach every m on every network: what is asked
+    here is what they cost, not how good they are. "regions" is "uniform" with partners sought within groups
+    of `REGION` frames.
 
     Args:
-        rule: one of `VARIANTS`, or "all".
+        rule: a name in `lib.merging.RULES`, "regions", or "all" for `VARIANTS`.
 
     Raises:
         ValueError: an unknown rule, or m outside [0, 1).
     """
-    if rule != "all" and rule not in VARIANTS:
-        raise ValueError(f"rule must be 'all' or one of {VARIANTS}, got {rule!r}")
-    if not 0 <= m < 1:
-        raise ValueError(f"m must lie in [0, 1), got {m}")
-    if m == 0:
-        return {}
-    shared: dict[str, Any] = {"size_bias": size_bias, "seed": seed}
-    free: dict[str, Any] = {"protect_first_frame": False, "protect_special": False}
-    made: dict[str, MergingRule] = {
-        "fastvggt": FastVGGTRule(m, **shared),
-        "uniform": UniformRule(m, **free, **shared),
-        "regions": UniformRule(m, region=REGION, **free, **shared),
-        "grid": KeyValueGridRule(m, keep_first_frame=False, keep_special=False, **shared),
-    }
-    return made if rule == "all" else {rule: made[rule]}
-
-
-# Operations -----------------------------------------------------------------------------------------------
-
-
-def scored_pairs(rule: MergingRule, layout: TokenLayout) -> float:
-    """Pairs of a source and a destination whose similarity one plan computes (regions: to within rounding).
-
-    Raises:
-        TypeError: a rule of another kind, or one that protects tokens and is no FastVGGTRule.
-    """
-    if isinstance(rule, KeyValueGridRule):
-        return 0.0
-    if isinstance(rule, FastVGGTRule):
-        return rule.largest_m(layout) * layout.tokens * len(rule.destinations(layout))
-    if not isinstance(rule, UniformRule) or rule.protect_first_frame or rule.protect_special:
-        raise TypeError(f"the pairs that this rule scores are not known here: {rule}")
-    groups = 1 if rule.region is None else -(-layout.frames // rule.region)
-    staying = layout.tokens - round(rule.m * layout.tokens)
-    destinations = min(staying, max(groups, round(layout.tokens / rule.stride**2)))
-    return (layout.tokens - destinations) * destinations / groups
-
-
-def account(
-    config: VGGTConfig, layout: TokenLayout, rule: MergingRule | None, pairs_share: float
-) -> Operations:
-    """Operations of one forward pass, heads left out: the FLOP model of `lib.vggt.operations` for any rule.
-
-    pairs_share: query–key pairs in global attention over those without merging.
-    """
-    plain = forward_operations(config, layout)
-    if rule is None:
-        return plain
-    width = config.width
-    projection = 0.0
-    if isinstance(rule, UniformRule) and rule.metric_width < width:
-        width = rule.metric_width
-        projection = 2.0 * layout.tokens * config.width * width
-    matching = config.depth * (2 * width * scored_pairs(rule, layout) + projection)
-    return replace(plain, global_attention=plain.global_attention * pairs_share, matching=matching)
+    if rule not in ("all", REGIONS, *RULES):
+        raise ValueError(f"rule must be 'all', {REGIONS!r} or one of {tuple(RULES)}, got {rule!r}")
+    found: dict[str, RegisteredRule] = {}
+    for name in VARIANTS if rule == "all" else (rule,):
+        kind = "uniform" if name == REGIONS else name
+        made = Setting(kind, m, size_bias, protected=RULES[kind].saturates).merging(seed)
+        if made is not None:
+            found[name] = replace(made, region=REGION) if name == REGIONS else made  # type: ignore[type-var]
+    return found
 
 
 # Measuring ------------------------------------------------------------------------------------------------
@@ -112,7 +67,7 @@ class Variant:
     largest growth of memory during a pass; kernel: of attention, as torch calls it; passes: seconds by part.
     """
 
-    rule: MergingRule | None
+    rule: RegisteredRule | None
     kept: float = 1.0
     pairs_share: float = 1.0
     peak_mib: float = 0.0
@@ -172,7 +127,7 @@ def warm_up(model: VGGT, images: Tensor, variant: Variant) -> None:
 def measure(
     model: VGGT,
     images: Tensor,
-    chosen: Mapping[str, MergingRule],
+    chosen: Mapping[str, RegisteredRule],
     repeats: int,
     warm_frames: int | None = None,
 ) -> dict[str, Variant]:
@@ -211,7 +166,8 @@ def as_measurements(variants: Mapping[str, Variant], config: VGGTConfig, layout:
         "frames": (layout.frames, "frames"),
     }
     for name, v in variants.items():
-        operations = asdict(account(config, layout, v.rule, v.pairs_share))
+        matching = 0.0 if v.rule is None else v.rule.matching_operations(layout, config.width)
+        operations = asdict(forward_operations(config, layout, v.pairs_share, matching))
         found |= {
             f"{name}: kept": (v.kept, "1"),
             f"{name}: pairs": (v.pairs_share, "1"),

@@ -1,0 +1,101 @@
+"""The registry: every rule answers what experiments ask, and a new one needs two files."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import ROOT
+
+from lib.merging import RULES, AdaptiveRule, RegisteredRule, Setting, TokenLayout, UniformRule
+from lib.run import Params, merging_rule, prepare, run
+
+LAYOUT = TokenLayout(5, 7, 9)
+QUICK = Params(model="random", scene="denser:0", frames=3, m=0.3)
+FEATURES = torch.randn(1, LAYOUT.tokens, 24, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_answers_what_experiments_ask(name):
+    rule = Setting(name, 0.3, size_bias=True).merging(seed=7)
+    assert isinstance(rule, RegisteredRule) and (rule.seed, rule.size_bias) == (7, True)
+    assert rule.plan(FEATURES, LAYOUT).kept < 1 and 0 < rule.largest_m(LAYOUT) <= 1
+    free = rule.unprotected()
+    assert free == Setting(name, 0.3, True, protected=False).merging(7) != rule
+    assert free.plan(FEATURES, LAYOUT).kept <= rule.plan(FEATURES, LAYOUT).kept
+    assert (rule.scored_pairs(LAYOUT) > 0) == (rule.matching_operations(LAYOUT, 24) > 0) == (name != "grid")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_runs_by_name(name):
+    outcome = run(prepare(replace(QUICK, rule=name)))
+    assert outcome.kept < 1 and outcome.setup.rule == merging_rule(replace(QUICK, rule=name))
+
+
+def test_m_of_an_adaptive_rule_is_its_tolerance():
+    assert merging_rule(replace(QUICK, rule="adaptive", m=0.02)) == AdaptiveRule(0.02)
+    assert merging_rule(replace(QUICK, rule="adaptive", m=0.0)) is None
+    with pytest.raises(ValueError, match=r"m, the tolerance of this rule, must lie in \[0, 1\), got 2"):
+        replace(QUICK, rule="adaptive", m=2.0)
+
+
+def test_scores_are_counted_with_protections_and_groups():
+    rule = UniformRule(0.4, region=5, matching="features")
+    pairs = {"all": rule.scored_pairs(LAYOUT), "free": rule.unprotected().scored_pairs(LAYOUT)}
+    free = 4 * 63  # frame 0 and special tokens are protected
+    assert pairs["all"] == (free - 63) * 63  # one free token in four is a destination
+    assert pairs["free"] == (LAYOUT.tokens - 85) * 85
+    assert UniformRule(0.4, matching="position").scored_pairs(LAYOUT) == 0
+
+
+RULE = '''
+from dataclasses import dataclass, replace
+
+import torch
+
+from .plan import Grouping, Plan, RegisteredRule
+
+
+@dataclass(frozen=True)
+class NeighbourRule(RegisteredRule):
+    """Keys 2i and 2i + 1 merge, whatever m."""
+
+    m: float
+    seed: int = 33
+    size_bias: bool = False
+
+    def largest_m(self, layout):
+        return 0.5
+
+    def unprotected(self):
+        return self
+
+    def scored_pairs(self, layout):
+        return 0.0
+
+    def plan(self, x, layout):
+        rows = (torch.arange(layout.tokens) // 2).expand(len(x), -1)
+        grouping = Grouping.from_rows(rows, (layout.tokens + 1) // 2)
+        sizes = torch.stack([torch.bincount(r) for r in rows]).double()
+        return Plan(layout.tokens, grouping, sizes, size_bias=self.size_bias)
+'''
+RUN = """
+from lib.run import Params, prepare, run
+outcome = run(prepare(Params(model="random", scene="denser:0", frames=2, rule="neighbours")))
+print(outcome.kept, outcome.measurements["kept"])
+"""
+
+
+def test_a_new_rule_needs_its_own_file_and_the_registry(tmp_path):
+    shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "lib/merging/neighbours.py").write_text(RULE)
+    registry = tmp_path / "lib/merging/registry.py"
+    text = registry.read_text().replace(
+        "from .plan import", "from .neighbours import NeighbourRule\nfrom .plan import"
+    )
+    registry.write_text(text.replace('    "adaptive"', '    "neighbours": NeighbourRule,\n    "adaptive"'))
+    found = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert 0.5 <= float(found.stdout.split()[0]) < 0.51
