@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ from lib.training.evaluation import (
 )
 from lib.training.export import export_weights, storage_change
 from lib.training.loop import Trainer
-from lib.training.optimisation import Average, rate_share
+from lib.training.optimisation import Average, StackedMuon, low_precision, rate_share
 from lib.training.validation import validate, validation_walks
 from lib.vggt.cameras import encode_pose
 from lib.vggt.checkpoint import load
@@ -243,6 +244,42 @@ def test_rotation_angle() -> None:
     c, s = math.cos(0.3), math.sin(0.3)
     turn = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64)
     assert rotation_angle_deg(turn, torch.eye(3).double()).item() == pytest.approx(math.degrees(0.3))
+
+
+def test_stacked_muon_is_muon() -> None:
+    """Several shapes, tall and wide, some twice; also after its state went through a checkpoint."""
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(4, 12), (16, 4), (4, 12), (5, 5)]
+    ours = [torch.nn.Parameter(torch.randn(shape, generator=draw)) for shape in shapes]
+    theirs = [torch.nn.Parameter(matrix.detach().clone()) for matrix in ours]
+    muon = torch.optim.Muon(theirs, lr=0.1, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
+    stacked = StackedMuon(ours, 0.1, 0.02)
+    for _ in range(3):
+        for matrix, twin in zip(ours, theirs, strict=True):
+            matrix.grad = torch.randn(matrix.shape, generator=draw)
+            twin.grad = matrix.grad.clone()
+        muon.step()
+        stacked.step()
+        state, stacked = stacked.state_dict(), StackedMuon(ours, 0.1, 0.02)
+        stacked.load_state_dict(state)
+    for matrix, twin in zip(ours, theirs, strict=True):
+        assert torch.allclose(matrix, twin, atol=0.02 * 0.1)  # the steps are of size 0.1, in bf16
+
+
+def test_attention_trained_in_bf16_is_attention() -> None:
+    """Values and slopes of a block under `low_precision` are those of fp32 but for the rounding."""
+    block = VGGT.from_seed(tiny().model, 0).aggregator.global_blocks[0]
+    x = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(0))
+    positions = torch.zeros(1, 20, 2, dtype=torch.long)
+    slopes = []
+    for precision in (nullcontext(), low_precision(CPU)):
+        with precision:
+            y = block(x.clone().requires_grad_(), positions)
+        block.zero_grad()
+        y.float().square().sum().backward()
+        slopes.append((y.detach().float(), block.attn.qkv.weight.grad.clone()))
+    for exact, rounded in zip(*slopes, strict=True):
+        assert (exact - rounded).norm() < 0.02 * exact.norm()
 
 
 def test_average_forgets_its_start_and_then_follows_slowly() -> None:

@@ -133,6 +133,11 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale:
     """
     sizes = None if plan is None else plan.log_sizes
     bias = None if sizes is None else sizes[:, None, None, :].to(v.dtype)  # (B, 1, 1, Nk)
+    if q.requires_grad and v.dtype is torch.bfloat16 and v.device.type == "cpu":
+        # of PyTorch's two kernels for bf16 training on a CPU, the fused one is slow backwards, and the plain
+        # one spends half its time on rows that see nothing
+        logits = (scale * q).to(v.dtype) @ k.to(v.dtype).transpose(-1, -2)
+        return (logits if bias is None else logits + bias).softmax(-1, dtype=v.dtype) @ v
     return functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, bias, scale=scale)
 
 
