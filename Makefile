@@ -29,7 +29,9 @@ pages: $(STAMP)
 screenshots: $(STAMP)
 	$(BIN)/python tests/browser.py _build/html _build/screenshots
 
+# Records of runs lie in records/ and stay; older ones, below _build, are brought there first.
 clean:
+	test ! -d _build/records || { mkdir -p records && mv -n _build/records/* records/; }
 	rm -rf _build
 
 # Some Linux distributions ship venv without ensurepip; pip can then install itself into a bare environment.

@@ -69,6 +69,7 @@ from lib.size import size
 params = records.parameters("book/runs/one.ipynb", globals())
 run = records.begin("book/runs/one.ipynb", params)
 offset = float(Path("data/offset.txt").read_text())"""
+FIGURE = "from lib import drawing\ndrawing.draw(run)"
 SAVE = 'records.save(run.finish({"size": (size(m) + offset, "m")}, kept=1 - m))'
 
 FILES = {
@@ -79,6 +80,7 @@ FILES = {
     "data/offset.txt": "1.0\n",
     "lib/__init__.py": "",
     "lib/size.py": "def size(m):\n    return 10 * m\n",
+    "lib/drawing.py": "def draw(run):\n    pass\n",
     "lib/unrelated.py": "CONSTANT = 3\n",
     "_toc.yml": "format: jb-book\nroot: book/intro\nchapters:\n- file: book/chapter\n",
 }
@@ -139,12 +141,12 @@ class SmallBook:
 
     def records(self) -> list[Path]:
         """All records of runs."""
-        return sorted((self.root / "_build" / "records").glob("*.json"))
+        return sorted((self.root / "records").glob("*.json"))
 
 
-def notebook(parameters: str, *cells: str) -> str:
-    """JSON of a notebook without outputs: a cell tagged ``parameters``, then the given code cells."""
-    sources = [(parameters, ["parameters"]), *((cell, []) for cell in cells)]
+def notebook(parameters: str, *cells: str, figure: str = "") -> str:
+    """JSON of a notebook without outputs: cells tagged ``parameters``, without tag, tagged ``figure``."""
+    sources = [(parameters, ["parameters"]), *((cell, []) for cell in cells), (figure, ["figure"])]
     return json.dumps(
         {
             "cells": [
@@ -171,15 +173,17 @@ def make(root: Path) -> SmallBook:
     book = SmallBook(root)
     for name, text in FILES.items():
         book.write(name, text)
-    book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE))
-    extensions = [f"book/_ext/{name}.py" for name in ("guard", "pages", "markup")]
-    for name in ("lib/records", "lib/sweep", *extensions, "book/_static"):
+    book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE, figure=FIGURE))
+    extensions = [f"book/_ext/{name}.py" for name in ("guard", "pages", "traces", "markup")]
+    for name in ("lib/records", "lib/sweep", "lib/used.py", *extensions, "book/_static"):
         source, target = REPOSITORY / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, target)
     configuration = yaml.safe_load((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
     configuration["sphinx"]["local_extensions"] = {"guard": "book/_ext", "markup": "book/_ext"}
+    own = configuration["sphinx"]["config"]
+    configuration["sphinx"]["config"] = {k: v for k, v in own.items() if not k.startswith("autodoc")}
     configuration["sphinx"]["extra_extensions"].remove("sphinx-mathjax-offline")  # 24 MB to copy
     book.write("_config.yml", yaml.safe_dump(configuration))
     return book

@@ -1,5 +1,6 @@
 """No page shows a result of code that has since changed: real builds of a small book, one change each."""
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -36,7 +37,7 @@ def prose(book: SmallBook) -> None:
 
 
 def unrelated_code(book: SmallBook) -> None:
-    """A module that the runs do not import."""
+    """A module that one page imports, and no run."""
     book.edit("lib/unrelated.py", "3", "4")
 
 
@@ -50,9 +51,52 @@ def code_reverted(book: SmallBook) -> None:
     book.edit("lib/size.py", "20 * m", "10 * m")
 
 
+def words(book: SmallBook) -> None:
+    """What cannot change a number."""
+    book.edit("lib/size.py", "    return", '    """Size."""\n    return')
+    book.edit("lib/unrelated.py", "CONSTANT", "# a comment\nCONSTANT")
+
+
+def drawing(book: SmallBook) -> None:
+    """What the run draws after its record is saved: the cell, and the module that it imports."""
+    book.edit("book/runs/one.ipynb", "drawing.draw(run)", "drawing.draw(run); drawing.draw(run)")
+    book.edit("lib/drawing.py", "pass", "return None")
+
+
 def data(book: SmallBook) -> None:
     """A file that the runs read."""
     book.write("data/offset.txt", "2.0\n")
+
+
+def opens_a_file(book: SmallBook) -> None:
+    """The introduction reads a file that nothing names but its cell."""
+    book.write("notes/extra.txt", "1")
+    book.edit("book/intro.md", 'glue("constant"', 'open("../notes/extra.txt").read()\nglue("constant"')
+
+
+def edits_that_file(book: SmallBook) -> None:
+    """Another content."""
+    book.write("notes/extra.txt", "2")
+
+
+def imports_by_name(book: SmallBook) -> None:
+    """An import that no reader of the text finds."""
+    book.write("lib/hidden.py", "X = 1\n")
+    book.edit(
+        "book/intro.md",
+        'glue("constant"',
+        '__import__("importlib").import_module("lib.hid" + "den")\nglue("constant"',
+    )
+
+
+def edits_that_module(book: SmallBook) -> None:
+    """Another content."""
+    book.write("lib/hidden.py", "X = 2\n")
+
+
+def other_record(book: SmallBook) -> None:
+    """One record is lost; the one that takes its place has another time in it."""
+    book.records()[0].unlink()
 
 
 # The chapter adds two runs: 10·0.1 + 10·0.5 plus twice the offset, 1.
@@ -60,10 +104,17 @@ CASES = [
     pytest.param(unchanged, (0, 2, 2, 2), 8.0, id="first build"),
     pytest.param(unchanged, (0, 0, 0, 0), 8.0, id="nothing changed"),
     pytest.param(prose, (0, 0, 1, 0), 8.0, id="prose"),
-    pytest.param(unrelated_code, (0, 2, 2, 0), 8.0, id="code that no run imports"),
-    pytest.param(code, (0, 2, 2, 2), 14.0, id="code of the runs"),
-    pytest.param(code_reverted, (0, 0, 2, 0), 8.0, id="revert"),
-    pytest.param(data, (0, 2, 2, 2), 10.0, id="data"),
+    pytest.param(unrelated_code, (0, 1, 1, 0), 8.0, id="code that one page imports"),
+    pytest.param(words, (0, 0, 0, 0), 8.0, id="docstring and comment"),
+    pytest.param(drawing, (0, 0, 0, 0), 8.0, id="drawing of the run"),
+    pytest.param(code, (0, 1, 1, 2), 14.0, id="code of the runs"),
+    pytest.param(code_reverted, (0, 0, 1, 0), 8.0, id="revert"),
+    pytest.param(data, (0, 1, 1, 2), 10.0, id="data"),
+    pytest.param(opens_a_file, (0, 1, 1, 0), 10.0, id="a page opens a file that is declared nowhere"),
+    pytest.param(edits_that_file, (0, 1, 1, 0), 10.0, id="and the file changes"),
+    pytest.param(imports_by_name, (0, 1, 1, 0), 10.0, id="a page imports a module by its name at run time"),
+    pytest.param(edits_that_module, (0, 1, 1, 0), 10.0, id="and the module changes"),
+    pytest.param(other_record, (0, 1, 1, 1), 10.0, id="a record is measured again"),
 ]
 
 
@@ -102,6 +153,45 @@ def test_a_failing_run_stops_the_build(book: SmallBook) -> None:
     assert build.status != 0
     assert "m is large" in build.output
     assert build.executed == 0, "no page may execute when its runs failed"
+    assert_no_finished_book(book)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        pytest.param("from lib import drawing", "imported lib/drawing.py", id="drawing before the record"),
+        pytest.param("__import__('lib.unre' + 'lated')", "imported lib/unrelated.py", id="import by name"),
+        pytest.param(
+            "open('notes/extra.txt').read()", "opened notes/extra.txt", id="data outside its inputs"
+        ),
+    ],
+)
+def test_a_run_that_uses_what_is_not_in_its_key_stops_the_build(
+    book: SmallBook, line: str, message: str
+) -> None:
+    # only what the reader of the text cannot see: an import statement before the record would be in the key
+    cell = json.loads((book.root / "book/runs/one.ipynb").read_text())
+    source = cell["cells"][1]["source"]
+    cell["cells"][1]["source"] = f"exec({line!r})\n{source}"
+    before = (book.root / "book/runs/one.ipynb").read_text()
+    book.write("book/runs/one.ipynb", json.dumps(cell))
+    build = book.build()
+    book.write("book/runs/one.ipynb", before)
+    assert build.status != 0
+    assert "used what its key does not cover" in build.output
+    assert message in build.output
+    assert_no_finished_book(book)
+
+
+def test_a_page_that_reads_what_the_build_writes_fails_the_build(book: SmallBook) -> None:
+    book.write("_build/stray.txt", "1")
+    intro = (book.root / "book/intro.md").read_text()
+    book.edit("book/intro.md", 'glue("constant"', 'open("../_build/stray.txt").read()\nglue("constant"')
+    build = book.build()
+    book.write("book/intro.md", intro)
+    assert build.status != 0
+    assert "book/intro: it reads what a build writes" in build.output
+    assert "_build/stray.txt" in build.output
     assert_no_finished_book(book)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib import records, sweep
-from lib.records.code import code_hashes
+from lib.records.code import code_hashes, notebook_source
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,9 +57,27 @@ def test_an_experiment_declares_and_checks_its_parameters(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RUNS, ids=[p.name for p in RUNS])
-def test_the_key_of_an_experiment_holds_all_that_its_cells_import(path: Path) -> None:
+def test_an_experiment_draws_only_after_its_record_is_saved(path: Path) -> None:
+    """In cells tagged ``figure``: they are not in the key, and neither is what they import."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    code = [("".join(c["source"]), c["metadata"].get("tags", [])) for c in cells if c["cell_type"] == "code"]
+    figures = ["figure" in tags for _, tags in code]
+    saved = [k for k, (source, _) in enumerate(code) if "records.save(" in source]
+    assert len(saved) == 1
+    assert not any(figures[: saved[0] + 1])
+    drawing = re.compile(r"pyplot|book\.study\.(style|scenes)|\.draw\b")
+    assert [
+        source
+        for (source, _), figure in zip(code, figures, strict=True)
+        if drawing.search(source) and not figure
+    ] == []
+    reached = code_hashes(path.relative_to(ROOT).as_posix(), ROOT)
+    assert [name for name in reached if name.endswith(("/style.py", "/draw.py"))] == []
+
+
+@pytest.mark.parametrize("path", RUNS, ids=[p.name for p in RUNS])
+def test_the_key_of_an_experiment_holds_all_that_its_cells_import(path: Path) -> None:
+    code = notebook_source(path)
     named = set(re.findall(r"^(?:from|import) ((?:lib|book)[\w.]*)", code, flags=re.MULTILINE))
     named |= {f"lib.{n}" for n in re.findall(r"^from lib import (\w+)", code, flags=re.MULTILINE)}
     reached = set(code_hashes(path.relative_to(ROOT).as_posix(), ROOT))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_book import notebook
 
-from lib import records
+from lib import records, used
 from lib.records import code, experiments, fingerprints, store
 from lib.records.record import Quantity, Record
 
@@ -28,7 +30,9 @@ def root(tmp_path: Path) -> Path:
         "lib/records/__init__.py": "LAYOUT = 1\n",
         "lib/deep/__init__.py": "from .work import work\nfrom lib import records\n",
         "lib/deep/work.py": "from lib.base import one\n\n\ndef work(m):\n    return m * one()\n",
-        "lib/base.py": "def one():\n    return 1\n",
+        "lib/base.py": "TABLE = 'table.yml'\n\n\ndef one():\n    return 1\n",
+        "lib/table.yml": "1",
+        "lib/other.yml": "1",
         "lib/unrelated.py": "X = 1\n",
         "data/points.txt": "1 2 3",
         "data/weights/mini.safetensors": "weights",
@@ -49,7 +53,8 @@ def written(root: Path, value: float = 1.5, **params: object) -> tuple[Record, P
 
 
 def loaded(root: Path, **params: object) -> Record:
-    return store.load_from(root / "records", root, NOTEBOOK, params)
+    with used.unwatched():  # a run that reads a record depends on it; this process is run and reader in one
+        return store.load_from(root / "records", root, NOTEBOOK, params)
 
 
 # --- what a result depends on ---
@@ -57,7 +62,8 @@ def loaded(root: Path, **params: object) -> Record:
 
 def test_code_is_followed_through_packages_and_relative_imports(root: Path) -> None:
     files = set(code.code_hashes(NOTEBOOK, root))
-    assert files == {NOTEBOOK, "lib/__init__.py", "lib/deep/__init__.py", "lib/deep/work.py", "lib/base.py"}
+    deep = {"lib/__init__.py", "lib/deep/__init__.py", "lib/deep/work.py", "lib/base.py"}
+    assert files == {NOTEBOOK, "lib/table.yml"} | deep
 
 
 def test_a_module_is_an_experiment_too(root: Path) -> None:
@@ -77,6 +83,8 @@ def test_no_module_but_the_records_themselves_is_bookkeeping(root: Path, name: s
 EDITS = [
     ("lib/base.py", "return 1", "return 2", True),
     ("lib/base.py", "    return 1", "    '''Words.'''\n    return 1  # a comment\n\n", False),
+    ("lib/table.yml", "1", "2", True),
+    ("lib/other.yml", "1", "2", False),
     ("lib/unrelated.py", "X = 1", "X = 2", False),
     ("lib/records/__init__.py", "LAYOUT = 1", "LAYOUT = 2", False),
     (NOTEBOOK, "work(m)", "2 * work(m)", True),
@@ -327,8 +335,69 @@ def test_a_measurement_says_whether_the_code_is_still_the_same(
     assert measured().origin.startswith("cpu ")
     (root / "data/weights/mini.safetensors").unlink()
     assert measured().banner is None, "weights that are not here cannot have changed"
-    (root / "lib/base.py").write_text("def one():\n    return 2\n")
+    (root / "lib/base.py").write_text("TABLE = 'table.yml'\n\n\ndef one():\n    return 2\n")
     assert "Measured with other code" in (measured().banner or "")
     assert measured().changed == ("code lib/base.py",)
     with pytest.raises(records.StaleResultError, match="holds no run"):
         store.measured_in(root / "data/measurements", root, NOTEBOOK, {"m": 0.9})
+
+
+# --- where records lie ---
+
+
+def test_older_records_are_brought_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, path = written(root)
+    old = root / "_build" / "records"
+    old.parent.mkdir()
+    path.parent.rename(old)
+    monkeypatch.setattr(store, "FORMERLY", old)
+    monkeypatch.setattr(store, "RECORDS", root / "records")
+    assert records.bring_home() == 2
+    assert records.bring_home() == 0
+    assert loaded(root).provenance == record.provenance
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("where", ["records", "_build/records"])
+def test_make_clean_never_removes_a_record(tmp_path: Path, where: str) -> None:
+    for name in (f"{where}/one-1.json", "_build/html/index.html"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("{}")
+    subprocess.run(["make", "-f", records.ROOT / "Makefile", "clean"], cwd=tmp_path, check=True)
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")] == ["records/one-1.json"]
+
+
+# --- what a process really used ---
+
+
+def noted(command: str) -> list[str]:
+    """Dependencies that a fresh process notes while it executes a command in the project's root."""
+    script = f"from lib import used; used.watch(); {command}; print(*used.dependencies(), sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=records.ROOT, check=True, capture_output=True, text=True
+    )
+    return [line for line in done.stdout.splitlines() if not line.startswith("module lib/")]
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [
+        ("open('README.md').read()", ["file README.md"]),
+        ("import os; os.close(os.open('README.md', os.O_RDONLY))", ["file README.md"]),
+        ("import os; os.listdir('data/weights')", ["listing data/weights *"]),
+        ("from pathlib import Path; list(Path('book/runs').glob('*.yml'))", ["listing book/runs *"]),
+        ("import book.study.numbers", ["module book/study/__init__.py", "module book/study/numbers.py"]),
+    ],
+)
+def test_a_process_notes_what_it_uses(command: str, lines: list[str]) -> None:
+    assert noted(command) == lines
+
+
+def test_weights_are_noted_although_they_are_not_opened_by_python() -> None:
+    load = "from lib.vggt.checkpoint import load; load('data/weights/mini.safetensors')"
+    assert "file data/weights/mini.safetensors" in noted(load)
+
+
+def test_what_is_in_a_key_is_not_noted_a_second_time() -> None:
+    lines = noted("from lib import records; records.key('book/runs/one_run.ipynb', {'m': 0.5})")
+    assert [line.split("{")[0] for line in lines] == ["run book/runs/one_run.ipynb "]

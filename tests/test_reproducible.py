@@ -14,7 +14,7 @@ from lib.records.store import read
 
 ROOT = records.ROOT
 LONGEST = 12.0  # seconds of the original run; slower experiments share their code with these
-NOTEBOOKS = ("advice", "heatmaps", "reconstruction", "runtime", "scaling", "spectrum")
+NOTEBOOKS = ("advice", "heatmaps", "reconstruction", "runtime", "rivals", "fusion")
 
 
 def quickest(name: str) -> sweep.Job:
@@ -58,5 +58,5 @@ def test_a_run_again_gives_the_same_bits(elsewhere: Path, name: str) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    again = read(elsewhere / "_build" / "records" / job.record.name)
+    again = read(elsewhere / "records" / job.record.name)
     assert again.comparable() == read(job.record).comparable()

@@ -1,9 +1,9 @@
 """Sphinx side of the promise that no page shows a result of code that has since changed.
 
 Before anything is read it (1) removes the old pages, (2) runs the papermill runs that have no current
-record, (3) executes the pages that have no result for the present code, data, weights, versions and runs, and
-has Sphinx read again those whose key changed. Pages of a build that failed are moved to ``failed-html``:
-nothing is left that could be taken for a finished book.
+record, (3) executes the pages of which something that they use has changed, and has Sphinx read those again.
+Pages of a build that failed are moved to ``failed-html``: nothing is left that could be taken for a finished
+book.
 
 The book's root is the folder of ``_config.yml``; the `lib` beside it is the one that the pages import.
 """
@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,12 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
+from traces import Present
 
 log = logging.getLogger(__name__)
 
 HASHED = ("lib", "book/study", "data", "book/_ext")  # every file of these can change what a page shows
 SKIPPED = {".pyc", ".tmp"}
-PACKAGES = (
-    *("torch", "numpy", "scipy", "pillow", "safetensors", "sympy", "pandas"),
-    *("matplotlib", "plotly", "ipykernel", "myst-nb", "Sphinx", "jupyter-book"),
-)
 
 
 def file_hashes(root: Path) -> dict[str, str]:
@@ -42,12 +38,6 @@ def file_hashes(root: Path) -> dict[str, str]:
         for p in files
         if p.suffix not in SKIPPED
     }
-
-
-def fingerprint(files: Mapping[str, str], runs: Iterable[str], versions: Mapping[str, str]) -> str:
-    """16 hexadecimal digits of those hashes, the keys of the runs, and package versions."""
-    parts = (sorted(files.items()), sorted(runs), sorted(versions.items()))
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def use_the_books_lib(root: Path) -> None:
@@ -99,47 +89,51 @@ def on_builder(app: Sphinx) -> None:
     log.info("sweep: %d ran, %d were current", ran, len(jobs) - ran)
 
 
-def read_pages(app: Sphinx, env: BuildEnvironment) -> list[execution.Page]:
-    """The book's pages that are notebooks, each with the key of what its execution depends on."""
-    from lib.records.fingerprints import versions
-
-    runs = [job.origin.key for job in app.book_runs]  # type: ignore[attr-defined]
-    common = fingerprint(app.book_files, runs, versions(PACKAGES))  # type: ignore[attr-defined]
+def read_pages(app: Sphinx, env: BuildEnvironment, present: Present) -> list[execution.Page]:
+    """The book's pages that are notebooks, each with its current result, if there is one."""
     results, found = Path(app.srcdir).resolve() / "_build" / "pages", []
     for name in sorted(env.found_docs):
         path = Path(env.doc2path(name))
         text = path.read_text(encoding="utf-8")
         reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)  # type: ignore[attr-defined]
-        if reader is None:
-            continue
-        notebook = reader.read(text)
-        cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-        key = hashlib.sha256(repr((name, cells, common)).encode()).hexdigest()[:16]
-        found.append(execution.Page(name, path, notebook, key, results / name.replace("/", "-")))
+        if reader is not None:
+            page = execution.Page(name, path, reader.read(text), results / name.replace("/", "-"))
+            page.find(present)
+            found.append(page)
     return found
 
 
-def on_outdated(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
+def on_outdated(app: Sphinx, env: BuildEnvironment, *_: object) -> set[str]:
     """Execute what has no result; the pages whose results are others than when Sphinx last read them."""
-    pages, state = read_pages(app, env), Path(os.environ["BOOK_STATE"])
+    root, state = Path(app.srcdir).resolve(), Path(os.environ["BOOK_STATE"])
+    present = Present(root)
+    pages = read_pages(app, env, present)
     executed = [page for page in pages if page.missing]
     app.book_executed = executed  # type: ignore[attr-defined]
+    workers = int(os.environ.get("BOOK_JOBS", "2"))
     try:
         execution.execute_all(
             executed,
-            int(os.environ.get("BOOK_JOBS", "2")),
+            workers,
             app.config.nb_execution_timeout,
-            report=lambda line: log.info("pages: %s", line),
+            present,
+            lambda line: log.info("pages: %s", line),
         )
     except execution.PageError as error:
         raise ExtensionError(f"pages: {error}") from None
     execution.fill_cache(pages, state / "jupyter_cache")
     execution.gather_outcomes(pages, state / "checks")
     execution.forget_old(pages)
-    now = {page.name: page.key for page in pages}
     before: dict[str, str] = getattr(env, "book_keys", {})
+    tools = {
+        str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in (root / "book" / "_ext").glob("*.py")
+    }
+    drawn_by = {"": repr((sorted(tools.items()), present.packages))}
+    now = {page.name: page.key for page in pages} | drawn_by
     env.book_keys = now  # type: ignore[attr-defined]
-    return sorted({page.name for page in executed} | {n for n in now if now[n] != before.get(n)})
+    if before.get("") != now[""]:
+        return set(env.found_docs)
+    return {page.name for page in executed} | {name for name in now if now[name] != before.get(name)}
 
 
 def on_finished(app: Sphinx, error: Exception | None) -> None:
@@ -148,8 +142,10 @@ def on_finished(app: Sphinx, error: Exception | None) -> None:
     now = file_hashes(Path(app.srcdir).resolve())
     edited = sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n))
     for page in app.book_executed if edited else []:  # type: ignore[attr-defined]
-        shutil.rmtree(page.folder, ignore_errors=True)  # may not belong to the key that it is filed under
+        if page.folder:  # may not belong to the trace that it is filed under
+            shutil.rmtree(page.folder)
     if edited and error is None:
+        fail(app)
         raise ExtensionError(f"edited while the book was being built, build it again: {', '.join(edited)}")
     if error is not None or (app._warncount and app.keep_going):
         fail(app)

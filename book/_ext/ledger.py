@@ -56,6 +56,15 @@ class LedgerDirective(SphinxDirective):
         self.state.nested_parse(StringList(text.splitlines(), self.env.docname), self.content_offset, holder)
         return holder.children
 
+    def reads(self, *chapters: str) -> None:
+        """Have Sphinx read this page again when what these chapters claim, or what is printed, changes."""
+        from book.study.paper import printed as paper
+        from book.study.verdicts.claims import STUDY
+
+        for path in (paper.FILE, *(STUDY / chapter / "claims.yml" for chapter in chapters)):
+            if path.is_file():
+                self.env.note_dependency(str(path))
+
     def slot(self, kind: str, claim: str = "") -> verdict_slot:
         pages: dict[str, set[str]] = self.env.ledger_pages  # type: ignore[attr-defined]
         pages.setdefault(self.env.docname, set()).add(claim or self.name)
@@ -89,6 +98,7 @@ class VerdictBox(LedgerDirective):
             raise self.error(str(error)) from None
 
     def box(self, claim: Any) -> nodes.Node:
+        self.reads(claim.chapter)
         head = nodes.paragraph("", "", nodes.strong("", draw.label(claim.id)), classes=["verdict-head"])
         head += [
             nodes.inline("", f" {claim.place} ", classes=["verdict-place"]),
@@ -107,13 +117,15 @@ class Ledger(LedgerDirective):
     """``{ledger}``: how many claims got which verdict, and every claim in a table."""
 
     def run(self) -> list[nodes.Node]:
+        register = load_register(self.env)
+        self.reads(*register.chapters)
         rows = [
             [
                 [nodes.paragraph("", "", nodes.strong("", draw.label(c.id))), self.origin(c)],
                 self.parse(c.printed),
                 [nodes.paragraph("", "", self.slot("badge", c.id)), *self.parse(c.corrected)],
             ]
-            for c in load_register(self.env).claims
+            for c in register.claims
         ]
         head = ("Claim", "As printed", "Verdict and corrected statement")
         return [self.slot("summary"), draw.table(head, (20, 35, 45), rows)]
@@ -126,6 +138,7 @@ class EquationIndex(LedgerDirective):
         from book.study.paper import printed as paper
 
         register, rows = load_register(self.env), []
+        self.reads(*register.chapters)
         known = {claim.id: claim for claim in register.claims}
         for equation in paper.EQUATIONS:
             if equation.id not in known:
@@ -154,6 +167,7 @@ class PrintedEquation(LedgerDirective):
     def run(self) -> list[nodes.Node]:
         from book.study.paper import printed as paper
 
+        self.reads()
         equation = paper.equation(directives.positive_int(self.arguments[0]))
         tex = rf"\begin{{equation}}{equation.tex} \tag{{{equation.number}}}\end{{equation}}"
         return [nodes.math_block(tex, tex, nowrap=True, number=None)]

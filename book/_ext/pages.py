@@ -1,9 +1,10 @@
 """Execute pages before Sphinx reads them: several at a time, the longest first, one thread each.
 
-The result of a page, its executed notebook and the outcomes of its checks, lies in
-``_build/pages/<page>/<key>``; the last few keys are kept, so that a revert finds its result again. myst-nb
-then finds every page in a jupyter-cache that was filled from there. jupyter-cache's own ``local-parallel``
-executor takes all cores, no order, one environment for all pages, and files results by the cells' text alone.
+The result of a page, its executed notebook, the outcomes of its checks and its trace (`traces`), lies in
+``_build/pages/<page>/<hash of the trace>``; the last few are kept, so that a revert finds its result again.
+myst-nb then finds every page in a jupyter-cache that was filled from there. jupyter-cache's own
+``local-parallel`` executor takes all cores, no order, one environment for all pages, and files results by the
+cells' text alone.
 """
 
 import copy
@@ -25,48 +26,74 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
+from traces import Present, beyond, sha
 from traitlets.config import Config
 
 KEPT = 6  # results of a page
+FIRST = "from lib import used; used.watch()"  # before its first cell
+LAST = "import json; from lib import used; print(json.dumps(used.dependencies()))"  # after its last
 
 
 class PageError(RuntimeError):
     """Pages that could not be executed; the message holds their tracebacks."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Page:
-    """A page: name, source file and cells; the key of all that its execution depends on; its results."""
+    """A page: name, source file and cells; where its results lie; the one that is current, if any."""
 
     name: str
     path: Path
     notebook: nbformat.NotebookNode
-    key: str
     results: Path
+    folder: Path | None = None
 
     @property
-    def folder(self) -> Path:
-        """Where the result of this key lies."""
-        return self.results / self.key
-
-    @property
-    def cells(self) -> list[nbformat.NotebookNode]:
+    def code(self) -> list[nbformat.NotebookNode]:
         """The code cells."""
         return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
 
     @property
+    def cells(self) -> str:
+        """What of the page itself is executed."""
+        return repr([self.name, *(cell.source for cell in self.code)])
+
+    @property
+    def key(self) -> str:
+        """Names the current result."""
+        return self.folder.name if self.folder else sha(self.cells)
+
+    @property
     def missing(self) -> bool:
-        """No result of this key."""
-        return bool(self.cells) and not self.folder.is_dir()
+        """No current result."""
+        return bool(self.code) and self.folder is None
+
+    @property
+    def stored(self) -> list[Path]:
+        """Folders of its results, whatever they depended on, the newest first."""
+        found = [path for path in self.results.glob("*") if (path / "trace.json").is_file()]
+        return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
     @property
     def expected(self) -> float:
-        """Seconds that the newest result took, whatever its key; a page that never ran may take longest."""
-        newest = sorted(self.results.glob("*/seconds.json"), key=lambda p: p.stat().st_mtime)
-        return float(json.loads(newest[-1].read_text())) if newest else math.inf
+        """Seconds that the newest result took; a page that never ran may take longest."""
+        return _read(self.stored[0] / "seconds.json") if self.stored else math.inf
+
+    def find(self, present: Present) -> None:
+        """Look for a stored result of which nothing has changed."""
+        for folder in self.stored:
+            if not present.changes(_read(folder / "trace.json"), self.cells):
+                self.folder = folder
+                return
 
 
-def execute_all(pages: Sequence[Page], workers: int, timeout: int, report: Callable[[str], None]) -> None:
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def execute_all(
+    pages: Sequence[Page], workers: int, timeout: int, present: Present, report: Callable[[str], None]
+) -> None:
     """Execute pages, ``workers`` at a time.
 
     Args:
@@ -75,17 +102,19 @@ def execute_all(pages: Sequence[Page], workers: int, timeout: int, report: Calla
     Raises:
         PageError: of all pages that failed; the results of the others are kept.
     """
-    longest_first = sorted(pages, key=lambda page: (page.expected, len(page.cells)), reverse=True)
+    longest_first = sorted(pages, key=lambda page: (page.expected, len(page.code)), reverse=True)
     running: list[NotebookClient] = []
     failed: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
         try:
             started = {pool.submit(execute, page, timeout, running): page for page in longest_first}
             for done, future in enumerate(as_completed(started), 1):
-                page, error = started[future], future.exception()
-                if error is not None:
+                page = started[future]
+                try:
+                    file_result(page, future.result(), present)
+                except Exception as error:  # whatever a page does wrong, the others' errors are wanted too
                     failed.append(f"{page.name}: {error}")
-                report(f"{'failed' if error else 'executed'} {page.name} ({done} of {len(pages)})")
+                report(f"{'executed' if page.folder else 'failed'} {page.name} ({done} of {len(pages)})")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for client in running:
@@ -96,22 +125,34 @@ def execute_all(pages: Sequence[Page], workers: int, timeout: int, report: Calla
         raise PageError("\n\n".join(failed))
 
 
-def execute(page: Page, timeout: int, running: list[NotebookClient]) -> None:
-    """Execute one page in its own folder; its result appears in one piece, when all is done.
+@dataclass(frozen=True)
+class Executed:
+    """What one execution left: its folder, the notebook with outputs, what it used, its seconds."""
+
+    part: Path
+    notebook: nbformat.NotebookNode
+    used: list[str]
+    seconds: float
+
+
+def execute(page: Page, timeout: int, running: list[NotebookClient]) -> Executed:
+    """Execute one page, its outcomes in a folder of its own.
 
     Args:
         running: where the client is listed meanwhile, so that others can end its kernel.
     """
-    part = page.folder.with_suffix(".part")
+    part = page.results / "part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     notebook, start = copy.deepcopy(page.notebook), time.perf_counter()
+    notebook.cells.append(nbformat.v4.new_code_cell(LAST))
     with TemporaryDirectory() as sockets:
         client = NotebookClient(
             notebook,
             timeout=timeout,
             resources={"metadata": {"path": str(page.path.parent)}},
             shutdown_kernel="immediate",
+            extra_arguments=[f"--IPKernelApp.exec_lines={FIRST}"],
             # By default kernels pick free TCP ports, and two that start at once can pick the same.
             config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
         )
@@ -120,9 +161,25 @@ def execute(page: Page, timeout: int, running: list[NotebookClient]) -> None:
             client.execute(env=environment(part))
         finally:
             running.remove(client)
-    (part / "seconds.json").write_text(json.dumps(time.perf_counter() - start))
-    nbformat.write(notebook, part / "page.ipynb")
-    part.replace(page.folder)
+    used = json.loads("".join(out.text for out in notebook.cells.pop().outputs if out.name == "stdout"))
+    return Executed(part, notebook, used, time.perf_counter() - start)
+
+
+def file_result(page: Page, done: Executed, present: Present) -> None:
+    """Complete a result and give it its name, in one piece.
+
+    Raises:
+        PageError: the page read what a build writes.
+    """
+    if unkeyed := beyond(done.used):
+        raise PageError(f"it reads what a build writes, which cannot be in its key: {', '.join(unkeyed)}")
+    trace = present.trace(page.cells, done.used)
+    for name, content in (("seconds", done.seconds), ("trace", trace)):
+        (done.part / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    nbformat.write(done.notebook, done.part / "page.ipynb")
+    page.folder = page.results / sha(json.dumps(trace, sort_keys=True))
+    shutil.rmtree(page.folder, ignore_errors=True)
+    done.part.replace(page.folder)
 
 
 def environment(state: Path) -> dict[str, str]:
@@ -147,8 +204,8 @@ def fill_cache(pages: Sequence[Page], folder: Path) -> None:
         except KeyError:
             pass
         notebook = copy.deepcopy(page.notebook)
-        if page.cells:
-            data["execution_seconds"] = json.loads((page.folder / "seconds.json").read_text())
+        if page.folder:
+            data["execution_seconds"] = _read(page.folder / "seconds.json")
             stored = nbformat.read(page.folder / "page.ipynb", as_version=4)
             notebook.metadata |= {
                 k: v for k, v in stored.metadata.items() if k in ("language_info", "widgets")
@@ -166,15 +223,14 @@ def gather_outcomes(pages: Sequence[Page], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for page in pages:
-        for path in page.folder.glob("checks/*.json"):
+        for path in page.folder.glob("checks/*.json") if page.folder else []:
             shutil.copy2(path, folder)
 
 
 def forget_old(pages: Sequence[Page]) -> None:
     """Keep the last few results of every page, this one's among them."""
     for page in pages:
-        if page.folder.is_dir():
+        if page.folder:
             os.utime(page.folder)
-        found = sorted(page.results.glob("*"), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in found[KEPT:]:
+        for old in page.stored[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)

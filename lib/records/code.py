@@ -10,13 +10,17 @@ from pathlib import Path
 
 PACKAGES = ("lib", "book")  # what is ours: the library, and the book's study folders
 BOOKKEEPING = "lib.records"  # names and stores results; an edit here changes no number
+UNKEYED = {
+    "parameters",
+    "figure",
+}  # tags of cells: values that are in the key; drawing, after the record is saved
 
 
 def notebook_source(path: Path) -> str:
-    """Code cells of an .ipynb, joined, without the one tagged ``parameters``: its values are in the key."""
+    """Code cells of an .ipynb that can change a number, joined: those without a tag of `UNKEYED`."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = [c for c in cells if c["cell_type"] == "code"]
-    kept = [c for c in code if "parameters" not in c.get("metadata", {}).get("tags", [])]
+    kept = [c for c in code if not UNKEYED.intersection(c.get("metadata", {}).get("tags", []))]
     return "\n".join("".join(c["source"]) for c in kept)
 
 
@@ -81,10 +85,24 @@ def module_files(name: str, root: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def closure(source: str, package: str, root: Path) -> set[Path]:
-    """Files of ours that a source text reaches by import, directly or not.
+@functools.lru_cache(maxsize=1024)
+def strings(source: str) -> frozenset[str]:
+    """All string literals of a source text."""
+    nodes = ast.walk(ast.parse(without_magics(source)))
+    return frozenset(n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
 
-    Imports by name at run time (``importlib``) escape it; the whole of both keys the book's pages instead.
+
+def beside(path: Path, source: str) -> set[Path]:
+    """Files in a module's folder that a string in it names (a template, declared values), no other code."""
+    others = {p for p in path.parent.iterdir() if p.is_file() and p.suffix != ".py"}
+    return {p for p in others if p.name in strings(source)}
+
+
+def closure(source: str, package: str, root: Path) -> set[Path]:
+    """Files of ours that a source text reaches by import, directly or not, with the data beside them.
+
+    Imports by name at run time (``importlib``) escape it; what a run has really imported is compared with it
+    before the run's record is written.
     """
     todo, files, seen = sorted(imported(source, package)), set(), set()
     while todo:
@@ -96,8 +114,9 @@ def closure(source: str, package: str, root: Path) -> set[Path]:
             continue
         for inside, path in module_files(name, root):
             if path not in files:
-                files.add(path)
-                todo += sorted(imported(path.read_text(encoding="utf-8"), inside))
+                text = path.read_text(encoding="utf-8")
+                files |= {path} | beside(path, text)
+                todo += sorted(imported(text, inside))
     return files
 
 
@@ -119,8 +138,15 @@ def code_hashes(experiment: str, root: Path) -> dict[str, str]:
     if not path.is_file():
         raise FileNotFoundError(f"no experiment {experiment!r}; give a notebook's path or a module of lib")
     source = notebook_source(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
-    texts = {p: p.read_text(encoding="utf-8") for p in closure(source, package, root)} | {path: source}
-    return {p.relative_to(root).as_posix(): _sha(significant(t).encode()) for p, t in sorted(texts.items())}
+    hashes = {p.relative_to(root).as_posix(): hash_code(p) for p in sorted(closure(source, package, root))}
+    return hashes | {path.relative_to(root).as_posix(): _sha(significant(source).encode())}
+
+
+def hash_code(path: Path) -> str:
+    """Hash of what can change a number in a file: of a module without comments and docstrings."""
+    if path.suffix != ".py":
+        return _sha(path.read_bytes())
+    return _sha(significant(path.read_text(encoding="utf-8")).encode())
 
 
 def _sha(content: bytes) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lib import used
+
 INJECTED = "# Parameters\n"  # first line of the cell that papermill puts after the parameters
 
 
@@ -17,7 +19,8 @@ def declared(experiment: str, root: Path) -> dict[str, Any]:
         FileNotFoundError: no such notebook.
         ValueError: no such cell, or a default that is not a plain literal.
     """
-    cells = json.loads((root / experiment).read_text(encoding="utf-8"))["cells"]
+    with used.unwatched():
+        cells = json.loads((root / experiment).read_text(encoding="utf-8"))["cells"]
     tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1:
         raise ValueError(f"{experiment}: {len(tagged)} cells are tagged 'parameters', needed is exactly one")

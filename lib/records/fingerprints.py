@@ -9,11 +9,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lib import used
+from lib.records.code import PACKAGES as OURS
 from lib.records.code import code_hashes
 from lib.records.experiments import complete
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = used.ROOT
 PACKAGES = ("torch", "numpy", "scipy", "pillow", "safetensors")  # those whose release can move a number
+BOOKKEEPING = ("lib/records/", "lib/used.py")  # names and stores results; changes no number
 WEIGHTS = {".safetensors", ".pt", ".bin"}
 
 
@@ -59,9 +62,11 @@ def provenance(experiment: str, params: Mapping[str, Any], root: Path = ROOT) ->
     """
     # Through JSON and back: tuples become lists, as they are in a record that was read.
     full = json.loads(json.dumps(complete(experiment, params, root)))
-    files = input_paths(experiment, full, root)
-    inputs = {name: hash_path(path) for name, path in sorted(files.items())}
-    return Provenance(experiment, full, code_hashes(experiment, root), inputs, versions())
+    used.asked(experiment, full)
+    with used.unwatched():
+        files = input_paths(experiment, full, root)
+        inputs = {name: hash_path(path) for name, path in sorted(files.items())}
+        return Provenance(experiment, full, code_hashes(experiment, root), inputs, versions())
 
 
 def key(experiment: str, params: Mapping[str, Any], root: Path = ROOT) -> str:
@@ -100,6 +105,20 @@ def hash_path(path: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def beyond(origin: Provenance, root: Path = ROOT) -> tuple[str, ...]:
+    """What a notebook's process has used of the project that the key of its run does not cover, in words.
+
+    A benchmark is not looked at: its process may be a test or a session, with much else in it.
+    """
+    if not origin.experiment.endswith(".ipynb"):
+        return ()
+    known = (*origin.code, *origin.inputs)
+    ours = {n for n in used.modules(root) if n.split("/")[0] in OURS and not n.startswith(BOOKKEEPING)}
+    opened = {f for f in used.files(root) if not any(f == n or f.startswith(f"{n}/") for n in known)}
+    imported = sorted(ours - set(origin.code))
+    return (*(f"imported {name}" for name in imported), *(f"opened {name}" for name in sorted(opened)))
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:

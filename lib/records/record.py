@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lib import used
 from lib.records.fingerprints import ROOT, Provenance, provenance
 
 CPU_THREADS = 1  # sums over several threads round differently; OMP_NUM_THREADS, where set, decides instead
@@ -123,6 +124,7 @@ def begin(experiment: str, params: Mapping[str, Any], device: str = "cpu", root:
         import torch  # here, because reading a record needs no torch
 
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or CPU_THREADS))
+    used.watch(root)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     return Run(provenance(experiment, params, root), device_name(device), started, time.perf_counter())
 

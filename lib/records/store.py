@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.records.fingerprints import ROOT, WEIGHTS, Provenance, provenance
+from lib import used
+from lib.records.fingerprints import ROOT, WEIGHTS, Provenance, beyond, provenance
 from lib.records.record import Quantity, Record
 
-RECORDS = ROOT / "_build" / "records"
+RECORDS = ROOT / "records"  # beside _build, not in it: `make clean` leaves them alone
+FORMERLY = ROOT / "_build" / "records"
 MEASUREMENTS = ROOT / "data" / "measurements"
+LISTED = 3  # changes that a banner names; the others it counts
 STRAY_AFTER = 3600.0  # seconds after which a temporary file belongs to nobody
 
 
@@ -39,10 +42,14 @@ def stem(experiment: str) -> str:
 def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
     """Write a record; whoever reads the folder sees all of it or nothing.
 
+    Where RECORDS hold the same numbers already they are left as they are, so that what was drawn from them,
+    times included, stays current.
+
     Args:
         folder: RECORDS, or MEASUREMENTS for what a build cannot repeat (GPU).
     Raises:
-        StaleResultError: code, weights or data changed while the run was going on.
+        StaleResultError: code, weights or data changed while the run was going on; or the run has imported a
+            module or opened a file of the project that is not in its key.
     """
     origin = record.provenance
     changed = origin.changes(provenance(origin.experiment, origin.params, root))
@@ -50,9 +57,16 @@ def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
         raise StaleResultError(
             f"{origin.experiment}: changed during the run, run it again: {', '.join(changed)}"
         )
+    if unkeyed := beyond(origin, root):
+        raise StaleResultError(
+            f"{origin.experiment} used what its key does not cover: {', '.join(unkeyed)}. Draw in cells "
+            "tagged 'figure' after records.save; name data in a parameter or the notebook's metadata 'inputs'"
+        )
+    path, content = path_of(origin, folder), _to_json(record)
+    if folder == RECORDS and _agrees(path, record):
+        return path
     folder.mkdir(parents=True, exist_ok=True)
     _clear_strays(folder)
-    path, content = path_of(origin, folder), _to_json(record)
     if record.arrays:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **record.arrays)  # type: ignore[arg-type]
@@ -65,9 +79,34 @@ def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
     return path
 
 
+def _agrees(path: Path, record: Record) -> bool:
+    """A record lies there that is equal bit by bit, times and memory aside."""
+    with used.unwatched(), contextlib.suppress(FileNotFoundError, StaleResultError):
+        return json.dumps(read(path).comparable()) == json.dumps(record.comparable())
+    return False
+
+
+def bring_home() -> int:
+    """Move records from where they used to lie, below ``_build``, to RECORDS; how many files."""
+    if not FORMERLY.is_dir():
+        return 0
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    old = sorted(
+        FORMERLY.iterdir(), key=lambda path: path.suffix != ".npz"
+    )  # a record comes after its arrays
+    for path in old:
+        with contextlib.suppress(FileNotFoundError):  # another process moved it meanwhile
+            os.replace(path, RECORDS / path.name)
+    with contextlib.suppress(OSError):
+        FORMERLY.rmdir()
+    return len(old)
+
+
 def _clear_strays(folder: Path) -> None:
     """Delete temporary files that a killed run left; one in use by another run may vanish meanwhile."""
-    for stray in folder.glob("*.tmp"):
+    with used.unwatched():
+        strays = list(folder.glob("*.tmp"))
+    for stray in strays:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - stray.stat().st_mtime > STRAY_AFTER:
                 stray.unlink()
@@ -153,7 +192,7 @@ def load_sweep(experiment: str, grid: Iterable[Mapping[str, Any]]) -> list[Recor
 
 def _same_run(folder: Path, now: Provenance) -> list[Record]:
     """Records of the same experiment and parameters, oldest first, whatever code made them."""
-    found = [read(p) for p in folder.rglob(f"{stem(now.experiment)}-*.json")]
+    found = [read(p) for p in used.listed(folder, f"{stem(now.experiment)}-*.json")]
     same = [r for r in found if (r.provenance.experiment, r.params) == (now.experiment, now.params)]
     return sorted(same, key=lambda r: r.started)
 
@@ -176,9 +215,9 @@ class Measured:
         """What a page must show above the result, or None while the code is the same."""
         if not self.changed:
             return None
-        return (
-            f"Measured with other code ({self.record.started[:10]}); changed since: {', '.join(self.changed)}"
-        )
+        shown, others = ", ".join(self.changed[:LISTED]), len(self.changed) - LISTED
+        more = f" and {others} more" if others > 0 else ""
+        return f"Measured with other code ({self.record.started[:10]}); changed since: {shown}{more}"
 
     @property
     def origin(self) -> str:

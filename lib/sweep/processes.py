@@ -58,6 +58,7 @@ def execute(job: Job, visible: str | None = None) -> None:
             cwd=records.ROOT,
             progress_bar=False,
             config=Config({"KernelManager": own}),
+            extra_arguments=["--IPKernelApp.exec_lines=from lib import used; used.watch()"],
             shutdown_kernel="immediate",  # its record is written; a stopped run has a second to end
         )
     if not job.record.is_file():

@@ -11,6 +11,7 @@ import os
 import pickle
 import pickletools
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,7 @@ def _read(path: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str
 
 
 def _safetensors_header(path: Path) -> dict[str, str]:
+    sys.audit("open", str(path), "rb", os.O_RDONLY)  # safetensors opens files without Python
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
