@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.merging import RULES, MergingRule
+from lib.pipes import reader_may_leave
 from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, TrackHeadConfig, VGGTConfig
 from lib.vggt.memory import estimate_memory, require_memory
 
@@ -286,4 +287,5 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

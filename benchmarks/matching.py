@@ -24,6 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, Plan, TokenLayout, UniformRule
 from lib.merging.matching import best_match, clock, unit_rows
+from lib.pipes import reader_may_leave
 
 
 @dataclass(frozen=True)
@@ -203,4 +204,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

@@ -21,6 +21,7 @@ from dataclasses import asdict
 import torch
 
 from lib import records
+from lib.pipes import reader_may_leave
 from lib.spectra import (
     FAMILIES,
     AttentionOperator,
@@ -257,5 +258,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with torch.inference_mode():
+    with reader_may_leave(), torch.inference_mode():
         main()

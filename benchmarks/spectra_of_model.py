@@ -21,6 +21,7 @@ import torch
 
 from lib import records
 from lib.merging import RULES, MergingRule
+from lib.pipes import reader_may_leave
 from lib.probe import LayerReading, Probe, as_arrays
 from lib.scenes.rooms import render_sequence
 from lib.spectra import Budget
@@ -135,5 +136,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with torch.inference_mode():
+    with reader_may_leave(), torch.inference_mode():
         main()

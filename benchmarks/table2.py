@@ -21,6 +21,7 @@ import torch
 from book.study.runtime import measure as runtime
 from lib import records
 from lib.merging import RegisteredRule, TokenLayout
+from lib.pipes import reader_may_leave
 from lib.run import random_config
 from lib.vggt import VGGT, VGGTConfig
 from lib.vggt.memory import estimate_memory, require_memory
@@ -106,4 +107,5 @@ def main(argv: list[str] | None = None) -> list[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

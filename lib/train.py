@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from lib.pipes import reader_may_leave
 from lib.records.fingerprints import hash_path
 from lib.training.config import TrainConfig, mini_model
 from lib.training.curves import draw_curves
@@ -140,4 +141,5 @@ def _export(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

@@ -17,6 +17,8 @@ from urllib.parse import unquote, urldefrag
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from lib.pipes import reader_may_leave
+
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -177,4 +179,5 @@ if __name__ == "__main__":
         sys.exit("usage: python tests/browser.py HTML_FOLDER PICTURE_FOLDER")
     if not Path(sys.argv[1], "index.html").is_file():
         sys.exit(f"no built book in {sys.argv[1]}; make book")
-    print(*screenshots(Path(sys.argv[1]), Path(sys.argv[2])), sep="\n")
+    with reader_may_leave():
+        print(*screenshots(Path(sys.argv[1]), Path(sys.argv[2])), sep="\n")

@@ -2,6 +2,9 @@
 
 import sys
 
+from lib.pipes import reader_may_leave
 from lib.sweep.command import command_line
 
-sys.exit(command_line())
+with reader_may_leave():
+    status = command_line()
+sys.exit(status)
