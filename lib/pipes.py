@@ -17,7 +17,11 @@ def reader_may_leave() -> Iterator[None]:
         SystemExit: the reader has left.
     """
     try:
-        yield
+        try:
+            yield
+        except SystemExit:  # as after --help
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except BrokenPipeError:
         # the interpreter flushes once more at its end; what is left in the buffer has no reader

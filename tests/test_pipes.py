@@ -1,5 +1,6 @@
 """Command lines of ours end quietly when their reader leaves, as under ``| head``."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,14 @@ FAILS = "import lib.pipes\nwith lib.pipes.reader_may_leave():\n    raise {}"
 
 def ended(*command: str) -> tuple[int, str]:
     """Exit status and standard error of a process whose output nobody reads."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     assert process.stdout and process.stderr
     process.stdout.close()
