@@ -32,7 +32,7 @@ def relative_to_first(extrinsics: Float[Tensor, "*batch frames 3 4"]) -> Float[T
 
 
 def rotation_angle_deg(
-    a: Float[Tensor, "*batch 3 3"], b: Float[Tensor, "*batch 3 3"]
+    a: Float[Tensor, "*#batch 3 3"], b: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch"]:
     """Angle in degrees of the rotation between a and b.
 

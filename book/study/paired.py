@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
+from numpy.typing import NDArray
 
-from lib.metrics.intervals import LEVEL, Interval, median_interval
+from lib.metrics.intervals import Interval, correlation_interval, median_interval
 from lib.records import Record
 
 Array = NDArray[np.float64]
@@ -99,29 +98,6 @@ def share(found: list[Comparison], side: Side) -> float:
     return sum(c.side == side for c in found) / len(found)
 
 
-def correlation(x: ArrayLike, y: ArrayLike, seed: int, *, ranks: bool = False, draws: int = 2000) -> Interval:
-    """Pearson's coefficient (Spearman's with `ranks`) with its 95 % percentile bootstrap interval over pairs.
-
-    `median` of the result is the coefficient of the sample. Resamples in which one side is constant are left
-    out. Raises ValueError on fewer than three pairs, on values that are not finite, or a constant side.
-    """
-    a, b = np.asarray(x, float), np.asarray(y, float)
-    if a.shape != b.shape or a.ndim != 1 or len(a) < 3 or not np.isfinite([a, b]).all():
-        raise ValueError(f"need at least three finite pairs, got {a.tolist()} and {b.tolist()}")
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        raise ValueError("one side is constant: a correlation is not defined")
-    chosen = np.random.default_rng(seed).integers(len(a), size=(draws, len(a)))
-    found = [_coefficient(a[i], b[i], ranks) for i in chosen if np.ptp(a[i]) > 0 and np.ptp(b[i]) > 0]
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(_coefficient(a, b, ranks), float(low), float(high))
-
-
-def _coefficient(a: Array, b: Array, ranks: bool) -> float:
-    if ranks:
-        a, b = rankdata(a), rankdata(b)
-    return float(np.corrcoef(a, b)[0, 1])
-
-
 def follows_baseline(merged: Array, plain: Array, seed: int) -> tuple[Interval, Interval]:
     """Rank correlations of the change merged - plain with plain, and with the mean of the two.
 
@@ -131,8 +107,8 @@ def follows_baseline(merged: Array, plain: Array, seed: int) -> tuple[Interval, 
     """
     change = merged - plain
     return (
-        correlation(plain, change, seed, ranks=True),
-        correlation((plain + merged) / 2, change, seed, ranks=True),
+        correlation_interval(plain, change, seed, ranks=True),
+        correlation_interval((plain + merged) / 2, change, seed, ranks=True),
     )
 
 

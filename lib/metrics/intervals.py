@@ -1,18 +1,22 @@
-"""How sure a median is: bootstrap intervals over rooms, scenes or seeds."""
+"""How sure a median or a correlation is: bootstrap intervals over rooms, scenes or seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import ConstantInputWarning, DegenerateDataWarning, bootstrap, pearsonr, rankdata
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A median with the ends of its interval, in the unit of the values."""
+    """A median (or another statistic of the sample) with the ends of its interval, in one unit."""
 
     median: float
     low: float
@@ -34,7 +38,48 @@ def median_interval(values: Iterable[float], seed: int, draws: int = 2000) -> In
     sample = np.asarray(list(values), dtype=float)
     if sample.size == 0 or not np.isfinite(sample).all():
         raise ValueError(f"need at least one value and only finite ones, got {sample.tolist()}")
-    chosen = np.random.default_rng(seed).integers(sample.size, size=(draws, sample.size))
-    medians = np.median(sample[chosen], axis=1)
-    low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(np.median(sample)), float(low), float(high))
+    if sample.size == 1:
+        return Interval(*[float(sample[0])] * 3)
+    return _interval(np.median, (sample,), seed, draws)
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike, axis: int = -1) -> Any:
+    """Spearman's ρ along an axis, ties at their mean rank; NaN where one side is constant."""
+    return _pearson(rankdata(x, axis=axis), rankdata(y, axis=axis), axis=axis)
+
+
+def correlation_interval(
+    x: ArrayLike, y: ArrayLike, seed: int, *, ranks: bool = False, draws: int = 2000
+) -> Interval:
+    """Pearson's coefficient (Spearman's with `ranks`) with its 95 % percentile bootstrap interval over pairs.
+
+    `median` of the result is the coefficient of the sample. Resamples in which one side is constant are left
+    out.
+
+    Raises:
+        ValueError: fewer than three pairs, values that are not finite, or a constant side.
+    """
+    a, b = np.asarray(x, float), np.asarray(y, float)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 3 or not np.isfinite([a, b]).all():
+        raise ValueError(f"need at least three finite pairs, got {a.tolist()} and {b.tolist()}")
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        raise ValueError("one side is constant: a correlation is not defined")
+    return _interval(rank_correlation if ranks else _pearson, (a, b), seed, draws)
+
+
+def _interval(
+    statistic: Callable[..., Any], samples: tuple[NDArray[np.float64], ...], seed: int, draws: int
+) -> Interval:
+    """Percentile bootstrap; several samples are resampled in pairs."""
+    rng = np.random.default_rng(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # some resamples are all alike
+        found = bootstrap(samples, statistic, paired=True, n_resamples=draws, method="percentile", rng=rng)
+    low, high = np.nanquantile(found.bootstrap_distribution, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(statistic(*samples)), float(low), float(high))
+
+
+def _pearson(x: ArrayLike, y: ArrayLike, axis: int = -1) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)  # NaN tells it
+        return pearsonr(x, y, axis=axis).statistic

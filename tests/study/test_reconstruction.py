@@ -12,6 +12,7 @@ from book.study.reconstruction.measure import Entropies, measure, scene_errors, 
 from lib import records
 from lib.geometry import relative_to_first, unproject
 from lib.merging import Setting, UniformRule
+from lib.metrics.intervals import correlation_interval
 from lib.probe import Observers, Probe
 from lib.run import Params, load_model, prepare, run
 from lib.spectra import Budget
@@ -190,13 +191,13 @@ def test_rule_without_options_only():
 
 def test_correlation_of_known_values():
     x = np.arange(30.0)
-    line = paired.correlation(x, 3 - 2 * x, seed=0)
+    line = correlation_interval(x, 3 - 2 * x, seed=0)
     assert (line.median, line.low, line.high) == pytest.approx((-1, -1, -1))
-    assert paired.correlation(x, np.exp(x), seed=0, ranks=True).median == pytest.approx(1)
-    noise = paired.correlation(x, np.random.default_rng(0).normal(size=30), seed=0)
+    assert correlation_interval(x, np.exp(x), seed=0, ranks=True).median == pytest.approx(1)
+    noise = correlation_interval(x, np.random.default_rng(0).normal(size=30), seed=0)
     assert noise.low < 0 < noise.high
     with pytest.raises(ValueError, match="constant"):
-        paired.correlation(x, np.ones(30), seed=0)
+        correlation_interval(x, np.ones(30), seed=0)
 
 
 def test_noise_alone_seems_to_help_where_the_baseline_is_bad():

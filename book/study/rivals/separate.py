@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
-from lib.metrics.intervals import LEVEL, Interval, median_interval
+from lib.metrics.intervals import Interval, correlation_interval, median_interval, rank_correlation
 
 Array = NDArray[np.float64]
 
@@ -101,34 +100,23 @@ def growth_powers(errors: ArrayLike, frames: Sequence[int]) -> Array:
     return slopes
 
 
-def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
-    """Spearman's ρ of two samples (n,), ties at their mean rank; NaN where one of them is constant."""
-    a, b = (rankdata(np.asarray(v, dtype=float)) for v in (x, y))
-    a, b = a - a.mean(), b - b.mean()
-    length = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / length if length > 0 else math.nan
-
-
-def correlation_interval(x: ArrayLike, y: ArrayLike, seed: int, draws: int = 2000) -> Interval:
-    """Spearman's ρ over scenes with its 95 % percentile bootstrap interval.
+def correlation_over_scenes(x: ArrayLike, y: ArrayLike, seed: int) -> Interval:
+    """Spearman's ρ with its bootstrap interval over the scenes in which both are defined.
 
     Raises:
-        ValueError: fewer than four scenes where both are defined.
+        ValueError: fewer than four such scenes, or one side is constant.
     """
     a, b = (np.asarray(v, dtype=float) for v in (x, y))
     both = np.isfinite(a) & np.isfinite(b)
-    a, b = a[both], b[both]
-    if len(a) < 4:
-        raise ValueError(f"a rank correlation needs at least four scenes, got {len(a)}")
-    chosen = np.random.default_rng(seed).integers(len(a), size=(draws, len(a)))
-    drawn = np.array([rank_correlation(a[c], b[c]) for c in chosen])
-    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(rank_correlation(a, b), float(low), float(high))
+    if both.sum() < 4:
+        raise ValueError(f"a rank correlation needs at least four scenes, got {both.sum()}")
+    return correlation_interval(a[both], b[both], seed, ranks=True)
 
 
 def partial_rank_correlation(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
     """Spearman's ρ of x and y with the ranks of `given` held fixed; NaN where it is not defined."""
-    xy, xz, yz = rank_correlation(x, y), rank_correlation(x, given), rank_correlation(y, given)
+    pairs = ((x, y), (x, given), (y, given))
+    xy, xz, yz = (float(rank_correlation(*pair)) for pair in pairs)
     left = (1 - xz**2) * (1 - yz**2)
     return (xy - xz * yz) / math.sqrt(left) if left > 1e-12 else math.nan
 
