@@ -53,13 +53,24 @@ class Provenance:
         return tuple(found)
 
 
+class NoProjectError(FileNotFoundError):
+    """`lib` was installed without the project around it: no notebooks, no weights, nothing to hash."""
+
+
 def provenance(experiment: str, params: Mapping[str, Any], root: Path = ROOT) -> Provenance:
     """Look up everything that a run of ``experiment`` with ``params`` would depend on now.
 
     Raises:
+        NoProjectError: `lib` was installed as a wheel.
         FileNotFoundError: no such experiment.
         ValueError: a parameter that the notebook does not take.
     """
+    if root == ROOT and not (root / "book" / "runs").is_dir():
+        raise NoProjectError(
+            f"lib lies in {root}, without the notebooks, weights and data of its project: models, merging, "
+            "spectra and metrics work there, runs and records do not. Clone the project and install it where "
+            "it is, with pip install --editable ."
+        )
     # Through JSON and back: tuples become lists, as they are in a record that was read.
     full = json.loads(json.dumps(complete(experiment, params, root)))
     used.asked(experiment, full)
