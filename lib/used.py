@@ -16,7 +16,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 LOOKS = ("os.listdir", "os.scandir")
 # Imports are in sys.modules; tracebacks (torch's own bookkeeping of operators makes some) quote any source.
-UNNOTED = ("importlib._bootstrap_external", "_frozen_importlib_external", "linecache", "tokenize")
+UNNOTED = (
+    *("importlib._bootstrap_external", "_frozen_importlib_external", "importlib.metadata"),
+    *("linecache", "tokenize"),
+)
 
 
 class _Seen:
@@ -60,7 +63,8 @@ def _note(event: str, args: tuple[Any, ...]) -> None:
 def _ours(path: str, root: str) -> bool:
     """A part of the project: nothing hidden, as .venv and .git are, not installed, not compiled."""
     relative = path[len(root) :]
-    return not (relative.startswith(".") or "site-packages" in relative or relative.endswith(".pyc"))
+    installed = "site-packages" in relative or ".egg-info" in relative
+    return not (relative.startswith(".") or installed or relative.endswith(".pyc"))
 
 
 @contextlib.contextmanager

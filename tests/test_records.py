@@ -386,11 +386,24 @@ def noted(command: str) -> list[str]:
         ("import os; os.close(os.open('README.md', os.O_RDONLY))", ["file README.md"]),
         ("import os; os.listdir('data/weights')", ["listing data/weights *"]),
         ("from pathlib import Path; list(Path('book/runs').glob('*.yml'))", ["listing book/runs *"]),
+        ("from importlib import metadata; metadata.entry_points()", []),
         ("import book.study.numbers", ["module book/study/__init__.py", "module book/study/numbers.py"]),
     ],
 )
 def test_a_process_notes_what_it_uses(command: str, lines: list[str]) -> None:
     assert noted(command) == lines
+
+
+def test_what_installing_in_place_leaves_is_not_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "a.egg-info").mkdir()
+    (tmp_path / "a.egg-info" / "entry_points.txt").write_text("")
+    (tmp_path / "a.txt").write_text("")
+    script = (
+        f"from pathlib import Path; root = Path({str(tmp_path)!r}); used.watch(root); "
+        "[p.read_text() for p in (root / 'a.egg-info' / 'entry_points.txt', root / 'a.txt')]; "
+        "print(*used.files(root))"
+    )
+    assert noted(script) == ["a.txt"]
 
 
 def test_weights_are_noted_although_they_are_not_opened_by_python() -> None:
