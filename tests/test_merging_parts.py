@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib.merging import Grouping, KeyValueGridRule, TokenLayout, UniformRule
 from lib.merging.matching import best_match, projected, unit_rows
-from lib.merging.spread import apportion, dither_order, nearest_kept, positions
+from lib.merging.placement import apportion, dither_order, nearest_kept, positions
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -24,9 +24,9 @@ from lib.training.data import Batch, RoomPool, _frame_choice, _recolour, render_
 from lib.training.evaluation import (
     evaluate,
     evaluate_photographs,
+    identity_baseline,
+    oracle,
     sequence_errors,
-    stand_still,
-    tell_the_truth,
     unexplained_motion,
     update_record,
 )
@@ -459,7 +459,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 def test_the_oracle_has_no_error_and_the_baseline_has() -> None:
     walk = render_sequence(0, 6, 24, 24, stride=3.0)
-    truth, still = sequence_errors(tell_the_truth, walk), sequence_errors(stand_still, walk)
+    truth, still = sequence_errors(oracle, walk), sequence_errors(identity_baseline, walk)
     for name, value in truth.items():
         assert abs(value) < 1e-6, name
         assert still[name] > 1e-2, name
@@ -482,7 +482,7 @@ def test_unexplained_motion_fits_the_unit_of_length_and_nothing_else() -> None:
 
 
 def test_two_frames_have_no_aligned_trajectory() -> None:
-    errors = sequence_errors(tell_the_truth, render_sequence(0, 2, 16, 16))
+    errors = sequence_errors(oracle, render_sequence(0, 2, 16, 16))
     assert math.isnan(errors["ate_relative"]) and errors["rotation_deg"] < 1e-6
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from .matching import best_match, clock, unit_rows
+from .placement import free_tokens
 from .plan import Plan, RegisteredRule, TokenLayout
-from .spread import free_tokens
 from .uniform import UniformRule
 
-Budget = Literal["block", "pair"]
+ErrorBudget = Literal["block", "pair"]
 ROUNDING = 1e-6  # 2 (1 - cos) of equal rows in single precision; anything below counts as equal
 
 
@@ -48,7 +48,7 @@ class AdaptiveRule(RegisteredRule):
     adaptive = True
 
     tolerance: float
-    budget: Budget = "block"
+    budget: ErrorBudget = "block"
     most: float | None = None
     protect_first_frame: bool = True
     protect_special: bool = True
@@ -60,8 +60,8 @@ class AdaptiveRule(RegisteredRule):
     def __post_init__(self) -> None:
         if not 0.0 <= self.tolerance <= 4.0:
             raise ValueError(f"tolerance must lie in [0, 4], got {self.tolerance}")
-        if self.budget not in get_args(Budget):
-            raise ValueError(f"budget must be one of {get_args(Budget)}, got {self.budget!r}")
+        if self.budget not in get_args(ErrorBudget):
+            raise ValueError(f"budget must be one of {get_args(ErrorBudget)}, got {self.budget!r}")
         self._uniform(0.0 if self.most is None else self.most)
 
     def largest_m(self, layout: TokenLayout) -> float:

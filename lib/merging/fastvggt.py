@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from .matching import Similarity, best_match, clock, unit_rows
+from .matching import ScorePrecision, best_match, clock, unit_rows
 from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
 
 
@@ -47,7 +47,7 @@ class FastVGGTRule(RegisteredRule):
     seed: int = 33
     stride: int = 2
     protect: float = 0.1
-    similarity: Similarity = "bf16"
+    similarity: ScorePrecision = "bf16"
     size_bias: bool = False
     no_rand: bool = False
     cells: Any = None
@@ -59,8 +59,8 @@ class FastVGGTRule(RegisteredRule):
             raise ValueError(f"stride must be at least 1, got {self.stride}")
         if not 0.0 <= self.protect < 1.0:
             raise ValueError(f"protect must lie in [0, 1), got {self.protect}")
-        if self.similarity not in get_args(Similarity):
-            raise ValueError(f"similarity must be one of {get_args(Similarity)}, got {self.similarity!r}")
+        if self.similarity not in get_args(ScorePrecision):
+            raise ValueError(f"similarity must be one of {get_args(ScorePrecision)}, got {self.similarity!r}")
         if isinstance(self.cells, Tensor):  # nested tuples, so that rules compare and serialise as values
             frames = tuple(tuple(tuple(row) for row in frame) for frame in self.cells.tolist())
             object.__setattr__(self, "cells", frames)

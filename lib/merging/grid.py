@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .matching import clock
+from .placement import apportion, free_tokens, nearest_kept, place_evenly
 from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
-from .spread import apportion, free_tokens, nearest_kept, spread_tokens
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class KeyValueGridRule(RegisteredRule):
                 f"{largest:.4f}; lower m, or keep less"
             )
         shares = apportion(int(free.sum()) - dropped, free.sum(dim=1))
-        return ~free | spread_tokens(layout, free, shares, self.seed)
+        return ~free | place_evenly(layout, free, shares, self.seed)
 
     def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
         """Plan for one global block; it reads no features.

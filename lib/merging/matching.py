@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Similarity = Literal["bf16", "fp32"]
+ScorePrecision = Literal["bf16", "fp32"]
 
 # Rows and columns of one tile of scores: 4 MiB in float32, so that a tile stays in cache on a CPU ...
 CPU_TILE = (512, 2048)
@@ -26,7 +26,7 @@ def clock(x: Tensor) -> float:
     return perf_counter()
 
 
-def unit_rows(x: Tensor, similarity: Similarity) -> Tensor:
+def unit_rows(x: Tensor, similarity: ScorePrecision) -> Tensor:
     """Rows divided by their L2 norm, a zero row staying zero; rounded to bfloat16 if asked.
 
     Args:
@@ -67,7 +67,7 @@ def projected(x: Tensor, width: int, seed: int) -> Tensor:
 
 
 def best_match(
-    sources: Tensor, destinations: Tensor, similarity: Similarity, tile: tuple[int, int] | None = None
+    sources: Tensor, destinations: Tensor, similarity: ScorePrecision, tile: tuple[int, int] | None = None
 ) -> tuple[Tensor, Tensor]:
     """For each source the most similar destination, scores streamed over tiles.
 
@@ -93,7 +93,7 @@ def best_match(
 
 
 def _match_rows(
-    rows: Tensor, destinations: Tensor, similarity: Similarity, wide: int
+    rows: Tensor, destinations: Tensor, similarity: ScorePrecision, wide: int
 ) -> tuple[Tensor, Tensor]:
     best = place = None
     for start in range(0, destinations.shape[0], wide):

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from .matching import Similarity, best_match, clock, projected, unit_rows
+from .matching import ScorePrecision, best_match, clock, projected, unit_rows
+from .placement import apportion, free_tokens, nearest_kept, place_evenly
 from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
-from .spread import apportion, free_tokens, nearest_kept, spread_tokens
 
 Matching = Literal["features", "projected", "position"]
 
@@ -51,7 +51,7 @@ class UniformRule(RegisteredRule):
     stride: int = 2
     matching: Matching = "projected"
     metric_width: int = 64
-    similarity: Similarity = "fp32"
+    similarity: ScorePrecision = "fp32"
     size_bias: bool = False
     merge_queries: bool = True
     seed: int = 33
@@ -66,8 +66,8 @@ class UniformRule(RegisteredRule):
             raise ValueError(f"metric_width must lie in [1, 64], got {self.metric_width}")
         if self.matching not in get_args(Matching):
             raise ValueError(f"matching must be one of {get_args(Matching)}, got {self.matching!r}")
-        if self.similarity not in get_args(Similarity):
-            raise ValueError(f"similarity must be one of {get_args(Similarity)}, got {self.similarity!r}")
+        if self.similarity not in get_args(ScorePrecision):
+            raise ValueError(f"similarity must be one of {get_args(ScorePrecision)}, got {self.similarity!r}")
 
     def largest_m(self, layout: TokenLayout) -> float:
         """Largest m these protections permit: all free tokens but one destination for each group."""
@@ -145,7 +145,7 @@ class UniformRule(RegisteredRule):
         shares = used + apportion(count - int(used.sum()), sizes - used)
         per_frame = free.sum(dim=1).split(self._frames_per_group(layout))
         frames = [apportion(int(share), group) for share, group in zip(shares, per_frame, strict=True)]
-        return spread_tokens(layout, free, torch.cat(frames), self.seed)
+        return place_evenly(layout, free, torch.cat(frames), self.seed)
 
     def _match(
         self, x: Tensor, layout: TokenLayout, source: Tensor, destination: Tensor, merged: int

@@ -59,7 +59,7 @@ def predict(model: VGGT) -> Estimator:
     return estimate
 
 
-def stand_still(sequence: Sequence) -> Estimate:
+def identity_baseline(sequence: Sequence) -> Estimate:
     """The trivial baseline: the camera never moves and everything is as far as the mean depth."""
     truth = _truth(sequence).depth
     depth = torch.full_like(truth, truth[truth > 0].mean().item())
@@ -68,7 +68,7 @@ def stand_still(sequence: Sequence) -> Estimate:
     return Estimate(still, depth, unproject(depth, still, sequence.intrinsics.to(depth.dtype)))
 
 
-def tell_the_truth(sequence: Sequence) -> Estimate:
+def oracle(sequence: Sequence) -> Estimate:
     """The oracle, in a unit of its own: every error of it must be zero."""
     truth, scale = _truth(sequence), 0.37
     extrinsics = torch.cat([truth.extrinsics[..., :3], scale * truth.extrinsics[..., 3:]], -1)
@@ -188,7 +188,7 @@ def evaluate_photographs(model: VGGT, folder: Path, frames: Iterable[int]) -> li
 
 def _rows(model: VGGT, walk: str, sequences: Iterable[Sequence]) -> list[dict[str, Any]]:
     """One row for each estimator, on sequences of one length."""
-    estimators = {"model": predict(model), "still": stand_still, "oracle": tell_the_truth}
+    estimators = {"model": predict(model), "still": identity_baseline, "oracle": oracle}
     found: dict[str, list[dict[str, float]]] = {who: [] for who in estimators}
     frames = 0
     for sequence in sequences:

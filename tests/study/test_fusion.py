@@ -82,7 +82,7 @@ def test_law_is_exact_where_it_holds_and_is_judged_where_it_was_not_fitted():
 
 def test_turning_points_and_slopes():
     curves = np.array([[1.0, 3.0, 1.0], [2.0, 2.0, 2.0], [1.5, 1.0, 3.0]])
-    assert sweep.turns(curves).tolist() == [True, False, False]
+    assert sweep.interior_maximum(curves).tolist() == [True, False, False]
     depth = np.arange(1, 7)
     assert sweep.log_slope(3.0 / depth) == pytest.approx(-1)
     assert sweep.log_slope(depth**0.5, first=2) == pytest.approx(0.5)

@@ -120,7 +120,7 @@ def test_ratios_are_paired_and_words_follow_the_yardstick():
         "same": Interval(1.05, 0.9, 1.2),
         "not clear": Interval(2, 0.8, 3),
     }
-    assert {name: rivals.word(found) for name, found in cases.items()} == {name: name for name in cases}
+    assert {name: rivals.direction(found) for name, found in cases.items()} == {name: name for name in cases}
     assert rivals.score(("up", "same", None), ("up", "up", "up")) == (1, 2)
     assert rivals.score(("up",), ("not clear",)) == (0, 0)
 

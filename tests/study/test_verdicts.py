@@ -8,7 +8,17 @@ import sympy as sp
 
 from book.study import verdicts
 from book.study.paper import printed as paper
-from book.study.verdicts import Claim, Outcome, Verdict, above, below, identity, judge, measurement, within
+from book.study.verdicts import (
+    CheckOutcome,
+    Claim,
+    Verdict,
+    above,
+    below,
+    identity,
+    judge,
+    measurement,
+    within,
+)
 from lib import dynamics
 
 
@@ -17,7 +27,7 @@ def claim(expected=Verdict.HOLDS, **roles):
 
 
 def outcomes(**passed):
-    return {f"one/{name}": Outcome(f"one/{name}", ok) for name, ok in passed.items()}
+    return {f"one/{name}": CheckOutcome(f"one/{name}", ok) for name, ok in passed.items()}
 
 
 def small_register(expected=Verdict.CONTRADICTED, roles=None):
@@ -90,13 +100,13 @@ def test_register_lists_all_equations_tables_figures_and_enough_claims():
 
 def test_every_verdict_of_the_book_is_reached_when_all_checks_pass_and_only_then():
     register = verdicts.register()
-    passed = {i: Outcome(i, True) for i in register.checks}
+    passed = {i: CheckOutcome(i, True) for i in register.checks}
     assert register.problems(passed) == []
     assert all(j.as_expected for j in register.judge(passed))
     for missing in register.checks:
         assert any(missing in p for p in register.problems({i: o for i, o in passed.items() if i != missing}))
     for failing in register.checks:
-        assert register.problems({**passed, failing: Outcome(failing, False)})
+        assert register.problems({**passed, failing: CheckOutcome(failing, False)})
 
 
 def test_all_five_verdicts_occur():
@@ -108,8 +118,8 @@ def test_equations_contradicted_by_a_measurement_change_when_it_does_not_come_ou
     register = verdicts.register()
     for row in register.claims_of(chapter):
         if row.expected is Verdict.CONTRADICTED:
-            refuted = {i: Outcome(i, i.rpartition("/")[2] not in row.refutes) for i in row.checks}
-            refuted |= {i: Outcome(i, False) for i in row.checks if i in row.refutes}
+            refuted = {i: CheckOutcome(i, i.rpartition("/")[2] not in row.refutes) for i in row.checks}
+            refuted |= {i: CheckOutcome(i, False) for i in row.checks if i in row.refutes}
             assert judge(row, refuted).verdict is not Verdict.CONTRADICTED
 
 
@@ -136,7 +146,7 @@ def test_chapter_writes_outcomes_and_reads_them_back(tmp_path):
     assert "0.25 (< 1)" in chapter.measure("b", np.float64(0.25))
     assert repr(chapter.complete()).startswith("✓ all 2")
     found = verdicts.read_outcomes(tmp_path / "checks")
-    assert found["one/b"] == Outcome("one/b", True, 0.25)
+    assert found["one/b"] == CheckOutcome("one/b", True, 0.25)
     assert register.problems(found) == []
     assert [p.suffix for p in (tmp_path / "checks").iterdir()] == [".json"]
 
@@ -205,7 +215,7 @@ def mean_field_measurements(chapter):
 
 def test_a_flipped_sign_in_the_dynamics_turns_verdicts_red(monkeypatch):
     register = verdicts.register()
-    others = {i: Outcome(i, True) for i in register.checks}
+    others = {i: CheckOutcome(i, True) for i in register.checks}
     chapter = verdicts.open_chapter("mean_field")
     mean_field_measurements(chapter)
     assert register.problems(others | chapter.outcomes_by_id) == []

@@ -97,7 +97,7 @@ def relative_errors(predicted: Array, measured: Array) -> Array:
     return np.asarray(np.mean(np.abs(predicted - measured) / measured, axis=0))
 
 
-def turns(values: Array) -> Array:
+def interior_maximum(values: Array) -> Array:
     """(scenes,) True where the largest of the rows (in order of m) is neither the first nor the last."""
     best = np.argmax(values, axis=0)
     return (best > 0) & (best < len(values) - 1)

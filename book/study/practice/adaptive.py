@@ -27,7 +27,7 @@ from lib.merging import (
     TokenLayout,
     UniformRule,
 )
-from lib.merging.adaptive import Budget
+from lib.merging.adaptive import ErrorBudget
 from lib.probe import Observers
 from lib.run import Outcome, Params, Setup, prepare, run
 from lib.vggt import VGGT
@@ -35,7 +35,7 @@ from lib.vggt.layers import AttentionEvent
 
 POINTS = (0.3, 0.9)  # m asked of FastVGGT; the last is saturated
 CALIBRATION = ("100", "101", "102")  # test rooms that only set the tolerances
-BUDGETS: tuple[Budget, ...] = ("block", "pair")
+BUDGETS: tuple[ErrorBudget, ...] = ("block", "pair")
 ERRORS = ("rotation_from_frame_0", "abs_rel")
 
 

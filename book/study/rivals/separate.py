@@ -66,7 +66,7 @@ def ratio(new: ArrayLike, old: ArrayLike, seed: int) -> Interval:
     return Interval(*(math.exp(v) for v in (found.median, found.low, found.high)))
 
 
-def word(found: Interval, noticeable: float = NOTICEABLE) -> str:
+def direction(found: Interval, noticeable: float = NOTICEABLE) -> str:
     """ "up", "down", "same" or "not clear", from a ratio and its interval.
 
     A change is noticeable and has 1 outside its interval; "same" is an interval wholly within the yardstick.

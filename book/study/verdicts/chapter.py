@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from book.study.verdicts.model import Bound, Check, Outcome
+from book.study.verdicts.model import Bound, Check, CheckOutcome
 
 
 class CheckFailedError(AssertionError):
@@ -45,12 +45,12 @@ class Chapter:
                 f"no checks are declared for chapter {name!r}; book/study/{name}/claims.yml has them"
             )
         self.name = name
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, CheckOutcome] = {}
         self._folder = folder
         self._write()
 
     @property
-    def outcomes_by_id(self) -> dict[str, Outcome]:
+    def outcomes_by_id(self) -> dict[str, CheckOutcome]:
         """Outcomes so far, by check id, as :meth:`Register.judge` wants them."""
         return {outcome.check: outcome for outcome in self.outcomes.values()}
 
@@ -68,9 +68,9 @@ class Chapter:
         try:
             passed = _truth(holds() if callable(holds) else holds, check)
         except Exception as error:
-            self._record(Outcome(check.id, False, None, detail, f"{type(error).__name__}: {error}"))
+            self._record(CheckOutcome(check.id, False, None, detail, f"{type(error).__name__}: {error}"))
             raise
-        self._record(Outcome(check.id, passed, None, detail, "" if passed else "came out false"))
+        self._record(CheckOutcome(check.id, passed, None, detail, "" if passed else "came out false"))
         if not passed:
             raise CheckFailedError(f"{check.id} is false: {check.states}")
         return Line(f"✓ {check.states}")
@@ -84,7 +84,7 @@ class Chapter:
         check = self._find(name, "measurement")
         number = float(value)
         passed = self.bound(name).accepts(number)
-        self._record(Outcome(check.id, passed, number, detail))
+        self._record(CheckOutcome(check.id, passed, number, detail))
         shown, unit = f"{number:.4g}".replace("-", "−"), f" {check.unit}" if check.unit else ""
         return Line(f"{'✓' if passed else '✗'} {check.states}: {shown}{unit} ({check.bound})")
 
@@ -113,7 +113,7 @@ class Chapter:
             raise KeyError(f"chapter {self.name!r} declares no {kind} {name!r}; it declares {known}")
         return check
 
-    def _record(self, outcome: Outcome) -> None:
+    def _record(self, outcome: CheckOutcome) -> None:
         self.outcomes[outcome.check.partition("/")[2]] = outcome
         self._write()
 
@@ -129,12 +129,12 @@ class Chapter:
         draft.replace(path)
 
 
-def read_outcomes(folder: Path) -> dict[str, Outcome]:
+def read_outcomes(folder: Path) -> dict[str, CheckOutcome]:
     """All outcomes that chapters left in ``folder``, by check id; empty when there is no such folder."""
-    found: dict[str, Outcome] = {}
+    found: dict[str, CheckOutcome] = {}
     for path in sorted(folder.glob("*.json")):
         for entry in json.loads(path.read_text()):
-            found[entry["check"]] = Outcome(**entry)
+            found[entry["check"]] = CheckOutcome(**entry)
     return found
 
 

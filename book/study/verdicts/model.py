@@ -103,7 +103,7 @@ def measurement(name: str, states: str, bound: Bound, unit: str = "") -> Check:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckOutcome:
     """How one check came out: ``value`` for measurements, ``error`` when it raised."""
 
     check: str  # Check.id
@@ -154,7 +154,7 @@ class Judgement:
 
     claim: Claim
     verdict: Verdict | None
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CheckOutcome, ...]
     absent: tuple[str, ...] = field(default=())
 
     @property
@@ -163,7 +163,7 @@ class Judgement:
         return self.verdict is self.claim.expected and all(o.passed for o in self.outcomes)
 
 
-def judge(claim: Claim, outcomes: Mapping[str, Outcome]) -> Judgement:
+def judge(claim: Claim, outcomes: Mapping[str, CheckOutcome]) -> Judgement:
     """Compute the verdict on ``claim`` from the outcomes of its checks.
 
     In this order: any true refutation, or any false support, contradicts; if all of ``missing`` are true,

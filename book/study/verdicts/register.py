@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from book.study.verdicts.model import Check, Claim, Judgement, Outcome, judge
+from book.study.verdicts.model import Check, CheckOutcome, Claim, Judgement, judge
 
 
 class RegisterError(ValueError):
@@ -46,11 +46,11 @@ class Register:
             f"no claim {claim_id!r} in the register; see book/study/*/claims.yml for the known ids"
         )
 
-    def judge(self, outcomes: Mapping[str, Outcome]) -> tuple[Judgement, ...]:
+    def judge(self, outcomes: Mapping[str, CheckOutcome]) -> tuple[Judgement, ...]:
         """A judgement for every claim, in order."""
         return tuple(judge(claim, outcomes) for claim in self.claims)
 
-    def problems(self, outcomes: Mapping[str, Outcome], only: Iterable[str] | None = None) -> list[str]:
+    def problems(self, outcomes: Mapping[str, CheckOutcome], only: Iterable[str] | None = None) -> list[str]:
         """Everything that must stop a build, as sentences; empty when all is complete and as pinned.
 
         ``only``: ids of the claims to look at (default all). Outcomes are always looked at in full.
@@ -116,7 +116,7 @@ def _validate(register: Register) -> None:
         unknown = [i for i in claim.checks if i not in register.checks]
         if unknown or not claim.checks:
             raise RegisterError(f"claim {claim.id} names {unknown or 'no checks'}; declare its checks first")
-        reached = judge(claim, {i: Outcome(i, passed=True) for i in claim.checks}).verdict
+        reached = judge(claim, {i: CheckOutcome(i, passed=True) for i in claim.checks}).verdict
         if reached is not claim.expected:
             raise RegisterError(
                 f"claim {claim.id} pins {claim.expected!s}, but its checks would give {reached!s}"

@@ -58,7 +58,7 @@ def dither_order(layout: TokenLayout, seed: int | None) -> Tensor:
     return threshold.flatten(1).argsort(dim=1).argsort(dim=1)
 
 
-def spread_tokens(layout: TokenLayout, free: Tensor, shares: Tensor, seed: int | None) -> Tensor:
+def place_evenly(layout: TokenLayout, free: Tensor, shares: Tensor, seed: int | None) -> Tensor:
     """Choose tokens evenly among the free ones of each frame.
 
     Args:
