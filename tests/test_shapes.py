@@ -16,7 +16,7 @@ import torch
 from shapes import has_shape
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("dynamics", "geometry", "probe", "scenes", "spectra", "training")
+ROOMS = ("dynamics", "geometry", "metrics", "probe", "scenes", "spectra", "training")
 ANY_SHAPE = {  # functions that take arrays of every shape, and why
 }
 

@@ -1,10 +1,10 @@
 """Camera errors: ATE, ARE, RPE-trans and RPE-rot, in the textbook and in the FastVGGT convention.
 
 "centres" is the textbook: the poses are camera-to-world, so their translations are camera centres, and the
-estimate is moved onto the truth by the Sim(3) of Umeyama (1991). "fastvggt" (spec 2.5) does the same with
-world-to-camera matrices and then moves the whole track rigidly so that its first pose coincides. A
-world-to-camera translation is not a place in the world, and an error of the first frame is spread over all
-frames: the two conventions give different numbers for the same prediction.
+estimate is moved onto the truth by the Sim(3) of Umeyama (1991). "fastvggt", that of the released evaluation
+of FastVGGT, does the same with world-to-camera matrices and then moves the whole track rigidly so that its
+first pose coincides. A world-to-camera translation is not a place in the world, and an error of the first
+frame is spread over all frames: the two conventions give different numbers for the same prediction.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Float64, Num
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lib.geometry import invert, rotation_angle_deg
 
-Array = NDArray[np.float64]
+Poses = Num[Tensor, "frames _ 4"] | Num[np.ndarray, "frames _ 4"]  # of 3 or 4 rows
+Points = Num[Tensor, "points 3"] | Num[np.ndarray, "points 3"]
+Track = Float64[np.ndarray, "frames 4 4"]  # poses after checking
 
 # name -> (invert the world-to-camera matrices, align the origin after the Sim(3))
 CONVENTIONS: dict[str, tuple[bool, bool]] = {"centres": (True, False), "fastvggt": (False, True)}
@@ -35,23 +38,25 @@ class Similarity:
     """The map x -> scale * rotation @ x + translation."""
 
     scale: float
-    rotation: Array  # (3, 3)
-    translation: Array  # (3,)
+    rotation: Float64[np.ndarray, "3 3"]
+    translation: Float64[np.ndarray, " 3"]
 
     @property
-    def matrix(self) -> Array:
-        """(4, 4) homogeneous matrix."""
+    def matrix(self) -> Float64[np.ndarray, "4 4"]:
+        """Homogeneous matrix."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.scale * self.rotation
         matrix[:3, 3] = self.translation
         return matrix
 
-    def points(self, points: ArrayLike | Tensor) -> Array:
-        """Map points (..., 3)."""
-        return self.scale * to_array(points) @ self.rotation.T + self.translation
+    def points(
+        self, points: Num[Tensor, "*batch 3"] | Num[np.ndarray, "*batch 3"]
+    ) -> Float64[np.ndarray, "*batch 3"]:
+        """Map points."""
+        return np.asarray(self.scale * to_array(points) @ self.rotation.T + self.translation)
 
-    def poses(self, poses: Array) -> Array:
-        """Map poses (S, 4, 4) whose translations are points: rotations are turned, translations mapped."""
+    def poses(self, poses: Track) -> Track:
+        """Map poses whose translations are points: rotations are turned, translations mapped."""
         moved = poses.copy()
         moved[:, :3, :3] = self.rotation @ poses[:, :3, :3]
         moved[:, :3, 3] = self.points(poses[:, :3, 3])
@@ -102,16 +107,16 @@ class CameraErrors:
 
 
 def camera_errors(
-    estimate_w2c: ArrayLike | Tensor,
-    truth_w2c: ArrayLike | Tensor,
+    estimate_w2c: Poses,
+    truth_w2c: Poses,
     convention: str = "centres",
     delta: int = 1,
 ) -> CameraErrors:
     """Errors of estimated cameras in one of the two named conventions (module docstring).
 
     Args:
-        estimate_w2c, truth_w2c: (S, 3, 4) or (S, 4, 4) camera-from-world, S >= 3, in any float dtype.
-        convention: "centres" or "fastvggt" (spec 2.5).
+        estimate_w2c, truth_w2c: camera-from-world of at least 3 frames.
+        convention: "centres" or "fastvggt".
         delta: RPE compares frames i and i + delta, for all i.
 
     Raises:
@@ -131,8 +136,8 @@ def camera_errors(
 
 
 def trajectory_errors(
-    estimate: ArrayLike | Tensor,
-    truth: ArrayLike | Tensor,
+    estimate: Poses,
+    truth: Poses,
     *,
     similarity: bool = True,
     origin: bool = False,
@@ -140,8 +145,11 @@ def trajectory_errors(
 ) -> CameraErrors:
     """Errors of two pose tracks taken as they are: the translation of a pose is its place.
 
-    Takes and raises the same as `camera_errors`. `similarity`: first move the estimate by the Umeyama Sim(3)
+    Takes the same as `camera_errors`. `similarity`: first move the estimate by the Umeyama Sim(3)
     between the translations; `origin`: then move it rigidly so that pose 0 coincides.
+
+    Raises:
+        ValueError: as `camera_errors`.
     """
     estimates, truths = _pair(estimate, truth)
     alignment = umeyama(estimates[:, :3, 3], truths[:, :3, 3]) if similarity else IDENTITY
@@ -169,15 +177,15 @@ def trajectory_errors(
     )
 
 
-def umeyama(source: ArrayLike | Tensor, target: ArrayLike | Tensor) -> Similarity:
-    """The similarity that moves `source` onto `target`, both (n, 3), with least squares.
-
-    Source: Umeyama, "Least-squares estimation of transformation parameters between two
-    point patterns" (IEEE PAMI, 1991).
+def umeyama(source: Points, target: Points) -> Similarity:
+    """The similarity that moves `source` onto `target` with least squares.
 
     Raises:
         ValueError: shapes differ or values are not finite.
-        DegenerateAlignmentError: n < 3, coincident points, or points on one line.
+        DegenerateAlignmentError: fewer than 3 points, coincident points, or points on one line.
+
+    Source: Umeyama, "Least-squares estimation of transformation parameters between two
+    point patterns" (IEEE PAMI, 1991).
     """
     x, y = to_array(source), to_array(target)
     if x.shape != y.shape or x.ndim != 2 or x.shape[1] != 3:
@@ -201,8 +209,8 @@ def umeyama(source: ArrayLike | Tensor, target: ArrayLike | Tensor) -> Similarit
     return Similarity(scale, rotation, y.mean(0) - scale * rotation @ x.mean(0))
 
 
-def path_length(poses: ArrayLike | Tensor) -> float:
-    """Length of the polyline through the translations of poses (S, 3, 4) or (S, 4, 4).
+def path_length(poses: Poses) -> float:
+    """Length of the polyline through the translations of poses.
 
     Give camera-to-world poses to get the way that the camera went.
     """
@@ -210,14 +218,14 @@ def path_length(poses: ArrayLike | Tensor) -> float:
     return float(np.linalg.norm(np.diff(translations, axis=0), axis=1).sum())
 
 
-def to_array(values: ArrayLike | Tensor) -> Array:
+def to_array(values: ArrayLike | Num[Tensor, " ..."] | Bool[Tensor, " ..."]) -> Float64[np.ndarray, " ..."]:
     """float64 copy on the CPU of a tensor or an array."""
     if isinstance(values, Tensor):
         values = values.detach().to("cpu").double().numpy()
     return np.asarray(values, dtype=np.float64)
 
 
-def _pair(estimate: ArrayLike | Tensor, truth: ArrayLike | Tensor) -> tuple[Array, Array]:
+def _pair(estimate: Poses, truth: Poses) -> tuple[Track, Track]:
     estimates, truths = _to_poses(estimate, "estimate"), _to_poses(truth, "truth")
     if len(estimates) != len(truths):
         raise ValueError(
@@ -226,8 +234,8 @@ def _pair(estimate: ArrayLike | Tensor, truth: ArrayLike | Tensor) -> tuple[Arra
     return estimates, truths
 
 
-def _to_poses(values: ArrayLike | Tensor, name: str) -> Array:
-    """(S, 4, 4) float64 from (S, 3, 4) or (S, 4, 4), checked."""
+def _to_poses(values: Poses, name: str) -> Track:
+    """Poses of four rows, checked."""
     given = to_array(values)
     if given.ndim != 3 or given.shape[1:] not in ((3, 4), (4, 4)) or len(given) == 0:
         raise ValueError(f"{name} must be (S, 3, 4) or (S, 4, 4) with S >= 1, got {given.shape}")
@@ -249,7 +257,9 @@ def _to_poses(values: ArrayLike | Tensor, name: str) -> Array:
     return poses
 
 
-def _check_extent(points: Array, centred: Array, name: str) -> None:
+def _check_extent(
+    points: Float64[np.ndarray, "points 3"], centred: Float64[np.ndarray, "points 3"], name: str
+) -> None:
     if np.abs(centred).max() <= 1e-9 * np.abs(points).max():
         raise DegenerateAlignmentError(
             f"all {len(points)} {name} points coincide (up to 1e-9 of their distance from the origin), "
@@ -257,8 +267,10 @@ def _check_extent(points: Array, centred: Array, name: str) -> None:
         )
 
 
-def _relative_errors(estimate: Array, truth: Array, delta: int) -> tuple[Array, Array]:
-    """Length and angle (degrees) of the difference of the motions from i to i + delta, (S - delta,) each."""
+def _relative_errors(
+    estimate: Track, truth: Track, delta: int
+) -> tuple[Float64[np.ndarray, " pairs"], Float64[np.ndarray, " pairs"]]:
+    """Length and angle (degrees) of the difference of the motions from i to i + delta."""
     if not 1 <= delta < len(truth):
         raise ValueError(f"delta is {delta}; with {len(truth)} poses it must lie in [1, {len(truth) - 1}]")
     true_steps = _inverse(truth[:-delta]) @ truth[delta:]
@@ -267,13 +279,13 @@ def _relative_errors(estimate: Array, truth: Array, delta: int) -> tuple[Array, 
     return drifts, _angles_deg(true_steps, steps)
 
 
-def _angles_deg(a: Array, b: Array) -> Array:
+def _angles_deg(a: Track, b: Track) -> Float64[np.ndarray, " frames"]:
     return rotation_angle_deg(*(torch.from_numpy(poses[:, :3, :3]) for poses in (a, b))).numpy()
 
 
-def _inverse(poses: Array) -> Array:
+def _inverse(poses: Track) -> Track:
     return invert(torch.from_numpy(poses)).numpy()
 
 
-def _rmse(errors: Array) -> float:
+def _rmse(errors: Float64[np.ndarray, " n"]) -> float:
     return float(np.sqrt(np.mean(errors**2)))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Float64, Num
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from lib.metrics.cameras import IDENTITY, Array, Similarity, to_array, umeyama
+from lib.metrics.cameras import IDENTITY, Similarity, to_array, umeyama
 
-Mask = NDArray[np.bool_]
+Cloud = Num[Tensor, "_ 3"] | Num[np.ndarray, "_ 3"]  # any number of points
+Array = Float64[np.ndarray, "_ 3"]  # a cloud after checking
+Mask = Bool[Tensor, "*pixels"] | Bool[np.ndarray, "*pixels"]
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,18 @@ class ChamferDistance:
 
 
 def depth_errors(
-    estimate: ArrayLike | Tensor,
-    truth: ArrayLike | Tensor,
+    estimate: Num[Tensor, " ..."] | Num[np.ndarray, " ..."],
+    truth: Num[Tensor, "*pixels"] | Num[np.ndarray, "*pixels"],
     *,
-    mask: ArrayLike | Tensor | None = None,
+    mask: Mask | None = None,
     scale: str = "none",
 ) -> DepthErrors:
     """AbsRel, share within 1.25 and RMSE of z-depth.
 
     Args:
-        estimate, truth: the same shape, e.g. (S, H, W); truth is valid where finite and > 0.
-            The trailing axis of a model's depth (S, H, W, 1) is dropped.
-        mask: bool of that shape; only these pixels are looked at.
+        truth is valid where finite and > 0; the estimate has its shape.
+            The trailing axis of a model's depth, of length 1, is dropped.
+        mask: only these pixels are looked at.
         scale: "none", or "median" for one factor median(truth) / median(estimate) for the whole sequence,
             since a model without metric scale can only be judged up to one.
 
@@ -101,17 +103,17 @@ def depth_errors(
 
 
 def point_errors(
-    estimate: ArrayLike | Tensor,
-    truth: ArrayLike | Tensor,
+    estimate: Num[Tensor, "*pixels 3"] | Num[np.ndarray, "*pixels 3"],
+    truth: Num[Tensor, "*pixels 3"] | Num[np.ndarray, "*pixels 3"],
     *,
-    mask: ArrayLike | Tensor | None = None,
+    mask: Mask | None = None,
     alignment: Similarity | str | None = None,
 ) -> PointErrors:
     """Distances between corresponding points, such as the pixels of two point maps.
 
     Args:
-        estimate, truth: (..., 3), the same shape; truth is valid where finite.
-        mask: bool (...); only these points are looked at.
+        estimate, truth: truth is valid where finite.
+        mask: only these points are looked at.
         alignment: None, a `Similarity` (such as that of the cameras), or "similarity" for the Umeyama Sim(3)
             between the valid points themselves.
 
@@ -131,13 +133,11 @@ def point_errors(
     return PointErrors(rmse, float(distances.mean()), float(np.median(distances)), len(distances), move)
 
 
-def chamfer(
-    estimate: ArrayLike | Tensor, truth: ArrayLike | Tensor, *, alignment: Similarity | None = None
-) -> ChamferDistance:
+def chamfer(estimate: Cloud, truth: Cloud, *, alignment: Similarity | None = None) -> ChamferDistance:
     """Textbook Chamfer distance: the mean of the two mean nearest-neighbour distances, nothing clipped.
 
     Args:
-        estimate, truth: (n, 3) and (m, 3), finite.
+        estimate, truth: finite; their numbers of points may differ.
         alignment: moves the estimate first, e.g. ``camera_errors(...).alignment`` (convention "centres") or
             ``umeyama(...)`` of corresponding points; None compares the clouds as they lie.
 
@@ -153,15 +153,15 @@ def chamfer(
 
 
 def chamfer_fastvggt(
-    estimate: ArrayLike | Tensor,
-    truth: ArrayLike | Tensor,
+    estimate: Cloud,
+    truth: Cloud,
     *,
     seed: int = 33,
     voxel_size: float = 0.05,
     max_distance: float = 0.5,
     max_points: int = 100_000,
 ) -> ChamferDistance:
-    """Chamfer distance as FastVGGT evaluates it (spec 2.5).
+    """Chamfer distance as FastVGGT evaluates it.
 
     The estimate is moved and scaled so that centre and diagonal of its axis-aligned bounding box equal those
     of the truth (so one outlier changes the scale); at most `max_points` random points of each cloud are
@@ -170,10 +170,12 @@ def chamfer_fastvggt(
     `max_points` points the number agrees with the released code only up to sampling noise.
 
     Args:
-        estimate, truth: (n, 3) and (m, 3), finite.
+        estimate, truth: finite; their numbers of points may differ.
 
     Raises:
         ValueError: a cloud is empty or not finite, the estimate is one point, a size is not positive.
+
+    Source: the released evaluation of FastVGGT.
     """
     if not min(voxel_size, max_distance, max_points) > 0:
         raise ValueError(
@@ -190,10 +192,13 @@ def chamfer_fastvggt(
     return ChamferDistance(total, accuracy, completeness, len(guess), len(true), move.scale, "fastvggt")
 
 
-def bounding_box_similarity(source: ArrayLike | Tensor, target: ArrayLike | Tensor) -> Similarity:
-    """Scale and shift that give the axis-aligned bounding boxes the same centre and diagonal (spec 2.5).
+def bounding_box_similarity(source: Cloud, target: Cloud) -> Similarity:
+    """Scale and shift that give the axis-aligned bounding boxes the same centre and diagonal.
 
-    Args are (n, 3) and (m, 3). Raises ValueError when the source is a single place.
+    Raises:
+        ValueError: the source is a single place.
+
+    Source: the released evaluation of FastVGGT.
     """
     low, high = _box(_cloud(source, "source"))
     low_target, high_target = _box(_cloud(target, "target"))
@@ -204,8 +209,8 @@ def bounding_box_similarity(source: ArrayLike | Tensor, target: ArrayLike | Tens
     return Similarity(scale, np.eye(3), (low_target + high_target) / 2 - scale * (low + high) / 2)
 
 
-def voxel_means(points: ArrayLike | Tensor, size: float) -> Array:
-    """Mean of the points (n, 3) in each occupied cube of edge `size`, (cubes, 3).
+def voxel_means(points: Cloud, size: float) -> Float64[np.ndarray, "cubes 3"]:
+    """Mean of the points in each occupied cube of edge `size`.
 
     The grid starts half an edge below the smallest coordinates, as in open3d's voxel down-sampling.
     """
@@ -216,7 +221,12 @@ def voxel_means(points: ArrayLike | Tensor, size: float) -> Array:
     return sums / counts[:, None]
 
 
-def _valid(guess: Array, true: Array, valid: Mask, mask: ArrayLike | Tensor | None) -> tuple[Array, Array]:
+def _valid(
+    guess: Float64[np.ndarray, " ..."],
+    true: Float64[np.ndarray, " ..."],
+    valid: Bool[np.ndarray, " ..."],
+    mask: Mask | None,
+) -> tuple[Float64[np.ndarray, "pixels ..."], Float64[np.ndarray, "pixels ..."]]:
     """The valid entries of both, flattened to (pixels, ...), after checking shapes and values."""
     if guess.shape != true.shape:
         raise ValueError(f"estimate is {guess.shape} but truth is {true.shape}; shapes must be equal")
@@ -242,7 +252,7 @@ def _given(alignment: Similarity | str | None) -> Similarity:
     return alignment
 
 
-def _cloud(points: ArrayLike | Tensor, name: str) -> Array:
+def _cloud(points: Cloud, name: str) -> Array:
     cloud = to_array(points)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) == 0:
         raise ValueError(f"{name} must be a cloud (n >= 1, 3), got {cloud.shape}")
@@ -255,9 +265,9 @@ def _subset(points: Array, at_most: int, rng: np.random.Generator) -> Array:
     return points if len(points) <= at_most else points[rng.choice(len(points), at_most, replace=False)]
 
 
-def _nearest(points: Array, cloud: Array) -> Array:
-    return cKDTree(cloud).query(points)[0]
+def _nearest(points: Array, cloud: Array) -> Float64[np.ndarray, " points"]:
+    return np.asarray(cKDTree(cloud).query(points)[0])
 
 
-def _box(points: Array) -> tuple[Array, Array]:
+def _box(points: Array) -> tuple[Float64[np.ndarray, " 3"], Float64[np.ndarray, " 3"]]:
     return points.min(0), points.max(0)
