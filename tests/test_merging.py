@@ -362,7 +362,7 @@ def test_layout_and_plan_validate():
         Grouping.from_rows(torch.tensor([[0, 2, 2]]), 3)
     same = Grouping.from_rows(torch.arange(3)[None], 3)
     with pytest.raises(ValueError, match="belong together"):
-        Plan(3, same, torch.ones(1, 3), queries=same)
+        Plan(3, same, torch.ones(1, 3, dtype=torch.float64), queries=same)
     with pytest.raises(ValueError, match="region must be at least 1 frame"):
         UniformRule(0.3, region=0)
     with pytest.raises(ValueError, match="either m or stride"):

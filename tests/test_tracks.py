@@ -78,6 +78,7 @@ def test_parity_through_the_whole_model(golden, golden_config, stored):
 
 
 @torch.no_grad()
+@pytest.mark.usefixtures("unchecked")
 def test_model_tracks_only_when_asked():
     model = tiny_vggt(track_head=TINY)
     images = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
@@ -165,6 +166,7 @@ def test_correlation_equals_sampled_correlation_map():
     torch.testing.assert_close(ours, torch.cat(expected, -1), atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_errors_say_what_to_do():
     torch.manual_seed(0)
     head = TrackHead(16, 4, 5, TINY)

@@ -102,7 +102,8 @@ class TestRope:
 
     def test_origin_is_not_rotated(self):
         x = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0))
-        assert torch.equal(rotate(x, rope_tables(torch.zeros(1, 3, 2), 8, 100.0, x.dtype)), x)
+        origin = torch.zeros(1, 3, 2, dtype=torch.long)
+        assert torch.equal(rotate(x, rope_tables(origin, 8, 100.0, x.dtype)), x)
 
     def test_rejects_head_dimension_not_divisible_by_four(self):
         with pytest.raises(ValueError, match="divisible by 4, got 6"):

@@ -246,6 +246,7 @@ class TestConfig:
             VGGTConfig.from_dict({"colour": 3})
 
 
+@pytest.mark.usefixtures("unchecked")
 class TestErrors:
     @pytest.mark.parametrize(
         ("images", "message"),

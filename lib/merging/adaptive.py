@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .matching import best_match, clock, unit_rows
@@ -78,15 +79,10 @@ class AdaptiveRule(RegisteredRule):
         limit = self._limit(layout, free)
         return self._uniform(limit / layout.tokens).scored_pairs(layout) if limit > 0 else 0.0
 
-    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
         """Plan for one global block; rows are the tokens that stay, in sequence order.
 
-        Args:
-            x: (B, N, C) normalised input of the block.
-            layout: frames and patch grid, N tokens.
-
-        Returns:
-            The plan, or None if no pair fits into the tolerance.
+        x is the normalised input of the block. None if no pair fits into the tolerance.
 
         Raises:
             ValueError: if x and layout disagree.
@@ -109,17 +105,13 @@ class AdaptiveRule(RegisteredRule):
         first, second = (torch.stack([m[k][:merged] for m in matched]) for k in (1, 2))
         return uniform._assemble(layout.tokens, first, second, x, start)
 
-    def permitted(self, losses: Tensor, tokens: int) -> int:
-        """How many of the pairs fit into the tolerance.
-
-        Args:
-            losses: (n,) 2 (1 - cos) of each pair, ascending, in [0, 4]. tokens: N.
-        """
+    def permitted(self, losses: Float[Tensor, " pairs"], tokens: int) -> int:
+        """How many of the pairs fit into the tolerance; losses 2 (1 - cos) ascending, in [0, 4]."""
         if self.budget == "block":
             losses = losses.double().cumsum(0) / tokens
         return int((losses <= self.tolerance).sum())
 
-    def _limit(self, layout: TokenLayout, free: Tensor) -> int:
+    def _limit(self, layout: TokenLayout, free: Bool[Tensor, "frames tokens"]) -> int:
         """Most tokens that may be merged, whatever their likeness."""
         count = int(free.sum())
         if self.most is None:
@@ -140,8 +132,10 @@ class AdaptiveRule(RegisteredRule):
         )
 
 
-def _ordered_pairs(x: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each source with its most similar target: (n,) losses 2 (1 - cos) ascending, sources, their targets."""
+def _ordered_pairs(
+    x: Float[Tensor, "tokens width"], sources: Int[Tensor, " sources"], targets: Int[Tensor, " targets"]
+) -> tuple[Float[Tensor, " sources"], Int[Tensor, " sources"], Int[Tensor, " sources"]]:
+    """Each source with its most similar target: losses 2 (1 - cos) ascending, sources, their targets."""
     unit = unit_rows(x, "fp32")
     score, place = best_match(unit[sources], unit[targets], "fp32")
     loss = 2 * (1 - score)

@@ -1,4 +1,4 @@
-"""The released FastVGGT rule, reproduced with its quirks (spec section 2.2 and 2.3)."""
+"""The released FastVGGT rule, reproduced with its quirks. Source: FastVGGT."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import prod
 from typing import Any, get_args
 
 import torch
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, clock, unit_rows
@@ -34,8 +35,8 @@ class FastVGGTRule(RegisteredRule):
             weight to each of its two rows, so that every token counts exactly once and exact duplicates
             merge without error; without the bias both rows count fully, as released.
         no_rand: as released (not as documented there): no patch outside frame 0 is a destination.
-        cells: (S-1, h//stride, w//stride) draws in [0, stride**2) to use in place of the generator's.
-        strict: raise instead of saturating.
+        cells: draws in [0, stride**2), (S-1, h//stride, w//stride) of them, to use in place of the
+        generator's. strict: raise instead of saturating.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -85,15 +86,10 @@ class FastVGGTRule(RegisteredRule):
         twice = int(self._destination_mask(layout)[self.protected(layout)].sum())
         return (layout.tokens - merged + twice) / layout.tokens
 
-    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
-        """Plan for one global block.
+    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+        """Plan for one global block, rows ordered [unmerged sources, destinations, protected].
 
-        Args:
-            x: (B, N, C) normalised input of the block.
-            layout: frames and patch grid, N tokens.
-
-        Returns:
-            The plan, rows ordered [unmerged sources, destinations, protected]; None if nothing merges.
+        x is the normalised input of the block. None if nothing merges.
 
         Raises:
             ValueError: if x and layout disagree, or m is out of reach and `strict` is set.
@@ -116,16 +112,16 @@ class FastVGGTRule(RegisteredRule):
         plan = self.replay(layout, chosen, targets)
         return replace(plan, seconds=clock(x) - start)
 
-    def replay(self, layout: TokenLayout, sources: Tensor, destinations: Tensor) -> Plan:
+    def replay(
+        self,
+        layout: TokenLayout,
+        sources: Int[Tensor, "batch merged"],
+        destinations: Int[Tensor, "batch merged"],
+    ) -> Plan:
         """The plan that merges given pairs, matched elsewhere (a stored plan, or another layer's).
 
-        Args:
-            layout: frames and patch grid.
-            sources: (B, r) int64 tokens to merge, neither destinations nor protected.
-            destinations: (B, r) int64 the destination token of each.
-
-        Returns:
-            The plan, as `plan` makes it; seconds are 0.
+        sources: tokens to merge, neither destinations nor protected; destinations: the destination token of
+        each. The plan is as `plan` makes it; its seconds are 0.
 
         Raises:
             ValueError: if a source may not be merged, or a destination is none.
@@ -140,23 +136,23 @@ class FastVGGTRule(RegisteredRule):
         rows = _Rows(mergeable, allowed, self.protected(layout).to(sources.device), sources, destinations)
         return rows.plan(self.size_bias)
 
-    def destinations(self, layout: TokenLayout) -> Tensor:
-        """(n,) int64 destination tokens in ascending order (spec 2.2 step 1)."""
+    def destinations(self, layout: TokenLayout) -> Int[Tensor, " destinations"]:
+        """Destination tokens in ascending order."""
         return self._destination_mask(layout).nonzero().flatten()
 
-    def protected(self, layout: TokenLayout) -> Tensor:
-        """(n,) int64 protected tokens: a fixed stride over the flattened sequence (spec 2.2 step 3)."""
+    def protected(self, layout: TokenLayout) -> Int[Tensor, " protected"]:
+        """Protected tokens: a fixed stride over the flattened sequence."""
         count = int(layout.tokens * self.protect)
         if count == 0:
             return torch.empty(0, dtype=torch.int64)
         return torch.arange(count) * max(1, layout.tokens // count)
 
-    def _mergeable(self, layout: TokenLayout) -> Tensor:
+    def _mergeable(self, layout: TokenLayout) -> Bool[Tensor, " {layout.tokens}"]:
         mask = ~self._destination_mask(layout)
         mask[self.protected(layout)] = False
         return mask
 
-    def _destination_mask(self, layout: TokenLayout) -> Tensor:
+    def _destination_mask(self, layout: TokenLayout) -> Bool[Tensor, " {layout.tokens}"]:
         mask = torch.zeros(layout.frames, layout.tokens_per_frame, dtype=torch.bool)
         mask[0] = True
         mask[:, : layout.special] = True
@@ -166,8 +162,8 @@ class FastVGGTRule(RegisteredRule):
             mask[1:, layout.special : layout.special + chosen.shape[1]] = chosen
         return mask.flatten()
 
-    def _cell_choice(self, layout: TokenLayout) -> Tensor:
-        """One chosen place per cell, flattened at the width of the cells: (S-1, cells*stride**2) bool."""
+    def _cell_choice(self, layout: TokenLayout) -> Bool[Tensor, "frames places"]:
+        """One chosen place per cell, flattened at the width of the cells; frame 0 has none."""
         side = self.stride
         shape = (layout.frames - 1, layout.patches_high // side, layout.patches_wide // side)
         if self.cells is None:
@@ -182,10 +178,17 @@ class FastVGGTRule(RegisteredRule):
                 )
         chosen = torch.zeros(*shape, side * side, dtype=torch.bool)
         chosen.scatter_(-1, cells[..., None], True)
-        return chosen.unflatten(-1, (side, side)).transpose(2, 3).flatten(1)
+        places: Tensor = chosen.unflatten(-1, (side, side)).transpose(2, 3).flatten(1)
+        return places
 
-    def _match(self, x: Tensor, sources: Tensor, destinations: Tensor, merged: int) -> tuple[Tensor, Tensor]:
-        """(r,) the `merged` most similar sources of one batch item and (r,) the destination of each."""
+    def _match(
+        self,
+        x: Float[Tensor, "tokens width"],
+        sources: Int[Tensor, " sources"],
+        destinations: Int[Tensor, " destinations"],
+        merged: int,
+    ) -> tuple[Int[Tensor, " {merged}"], Int[Tensor, " {merged}"]]:
+        """The `merged` most similar sources of one batch item and the destination of each."""
         unit = unit_rows(x, self.similarity)
         score, place = best_match(unit[sources], unit[destinations], self.similarity)
         chosen = score.argsort(descending=True, stable=True)[:merged]
@@ -196,15 +199,14 @@ class FastVGGTRule(RegisteredRule):
 class _Rows:
     """The released row order [unmerged sources, destinations, protected], each in sequence order.
 
-    mergeable, allowed: (N,) bool, tokens that may be sources, and destinations; protected: (p,) tokens;
-    sources, destinations: (B, r) tokens, the pairs.
+    mergeable, allowed: tokens that may be sources, and destinations; sources, destinations: the pairs.
     """
 
-    mergeable: Tensor
-    allowed: Tensor
-    protected: Tensor
-    sources: Tensor
-    destinations: Tensor
+    mergeable: Bool[Tensor, " tokens"]
+    allowed: Bool[Tensor, " tokens"]
+    protected: Int[Tensor, " protected"]
+    sources: Int[Tensor, "batch merged"]
+    destinations: Int[Tensor, "batch merged"]
 
     def plan(self, size_bias: bool) -> Plan:
         """Assemble the plan from its memberships."""
@@ -236,7 +238,7 @@ class _Rows:
             destinations=self.destinations,
         )
 
-    def _shares(self, members: Tensor) -> Tensor:
+    def _shares(self, members: Int[Tensor, "batch members"]) -> Float64[Tensor, "batch members"]:
         """One per membership, one half where a token has two rows (a protected destination)."""
         ones = torch.ones_like(members, dtype=torch.float64)
         times = ones.new_zeros(len(members), len(self.mergeable)).scatter_add(1, members, ones)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .matching import clock
@@ -66,8 +67,8 @@ class KeyValueGridRule(RegisteredRule):
         """Fraction of keys that really remain."""
         return int(self.kept_tokens(layout).sum()) / layout.tokens
 
-    def kept_tokens(self, layout: TokenLayout) -> Tensor:
-        """(S, P) bool: the keys that remain.
+    def kept_tokens(self, layout: TokenLayout) -> Bool[Tensor, "{layout.frames} {layout.tokens_per_frame}"]:
+        """The keys that remain.
 
         Raises:
             ValueError: if m is out of reach, with the largest m.
@@ -86,15 +87,10 @@ class KeyValueGridRule(RegisteredRule):
         shares = apportion(int(free.sum()) - dropped, free.sum(dim=1))
         return ~free | place_evenly(layout, free, shares, self.seed)
 
-    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
-        """Plan for one global block; it reads no features.
+    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+        """Plan for one global block, rows in sequence order; None if every key is kept.
 
-        Args:
-            x: (B, N, C) normalised input of the block: only its batch size and device count.
-            layout: frames and patch grid, N tokens.
-
-        Returns:
-            The plan, rows in sequence order; None if every key is kept.
+        It reads no features: of x only batch size and device count.
 
         Raises:
             ValueError: if x and layout disagree, or m is out of reach.
@@ -117,8 +113,10 @@ class KeyValueGridRule(RegisteredRule):
             seconds=clock(x) - start,
         )
 
-    def _lattice(self, layout: TokenLayout, stride: int) -> Tensor:
-        """(S, P) bool: patches whose row and column are the frame's offset modulo the stride."""
+    def _lattice(
+        self, layout: TokenLayout, stride: int
+    ) -> Bool[Tensor, "{layout.frames} {layout.tokens_per_frame}"]:
+        """Patches whose row and column are the frame's offset modulo the stride."""
         offsets = torch.zeros(layout.frames, 2, dtype=torch.int64)
         if self.seed is not None:
             # An offset beyond the grid would keep nothing of a frame narrower than the stride.

@@ -1,6 +1,5 @@
 """Which destination is each source most similar to: streamed, never holding the score matrix.
-
-Spec section 2.2, steps 4 and 5.
+Source: matching of FastVGGT.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from time import perf_counter
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 ScorePrecision = Literal["bf16", "fp32"]
@@ -19,23 +19,18 @@ CPU_TILE = (512, 2048)
 CUDA_TILE = (8192, 8192)
 
 
-def clock(x: Tensor) -> float:
+def clock(x: Shaped[Tensor, " ..."]) -> float:
     """Seconds now, after the device of `x` has finished its queue (only CUDA has one)."""
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     return perf_counter()
 
 
-def unit_rows(x: Tensor, similarity: ScorePrecision) -> Tensor:
+def unit_rows(x: Float[Tensor, "tokens width"], similarity: ScorePrecision) -> Float[Tensor, "tokens width"]:
     """Rows divided by their L2 norm, a zero row staying zero; rounded to bfloat16 if asked.
 
-    Args:
-        x: (tokens, C) features.
-        similarity: "bf16" as released, or "fp32".
-
-    Returns:
-        (tokens, C), bfloat16 on CUDA, otherwise float32 holding bfloat16 values (the same products and
-        a far faster matrix product on processors without bfloat16 units); float32 (or 64) for "fp32".
+    "bf16" as released: bfloat16 on CUDA, otherwise float32 holding bfloat16 values (the same products and a
+    far faster matrix product on processors without bfloat16 units); "fp32": float32 (or 64).
     """
     x = x.detach()
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -46,16 +41,11 @@ def unit_rows(x: Tensor, similarity: ScorePrecision) -> Tensor:
     return rounded if x.is_cuda else rounded.float()
 
 
-def projected(x: Tensor, width: int, seed: int) -> Tensor:
-    """Fixed random orthogonal projection of features to at most `width` dimensions.
+def projected(x: Float[Tensor, "*batch channels"], width: int, seed: int) -> Float[Tensor, "*batch kept"]:
+    """Fixed random orthogonal projection of features to `width` dimensions; of no more, as they are.
 
-    Args:
-        x: (..., C) features.
-        width: dimensions kept; features that are no wider are returned as they are.
-        seed: seed of the projection, drawn on the CPU: the same on every device.
-
-    Returns:
-        (..., min(width, C)). Inner products are kept on average (up to the factor width/C).
+    Inner products are kept on average (up to the factor width/channels). The projection is drawn from `seed`
+    on the CPU: the same on every device.
     """
     channels = x.shape[-1]
     if channels <= width:
@@ -63,22 +53,23 @@ def projected(x: Tensor, width: int, seed: int) -> Tensor:
     noise = torch.randn(channels, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     basis = torch.linalg.qr(noise).Q
     with torch.autocast(x.device.type, enabled=False):
-        return x.detach() @ basis.to(device=x.device, dtype=x.dtype)
+        narrow: Tensor = x.detach() @ basis.to(device=x.device, dtype=x.dtype)
+        return narrow
 
 
 def best_match(
-    sources: Tensor, destinations: Tensor, similarity: ScorePrecision, tile: tuple[int, int] | None = None
-) -> tuple[Tensor, Tensor]:
-    """For each source the most similar destination, scores streamed over tiles.
+    sources: Float[Tensor, "sources width"],
+    destinations: Float[Tensor, "destinations width"],
+    similarity: ScorePrecision,
+    tile: tuple[int, int] | None = None,
+) -> tuple[Float[Tensor, " sources"], Int[Tensor, " sources"]]:
+    """For each source the best score and the position of its destination; of equal scores the first.
+
+    Scores are streamed over tiles of rows from `unit_rows`.
 
     Args:
-        sources: (n, C) from `unit_rows`.
-        destinations: (k, C) from `unit_rows`, k >= 1.
         similarity: "bf16" rounds each score to bfloat16, as the released code does.
         tile: rows and columns of scores held at once; None picks a size for the device.
-
-    Returns:
-        (n,) best score and (n,) int64 position of the destination; of equal scores the first.
 
     Raises:
         ValueError: without a destination.
@@ -93,8 +84,11 @@ def best_match(
 
 
 def _match_rows(
-    rows: Tensor, destinations: Tensor, similarity: ScorePrecision, wide: int
-) -> tuple[Tensor, Tensor]:
+    rows: Float[Tensor, "rows width"],
+    destinations: Float[Tensor, "destinations width"],
+    similarity: ScorePrecision,
+    wide: int,
+) -> tuple[Float[Tensor, " rows"], Int[Tensor, " rows"]]:
     best = place = None
     for start in range(0, destinations.shape[0], wide):
         scores = rows @ destinations[start : start + wide].T

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
 from .plan import TokenLayout
 
 
-def apportion(total: int, weights: Tensor) -> Tensor:
+def apportion(total: int, weights: Int[Tensor, " bins"]) -> Int[Tensor, " bins"]:
     """Share `total` among bins in proportion to their sizes, as evenly as whole numbers allow.
 
-    Args:
-        total: number of items, 0 <= total <= sum(weights).
-        weights: (bins,) int64 bin sizes.
-
-    Returns:
-        (bins,) int64 shares that sum to `total`, each at most its bin's size.
+    The shares sum to `total`, and each is at most its bin's size.
 
     Raises:
         ValueError: if the bins cannot hold `total`.
@@ -28,7 +24,7 @@ def apportion(total: int, weights: Tensor) -> Tensor:
     return ends.diff(prepend=ends.new_zeros(1))
 
 
-def dither_order(layout: TokenLayout, seed: int | None) -> Tensor:
+def dither_order(layout: TokenLayout, seed: int | None) -> Int[Tensor, "{layout.frames} {layout.patches}"]:
     """Rank of every patch in its frame such that the first k, for any k, are evenly spread.
 
     The ranks are those of ordered dithering (Bayer 1973): of a 2**b x 2**b matrix, the first 4**a entries
@@ -40,7 +36,7 @@ def dither_order(layout: TokenLayout, seed: int | None) -> Tensor:
             None shifts none.
 
     Returns:
-        (S, h*w) int64, a permutation of 0 ... h*w-1 in each row.
+        A permutation of 0 ... h*w-1 in each row.
     """
     bits = max(1, (max(layout.patches_high, layout.patches_wide) - 1).bit_length())
     side = 2**bits
@@ -58,17 +54,12 @@ def dither_order(layout: TokenLayout, seed: int | None) -> Tensor:
     return threshold.flatten(1).argsort(dim=1).argsort(dim=1)
 
 
-def place_evenly(layout: TokenLayout, free: Tensor, shares: Tensor, seed: int | None) -> Tensor:
-    """Choose tokens evenly among the free ones of each frame.
+def place_evenly(
+    layout: TokenLayout, free: Bool[Tensor, "frames tokens"], shares: Int[Tensor, " frames"], seed: int | None
+) -> Bool[Tensor, "frames tokens"]:
+    """Choose tokens evenly among the `free` ones of each frame: `shares` of them, at most its free tokens.
 
-    Args:
-        layout: frames and patch grid.
-        free: (S, P) bool, tokens to choose from.
-        shares: (S,) int64, how many to choose in each frame, at most its free tokens.
-        seed: see `dither_order`.
-
-    Returns:
-        (S, P) bool, the chosen ones. Special tokens, where free, are chosen last.
+    Special tokens, where free, are chosen last. seed: see `dither_order`.
     """
     rank = torch.empty(layout.frames, layout.tokens_per_frame, dtype=torch.int64)
     rank[:, : layout.special] = layout.patches + torch.arange(layout.special)
@@ -78,26 +69,19 @@ def place_evenly(layout: TokenLayout, free: Tensor, shares: Tensor, seed: int | 
     return rank < shares[:, None]
 
 
-def positions(layout: TokenLayout) -> Tensor:
-    """(P, 2) float32 rows and columns in one frame: patches from (1, 1), specials at (0, 0) as in RoPE."""
+def positions(layout: TokenLayout) -> Float32[Tensor, "{layout.tokens_per_frame} 2"]:
+    """Rows and columns in one frame: patches from (1, 1), specials at (0, 0) as in RoPE."""
     row = torch.arange(1, layout.patches_high + 1)
     column = torch.arange(1, layout.patches_wide + 1)
     grid = torch.cartesian_prod(row, column)
     return torch.cat([grid.new_zeros(layout.special, 2), grid]).float()
 
 
-def nearest_kept(layout: TokenLayout, kept: Tensor) -> Tensor:
+def nearest_kept(layout: TokenLayout, kept: Bool[Tensor, "frames tokens"]) -> Int[Tensor, " {layout.tokens}"]:
     """The kept token that stands for each token: itself, or the nearest in its frame.
 
     A frame that keeps nothing is served by the nearest frame that does (of two, the earlier); of kept
-    tokens at the same distance, the first.
-
-    Args:
-        layout: frames and patch grid.
-        kept: (S, P) bool, at least one true.
-
-    Returns:
-        (N,) int64 token indices on the device of `kept`.
+    tokens at the same distance, the first. The result lies on the device of `kept`.
 
     Raises:
         ValueError: if nothing is kept.
@@ -115,8 +99,8 @@ def nearest_kept(layout: TokenLayout, kept: Tensor) -> Tensor:
     return torch.where(kept.flatten(), itself, owner.flatten())
 
 
-def _nearest_in_frame(layout: TokenLayout, pattern: Tensor) -> Tensor:
-    """(P,) nearest kept token for each place of one frame; zeros for a frame that keeps nothing."""
+def _nearest_in_frame(layout: TokenLayout, pattern: Bool[Tensor, " tokens"]) -> Int[Tensor, " tokens"]:
+    """Nearest kept token for each place of one frame; zeros for a frame that keeps nothing."""
     tokens = pattern.nonzero().flatten()
     if len(tokens) == 0:
         return torch.zeros_like(pattern, dtype=torch.int64)
@@ -125,8 +109,10 @@ def _nearest_in_frame(layout: TokenLayout, pattern: Tensor) -> Tensor:
     return tokens[(place[:, None] - place[tokens]).square().sum(dim=-1).argmin(dim=1)]
 
 
-def free_tokens(layout: TokenLayout, keep_first_frame: bool, keep_special: bool) -> Tensor:
-    """(S, P) bool: tokens that may be merged or dropped."""
+def free_tokens(
+    layout: TokenLayout, keep_first_frame: bool, keep_special: bool
+) -> Bool[Tensor, "{layout.frames} {layout.tokens_per_frame}"]:
+    """Tokens that may be merged or dropped."""
     free = torch.ones(layout.frames, layout.tokens_per_frame, dtype=torch.bool)
     if keep_first_frame:
         free[0] = False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import torch
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -52,8 +53,12 @@ class TokenLayout:
         """N = S*P."""
         return self.frames * self.tokens_per_frame
 
-    def check(self, x: Tensor) -> None:
-        """Raise ValueError unless `x` is (B, N, C) with this layout's N."""
+    def check(self, x: Float[Tensor, " ..."]) -> None:
+        """Refuse features that are not (batch, N, channels) with this layout's N.
+
+        Raises:
+            ValueError: naming both shapes.
+        """
         if x.ndim != 3 or x.shape[1] != self.tokens:
             raise ValueError(
                 f"expected features of shape (B, {self.tokens}, C) for {self.frames} frames of "
@@ -68,26 +73,30 @@ class Grouping:
     Stored like a sparse matrix by rows; `from_rows` builds one.
 
     Args:
-        members: (B, M) int64, tokens, those of row 0 first, then those of row 1, ...
-        offsets: (B, R) int64, where each row begins in `members`. Every row has a member.
-        weights: (B, M) float64, share of each member in its row, one in total; None = the plain mean.
+        members: tokens, those of row 0 first, then those of row 1, ...
+        offsets: where each row begins in `members`. Every row has a member.
+        weights: share of each member in its row, one in total; None = the plain mean.
     """
 
-    members: Tensor
-    offsets: Tensor
-    weights: Tensor | None = None
+    members: Int[Tensor, "batch members"]
+    offsets: Int[Tensor, "batch rows"]
+    weights: Float64[Tensor, "batch members"] | None = None
 
     @classmethod
     def from_rows(
-        cls, rows: Tensor, length: int, members: Tensor | None = None, weights: Tensor | None = None
+        cls,
+        rows: Int[Tensor, "batch members"],
+        length: int,
+        members: Int[Tensor, "batch members"] | None = None,
+        weights: Float64[Tensor, "batch members"] | None = None,
     ) -> Grouping:
         """Build from memberships in any order.
 
         Args:
-            rows: (B, M) int64, the row in [0, length) of each membership.
+            rows: the row in [0, length) of each membership.
             length: R.
-            members: (B, M) int64, the token of each membership; None means token 0, 1, ..., M-1.
-            weights: (B, M) float64, positive weight of each membership, normalised here; None = equal.
+            members: the token of each membership; None means token 0, 1, ..., M-1.
+            weights: positive weight of each membership, normalised here; None = equal.
 
         Raises:
             ValueError: if a row has no member.
@@ -108,15 +117,19 @@ class Grouping:
         """R, the number of rows."""
         return self.offsets.shape[1]
 
-    def merge(self, x: Tensor) -> Tensor:
-        """Mean of each row's members: (B, heads, N, D) -> (B, heads, R, D), dtype kept.
+    def merge(
+        self, x: Float[Tensor, "batch heads tokens head_dim"]
+    ) -> Float[Tensor, "batch heads rows head_dim"]:
+        """Mean of each row's members, dtype kept.
 
         Sums are taken in float32 or better, so that half precision loses nothing in large groups.
         """
         wide = torch.promote_types(x.dtype, torch.float32)
         return torch.stack([self._merge_one(x[b].to(wide), b) for b in range(x.shape[0])]).to(x.dtype)
 
-    def _merge_one(self, x: Tensor, b: int) -> Tensor:
+    def _merge_one(
+        self, x: Float[Tensor, "heads tokens head_dim"], b: int
+    ) -> Float[Tensor, "heads rows head_dim"]:
         heads, tokens, width = x.shape
         # Bags of long rows (heads and features together): deterministic and much faster than scatter_add.
         table = x.transpose(0, 1).reshape(tokens, heads * width)
@@ -133,50 +146,65 @@ class Plan:
     Args:
         tokens: N.
         keys: how keys and values become Nk rows.
-        sizes: (B, Nk) float64, original tokens that each key row stands for. They sum to N: a token that
+        sizes: original tokens that each key row stands for. They sum to N: a token that
             appears in two rows counts one half in each.
         queries: how queries become Nq rows; None leaves the N queries alone.
-        output_rows: (B, N) int64, the query row whose output each token receives; None with queries=None.
+        output_rows: the query row whose output each token receives; None with queries=None.
         size_bias: whether log sizes are added to the logits (ToMe's proportional attention).
-        sources, destinations: (B, r) int64, token merged and the token it was merged into.
+        sources, destinations: token merged and the token it was merged into.
         seconds: time spent in choosing the plan.
     """
 
     tokens: int
     keys: Grouping
-    sizes: Tensor
+    sizes: Float64[Tensor, "batch keys"]
     queries: Grouping | None = None
-    output_rows: Tensor | None = None
+    output_rows: Int[Tensor, "batch tokens"] | None = None
     size_bias: bool = False
-    sources: Tensor | None = None
-    destinations: Tensor | None = None
+    sources: Int[Tensor, "batch merged"] | None = None
+    destinations: Int[Tensor, "batch merged"] | None = None
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.queries is None) != (self.output_rows is None):
             raise ValueError("queries and output_rows belong together: give both or neither")
 
-    def merge_queries(self, q: Tensor) -> Tensor:
-        """(B, heads, N, D) -> (B, heads, Nq, D)."""
+    def merge_queries(
+        self, q: Float[Tensor, "batch heads tokens head_dim"]
+    ) -> Float[Tensor, "batch heads queries head_dim"]:
+        """Nq query rows from those of all N tokens."""
         return q if self.queries is None else self.queries.merge(q)
 
-    def merge_keys(self, k: Tensor) -> Tensor:
-        """(B, heads, N, D) -> (B, heads, Nk, D), for keys and for values alike."""
+    def merge_keys(
+        self, k: Float[Tensor, "batch heads tokens head_dim"]
+    ) -> Float[Tensor, "batch heads keys head_dim"]:
+        """Nk rows from those of all N tokens, for keys and for values alike."""
         return self.keys.merge(k)
 
-    def merge(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, heads, Nq, D), keys and values (B, heads, Nk, D) from those of all N tokens."""
+    def merge(
+        self,
+        q: Float[Tensor, "batch heads tokens head_dim"],
+        k: Float[Tensor, "batch heads tokens head_dim"],
+        v: Float[Tensor, "batch heads tokens head_dim"],
+    ) -> tuple[
+        Float[Tensor, "batch heads queries head_dim"],
+        Float[Tensor, "batch heads keys head_dim"],
+        Float[Tensor, "batch heads keys head_dim"],
+    ]:
+        """Queries, keys and values of the rows from those of all N tokens."""
         return self.merge_queries(q), self.merge_keys(k), self.merge_keys(v)
 
-    def unmerge(self, y: Tensor) -> Tensor:
-        """(B, Nq, D) -> (B, N, D) or (B, heads, Nq, D) -> (B, heads, N, D): each token gets its row."""
+    def unmerge(
+        self, y: Float[Tensor, "batch *heads queries width"]
+    ) -> Float[Tensor, "batch *heads tokens width"]:
+        """Each token gets its row, with or without an axis of heads."""
         if self.output_rows is None:
             return y
         return torch.stack([y[b].index_select(-2, self.output_rows[b]) for b in range(y.shape[0])])
 
     @property
-    def log_sizes(self) -> Tensor | None:
-        """(B, Nk) float64 to add to the logits of every query, or None without size bias."""
+    def log_sizes(self) -> Float64[Tensor, "batch keys"] | None:
+        """To add to the logits of every query, or None without size bias."""
         return self.sizes.log() if self.size_bias else None
 
     @property
@@ -203,8 +231,8 @@ class Plan:
 class MergingRule(Protocol):
     """Anything that turns block features into a plan; all that a model asks for."""
 
-    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
-        """Plan for features `x` (B, N, C), the normalised input of a global block; None = merge nothing."""
+    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+        """Plan for features `x`, the normalised input of a global block; None = merge nothing."""
         ...
 
 
@@ -222,7 +250,7 @@ class RegisteredRule(ABC):
     saturates: ClassVar[bool] = False
 
     @abstractmethod
-    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
         """See `MergingRule.plan`."""
 
     @abstractmethod
@@ -243,6 +271,10 @@ class RegisteredRule(ABC):
 
 
 def check_strength(m: float) -> None:
-    """Raise ValueError unless the fusion strength `m` lies in [0, 1)."""
+    """Refuse a fusion strength outside [0, 1).
+
+    Raises:
+        ValueError: naming it.
+    """
     if not 0.0 <= m < 1.0:
         raise ValueError(f"m must lie in [0, 1), got {m}")

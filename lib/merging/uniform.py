@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, clock, projected, unit_rows
@@ -95,15 +96,10 @@ class UniformRule(RegisteredRule):
         projection = 2.0 * layout.tokens * width * self.metric_width
         return 2 * self.metric_width * self.scored_pairs(layout) + projection
 
-    def plan(self, x: Tensor, layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
         """Plan for one global block; rows are the tokens that stay, in sequence order.
 
-        Args:
-            x: (B, N, C) normalised input of the block.
-            layout: frames and patch grid, N tokens.
-
-        Returns:
-            The plan, or None if m*N rounds to 0.
+        x is the normalised input of the block. None if m*N rounds to 0.
 
         Raises:
             ValueError: if x and layout disagree, or the protections make m unreachable.
@@ -130,13 +126,15 @@ class UniformRule(RegisteredRule):
     def _frames_per_group(self, layout: TokenLayout) -> int:
         return layout.frames if self.region is None else min(self.region, layout.frames)
 
-    def _group_sizes(self, free: Tensor) -> Tensor:
-        """(groups,) free tokens of each group of frames."""
+    def _group_sizes(self, free: Bool[Tensor, "frames tokens"]) -> Int[Tensor, " groups"]:
+        """Free tokens of each group of frames."""
         per_group = free.shape[0] if self.region is None else self.region
         return torch.stack([group.sum() for group in free.split(per_group)])
 
-    def _destinations(self, layout: TokenLayout, free: Tensor, merged: int) -> Tensor:
-        """(S, P) bool: destinations, at least one in every group that has free tokens."""
+    def _destinations(
+        self, layout: TokenLayout, free: Bool[Tensor, "frames tokens"], merged: int
+    ) -> Bool[Tensor, "frames tokens"]:
+        """Destinations, at least one in every group that has free tokens."""
         sizes = self._group_sizes(free)
         staying = int(sizes.sum()) - merged
         used = (sizes > 0).long()
@@ -148,9 +146,14 @@ class UniformRule(RegisteredRule):
         return place_evenly(layout, free, torch.cat(frames), self.seed)
 
     def _match(
-        self, x: Tensor, layout: TokenLayout, source: Tensor, destination: Tensor, merged: int
-    ) -> tuple[Tensor, Tensor]:
-        """(r,) tokens merged and (r,) tokens they merge into, for one batch item."""
+        self,
+        x: Float[Tensor, "tokens width"],
+        layout: TokenLayout,
+        source: Bool[Tensor, "frames places"],
+        destination: Bool[Tensor, "frames places"],
+        merged: int,
+    ) -> tuple[Int[Tensor, " merged"], Int[Tensor, " merged"]]:
+        """Tokens merged and tokens they merge into, for one batch item."""
         if self.matching == "position":
             return self._match_positions(layout, source, destination)
         unit = unit_rows(x, self.similarity)
@@ -168,8 +171,11 @@ class UniformRule(RegisteredRule):
         return torch.cat(sources)[best], torch.cat(targets)[best]
 
     def _match_positions(
-        self, layout: TokenLayout, source: Tensor, destination: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        layout: TokenLayout,
+        source: Bool[Tensor, "frames places"],
+        destination: Bool[Tensor, "frames places"],
+    ) -> tuple[Int[Tensor, " merged"], Int[Tensor, " merged"]]:
         """Every source and the nearest destination of its group."""
         sources, targets = [], []
         step = self._frames_per_group(layout)
@@ -182,8 +188,15 @@ class UniformRule(RegisteredRule):
                 targets.append(nearest_kept(part, kept)[tokens] + first * layout.tokens_per_frame)
         return torch.cat(sources), torch.cat(targets)
 
-    def _assemble(self, tokens: int, sources: Tensor, targets: Tensor, x: Tensor, start: float) -> Plan:
-        """The plan that merges `sources` into `targets` (B, r) and keeps every other token's row."""
+    def _assemble(
+        self,
+        tokens: int,
+        sources: Int[Tensor, "batch merged"],
+        targets: Int[Tensor, "batch merged"],
+        x: Float[Tensor, "batch {tokens} width"],
+        start: float,
+    ) -> Plan:
+        """The plan that merges `sources` into `targets` and keeps every other token's row."""
         stays = torch.ones(sources.shape[0], tokens, dtype=torch.bool, device=sources.device)
         stays.scatter_(1, sources, False)
         rows = stays.cumsum(dim=1) - 1

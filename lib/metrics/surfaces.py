@@ -71,7 +71,7 @@ def depth_errors(
     """AbsRel, share within 1.25 and RMSE of z-depth.
 
     Args:
-        truth is valid where finite and > 0; the estimate has its shape.
+        truth: valid where finite and > 0; the estimate has its shape.
             The trailing axis of a model's depth, of length 1, is dropped.
         mask: only these pixels are looked at.
         scale: "none", or "median" for one factor median(truth) / median(estimate) for the whole sequence,

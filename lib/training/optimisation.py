@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from lib.training.config import TrainConfig
@@ -47,7 +47,9 @@ class StackedMuon(torch.optim.Optimizer):
             torch._foreach_add_(matrices, list(update.float().unbind()), alpha=-group["lr"] * size)
 
 
-def orthogonalise(stack: Tensor, polynomial: tuple[float, float, float], steps: int = 5) -> Tensor:
+def orthogonalise(
+    stack: Float[Tensor, "*batch rows columns"], polynomial: tuple[float, float, float], steps: int = 5
+) -> Float[Tensor, "*batch rows columns"]:
     """(n, rows, columns) -> the same in bf16 with singular values driven towards one, by Newton-Schulz steps
     X <- a X + (b G + c G²) X with G = X Xᵀ and (a, b, c) = `polynomial`."""
     a, b, c = polynomial

@@ -1,4 +1,7 @@
-"""The aggregator: patch tokens, special tokens, alternating frame and global attention (spec 1.2 to 1.6)."""
+"""The aggregator: patch tokens, special tokens, alternating frame and global attention.
+
+Source: VGGT, section 3.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.merging import MergingRule, Plan, TokenLayout
@@ -76,20 +80,20 @@ class Aggregator(nn.Module):
 
     def forward(
         self,
-        images: Tensor,
+        images: Float[Tensor, "batch frames 3 height width"],
         *,
         keep: Collection[int],
         merging: MergingRule | None = None,
         merging_start: int = 0,
         logit_scale: LogitScale | None = None,
         probe: Observer | None = None,
-    ) -> tuple[dict[int, Tensor], ForwardReport]:
+    ) -> tuple[dict[int, Float[Tensor, "batch frames tokens dim"]], ForwardReport]:
         """Features of the layers in `keep` only, so that memory does not grow with depth.
 
-        images: (B, S, 3, H, W) in [0, 1], H and W multiples of the patch size.
+        images: in [0, 1], height and width multiples of the patch size.
         merging: applied in global blocks with index >= merging_start; None is plain VGGT.
         logit_scale: factor on the logits of each global block; None is plain VGGT.
-        Returns {layer: (B, S, P, 2C)}, each [frame block output, global block output], and the report.
+        Returns the tokens of each layer as [frame block output, global block output], and the report.
         """
         batch, frames = images.shape[:2]
         layout = self._layout(images)
@@ -122,13 +126,15 @@ class Aggregator(nn.Module):
                 features[layer] = torch.cat((frame_out, x), dim=-1).unflatten(0, (batch, frames))
         return features, counts.report()
 
-    def _layout(self, images: Tensor) -> TokenLayout:
+    def _layout(self, images: Float[Tensor, "batch frames 3 height width"]) -> TokenLayout:
         frames, size = images.shape[1], self.config.patch_size
         high, wide = images.shape[-2] // size, images.shape[-1] // size
         return TokenLayout(frames, high, wide, special=self.config.special_tokens)
 
-    def _tokens(self, images: Tensor) -> Tensor:
-        """(B, S, 3, H, W) -> (B*S, P, C): camera token, registers, patches."""
+    def _tokens(
+        self, images: Float[Tensor, "batch frames 3 height width"]
+    ) -> Float[Tensor, "sequences tokens dim"]:
+        """Camera token, registers and patches of every frame."""
         mean, std = self._resnet_mean.to(images), self._resnet_std.to(images)
         patches = self.patch_embed(((images - mean) / std).flatten(0, 1))
         batch, frames = images.shape[:2]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 
-def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) of quaternions (..., 4), xyzw; any non-zero scale and sign (spec 1.7)."""
+def quaternion_to_matrix(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation matrices of quaternions, xyzw; any non-zero scale and sign."""
     x, y, z, w = quaternion.unbind(-1)
     s = 2.0 / quaternion.square().sum(-1)
     rows = (
@@ -19,8 +20,8 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
-def matrix_to_quaternion(rotation: Tensor) -> Tensor:
-    """Unit quaternions (..., 4), xyzw with w >= 0, of rotation matrices (..., 3, 3).
+def matrix_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
+    """Unit quaternions, xyzw with w >= 0, of rotation matrices.
 
     Each of the four components in turn can be divided by; the largest one is used, so half turns are safe.
     """
@@ -43,11 +44,14 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
     return torch.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
 
 
-def encode_pose(extrinsics: Tensor, intrinsics: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Pose encoding (..., 9): translation 3, quaternion xyzw, field of view (vertical, horizontal), rad.
+def encode_pose(
+    extrinsics: Float[Tensor, "*batch 3 4"],
+    intrinsics: Float[Tensor, "*batch 3 3"],
+    image_size: tuple[int, int],
+) -> Float[Tensor, "*batch 9"]:
+    """Pose encoding: translation 3, quaternion xyzw, field of view (vertical, horizontal), rad.
 
-    extrinsics (..., 3, 4) camera-from-world; intrinsics (..., 3, 3) in pixels of an image (H, W).
-    The principal point is not encoded (spec 1.7).
+    extrinsics camera-from-world; intrinsics in pixels of an image (H, W). The principal point is not encoded.
     """
     height, width = image_size
     fov_h = 2 * torch.atan(height / 2 / intrinsics[..., 1, 1])
@@ -56,8 +60,10 @@ def encode_pose(extrinsics: Tensor, intrinsics: Tensor, image_size: tuple[int, i
     return torch.cat((extrinsics[..., 3], quaternion, torch.stack((fov_h, fov_w), dim=-1)), dim=-1)
 
 
-def decode_pose(encoding: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Extrinsics (..., 3, 4) and intrinsics (..., 3, 3) of pose encodings (..., 9) at image_size = (H, W).
+def decode_pose(
+    encoding: Float[Tensor, "*batch 9"], image_size: tuple[int, int]
+) -> tuple[Float[Tensor, "*batch 3 4"], Float[Tensor, "*batch 3 3"]]:
+    """Extrinsics and intrinsics of pose encodings at image_size = (H, W).
 
     The principal point is the image centre (W/2, H/2). A field of view of 0 gives an infinite focal length.
     """

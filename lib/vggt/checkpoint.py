@@ -85,7 +85,10 @@ def load(
     source: a local .safetensors, .pt or .pth file, or a hub id such as "facebook/VGGT-1B" (needs the optional
     package huggingface_hub). config: None takes the one stored in the file, else VGGT-1B's; given, heads that
     it leaves out are skipped in the file. dtype: of the parameters, None for float32 whatever is stored.
-    Raises a subclass of `CheckpointError` named after what is wrong.
+
+
+    Raises:
+        CheckpointError: a subclass of it, named after what is wrong.
     """
     path = resolve(source)
     weights, stored = _read(path, torch.device(device))
@@ -114,7 +117,11 @@ def save(
     """Write weights, configuration and ``metadata`` (any JSON) to a .safetensors file, atomically.
 
     dtype: storage type such as torch.bfloat16, None for the model's own.
-    Raises ValueError for another suffix, NonFiniteError for weights that are NaN or infinite, cast included.
+
+
+    Raises:
+        ValueError: another suffix.
+        NonFiniteError: weights that are NaN or infinite, cast included.
     """
     path = Path(path)
     if path.suffix not in SAFETENSORS:
@@ -134,18 +141,24 @@ def save(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The metadata given to `save`; empty for a file of other origin. Raises as `load`."""
+    """The metadata given to `save`; empty for a file of other origin.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
     path = resolve(path)
     if path.suffix not in SAFETENSORS:
         raise CorruptCheckpointError(f"{path} is not a .safetensors file: only those carry metadata")
     header = _safetensors_header(path)
-    return json.loads(header.get("metadata", "{}"))
+    metadata: dict[str, Any] = json.loads(header.get("metadata", "{}"))
+    return metadata
 
 
 def resolve(source: str | os.PathLike[str]) -> Path:
     """Local path of a checkpoint; a hub id is downloaded (or found in the hub's own cache) first.
 
-    Raises CheckpointNotFoundError, HubError, or CorruptCheckpointError for a file of unknown suffix.
+    Raises:
+        CheckpointError: nothing there, no hub, or a file of unknown suffix.
     """
     path = Path(source)
     if path.is_file():

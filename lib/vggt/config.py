@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PatchEmbedConfig:
-    """How images become patch tokens (spec 1.3).
+    """How images become patch tokens.
 
     kind "dinov2": ViT with registers and an interpolated positional table; "conv": the patch convolution
     alone, for which every other field is ignored.
@@ -25,7 +25,7 @@ class PatchEmbedConfig:
 
 @dataclass(frozen=True)
 class CameraHeadConfig:
-    """Iterative pose regression over the camera tokens (spec 1.7); its width is twice the token width."""
+    """Iterative pose regression over the camera tokens; its width is twice the token width."""
 
     trunk_depth: int = 4
     heads: int = 16
@@ -36,7 +36,7 @@ class CameraHeadConfig:
 
 @dataclass(frozen=True)
 class DenseHeadConfig:
-    """A DPT head (spec 1.8).
+    """A DPT head.
 
     output_channels: prediction and confidence together; None for a head that only extracts features.
     layers: the four 0-based aggregator layers it reads, shallow to deep.
@@ -56,7 +56,7 @@ class DenseHeadConfig:
 
 @dataclass(frozen=True)
 class TrackHeadConfig:
-    """Point tracker (spec 1.9): feature extractor sizes, correlation pyramid and update transformer."""
+    """Point tracker: feature extractor sizes, correlation pyramid and update transformer."""
 
     features: int = 128
     out_channels: tuple[int, ...] = (256, 512, 1024, 1024)
@@ -146,9 +146,10 @@ class VGGTConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> VGGTConfig:
-        """Inverse of :meth:`to_dict`, also after a round trip through JSON.
+        """Inverse of `to_dict`, also after a round trip through JSON.
 
-        Raises ValueError on a key that no field has.
+        Raises:
+            ValueError: a key that no field has.
         """
         nested = {
             "patch_embed": PatchEmbedConfig,
@@ -162,7 +163,8 @@ class VGGTConfig:
             for name, kind in nested.items()
             if isinstance(values.get(name), dict)
         }
-        return _build(cls, {**values, **parts})
+        config: VGGTConfig = _build(cls, {**values, **parts})
+        return config
 
 
 def _build(kind: type, values: dict[str, Any]) -> Any:

@@ -1,10 +1,11 @@
-"""The DPT head: multi-layer tokens to dense maps, for depth, points and tracker features (spec 1.8)."""
+"""The DPT head: multi-layer tokens to dense maps, for depth, points tracker features. Source: VGGT."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,8 +17,10 @@ INTERPOLATION_LIMIT = 1_610_612_736
 Activation = Callable[[Tensor], Tensor]
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, align_corners=True: (B, C, h, w) -> (B, C, *size)."""
+def resize(
+    x: Float[Tensor, "batch channels height width"], size: tuple[int, int]
+) -> Float[Tensor, "batch channels {size[0]} {size[1]}"]:
+    """Bilinear, align_corners=True."""
     pieces = -(-x.shape[0] * x.shape[1] * size[0] * size[1] // INTERPOLATION_LIMIT)
     resized = [
         functional.interpolate(part, size=size, mode="bilinear", align_corners=True)
@@ -28,8 +31,8 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def uv_axes(
     height: int, width: int, aspect: float, device: torch.device | None = None
-) -> tuple[Tensor, Tensor]:
-    """Coordinates y (height,) and x (width,), float64, of a grid on an image of aspect W/H.
+) -> tuple[Float64[Tensor, " {height}"], Float64[Tensor, " {width}"]]:
+    """Coordinates y and x of a grid on an image of aspect W/H.
 
     The image diagonal has half length 1; the first and last coordinate are centres of the outer cells.
     """
@@ -43,8 +46,8 @@ def uv_axes(
 
 def uv_embedding(
     height: int, width: int, aspect: float, channels: int, device: torch.device | None = None
-) -> Tensor:
-    """Sinusoidal embedding (height, width, channels), fp32: first half of the channels x, second y."""
+) -> Float32[Tensor, "{height} {width} {channels}"]:
+    """Sinusoidal embedding: first half of the channels x, second y."""
     quarter = channels // 4
     omega = 100.0 ** (-torch.arange(quarter, dtype=torch.float64, device=device) / quarter)
     y, x = (
@@ -54,12 +57,17 @@ def uv_embedding(
     return torch.cat((x[None].expand(height, -1, -1), y[:, None].expand(-1, width, -1)), dim=-1)
 
 
-def activate_dense(x: Tensor, activation: str, confidence_activation: str) -> tuple[Tensor, Tensor]:
-    """Split (B, C+1, H, W) into values (B, H, W, C) and confidence (B, H, W) (spec 1.8).
+def activate_dense(
+    x: Float[Tensor, "batch channels height width"], activation: str, confidence_activation: str
+) -> tuple[Float[Tensor, "batch height width channels-1"], Float[Tensor, "batch height width"]]:
+    """Split maps into values and, from the last channel, confidence.
 
     activation: "exp", "inv_log" sign(a)(e^|a| - 1), "norm_exp" (direction times expm1 of the length),
     "xy_inv_log" (z by inv_log, x and y multiplied by it) or "linear"; confidence_activation: "expp1" 1 + e^c,
-    "expp0" e^c or "sigmoid". Raises ValueError on another name.
+    "expp0" e^c or "sigmoid".
+
+    Raises:
+        ValueError: another name.
     """
     x = x.movedim(1, -1)
     values, confidence = x[..., :-1], x[..., -1]
@@ -89,7 +97,7 @@ def _inv_log(a: Tensor) -> Tensor:
 
 
 def _norm_exp(a: Tensor) -> Tensor:
-    length = a.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+    length: Tensor = a.norm(dim=-1, keepdim=True).clamp(min=1e-8)
     return a / length * torch.expm1(length)
 
 
@@ -106,10 +114,13 @@ class ResidualConvUnit(nn.Module):
         self.conv1 = nn.Conv2d(features, features, 3, padding=1)
         self.conv2 = nn.Conv2d(features, features, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, features, h, w) -> same."""
+    def forward(
+        self, x: Float[Tensor, "batch features height width"]
+    ) -> Float[Tensor, "batch features height width"]:
+        """Refined maps."""
         x = functional.relu(x)
-        return self.conv2(functional.relu(self.conv1(x))) + x
+        refined: Tensor = self.conv2(functional.relu(self.conv1(x)))
+        return refined + x
 
 
 class FusionBlock(nn.Module):
@@ -122,11 +133,17 @@ class FusionBlock(nn.Module):
         self.resConfUnit2 = ResidualConvUnit(features)
         self.out_conv = nn.Conv2d(features, features, 1)
 
-    def forward(self, x: Tensor, skip: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """x, skip (B, features, h, w) -> (B, features, *size)."""
+    def forward(
+        self,
+        x: Float[Tensor, "batch features height width"],
+        skip: Float[Tensor, "batch features height width"] | None,
+        size: tuple[int, int],
+    ) -> Float[Tensor, "batch features {size[0]} {size[1]}"]:
+        """The fused map at `size`."""
         if skip is not None:
             x = x + self.resConfUnit1(skip)
-        return self.out_conv(resize(self.resConfUnit2(x), size))
+        fused: Tensor = self.out_conv(resize(self.resConfUnit2(x), size))
+        return fused
 
 
 class DenseHead(nn.Module):
@@ -172,12 +189,17 @@ class DenseHead(nn.Module):
             )
 
     def forward(
-        self, features: Mapping[int, Tensor], image_size: tuple[int, int], frames_chunk: int | None = 8
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        features: Mapping[int, Float[Tensor, "batch frames tokens dim"]],
+        image_size: tuple[int, int],
+        frames_chunk: int | None = 8,
+    ) -> tuple[
+        Float[Tensor, "batch frames height width channels"], Float[Tensor, "batch frames height width"]
+    ]:
         """Dense prediction at image_size / down_ratio.
 
-        features: aggregator layer -> (B, S, P, width); frames_chunk: frames decoded at once, None for all.
-        Returns values (B, S, H', W', output_channels - 1) and confidence (B, S, H', W').
+        features: tokens by aggregator layer; frames_chunk: frames decoded at once, None for all.
+        Returns values and confidence.
         """
         config = self.config
         maps = self.extract(features, image_size, frames_chunk)  # (B, S, output_channels, H', W')
@@ -187,9 +209,12 @@ class DenseHead(nn.Module):
         return values.unflatten(0, maps.shape[:2]), confidence.unflatten(0, maps.shape[:2])
 
     def extract(
-        self, features: Mapping[int, Tensor], image_size: tuple[int, int], frames_chunk: int | None = 8
-    ) -> Tensor:
-        """Maps before activation (B, S, channels, H', W'); without output channels, the features."""
+        self,
+        features: Mapping[int, Float[Tensor, "batch frames tokens dim"]],
+        image_size: tuple[int, int],
+        frames_chunk: int | None = 8,
+    ) -> Float[Tensor, "batch frames channels height width"]:
+        """Maps before activation; without output channels, the features."""
         layers = [features[layer] for layer in self.config.layers]
         batch, frames = layers[0].shape[:2]
         flat = [layer.flatten(0, 1) for layer in layers]
@@ -198,11 +223,14 @@ class DenseHead(nn.Module):
             self._decode([layer[start : start + step] for layer in flat], image_size)
             for start in range(0, batch * frames, step)
         ]
-        maps = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
-        return maps.unflatten(0, (batch, frames))
+        flat_maps = chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+        maps: Tensor = flat_maps.unflatten(0, (batch, frames))
+        return maps
 
-    def _decode(self, layers: list[Tensor], image_size: tuple[int, int]) -> Tensor:
-        """Four (F, P, width) token tensors -> (F, channels, H', W')."""
+    def _decode(
+        self, layers: list[Float[Tensor, "frames tokens dim"]], image_size: tuple[int, int]
+    ) -> Float[Tensor, "frames channels height width"]:
+        """Maps from the tokens of four layers."""
         scratch, aspect = self.scratch, image_size[1] / image_size[0]
         grid = (image_size[0] // self.patch_size, image_size[1] // self.patch_size)
         levels = [self._level(index, tokens, grid, aspect) for index, tokens in enumerate(layers)]
@@ -216,15 +244,21 @@ class DenseHead(nn.Module):
         ratio = self.config.down_ratio
         x = resize(x, (grid[0] * self.patch_size // ratio, grid[1] * self.patch_size // ratio))
         x = self._add_position(x, aspect)
-        return x if self.config.output_channels is None else scratch["output_conv2"](x)
+        maps: Tensor = x if self.config.output_channels is None else scratch["output_conv2"](x)
+        return maps
 
-    def _level(self, index: int, tokens: Tensor, grid: tuple[int, int], aspect: float) -> Tensor:
+    def _level(
+        self, index: int, tokens: Float[Tensor, "frames tokens dim"], grid: tuple[int, int], aspect: float
+    ) -> Float[Tensor, "frames channels height width"]:
         x = tokens[:, self.special_tokens :].to(self.norm.weight.dtype)
         x = self.norm(x).transpose(1, 2).unflatten(2, grid)  # (F, width, h, w)
         x = self._add_position(self.projects[index](x), aspect)
-        return self.scratch[f"layer{index + 1}_rn"](self.resize_layers[index](x))
+        level: Tensor = self.scratch[f"layer{index + 1}_rn"](self.resize_layers[index](x))
+        return level
 
-    def _add_position(self, x: Tensor, aspect: float) -> Tensor:
+    def _add_position(
+        self, x: Float[Tensor, "frames channels height width"], aspect: float
+    ) -> Float[Tensor, "frames channels height width"]:
         if not self.config.pos_embed:
             return x
         channels, height, width = x.shape[1:]

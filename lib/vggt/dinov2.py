@@ -1,8 +1,9 @@
-"""Patch embeddings: the DINOv2 ViT with registers, and the bare patch convolution (spec 1.3)."""
+"""Patch embeddings: the DINOv2 ViT with registers, and the bare patch convolution. Source: DINOv2."""
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,12 +11,14 @@ from lib.vggt.config import VGGTConfig
 from lib.vggt.layers import Block
 
 
-def interpolate_pos_embed(table: Tensor, height: int, width: int, *, square_image: bool) -> Tensor:
-    """Fit a positional table to a grid of height x width patches (spec 1.3).
+def interpolate_pos_embed(
+    table: Float[Tensor, "1 rows width"], height: int, width: int, *, square_image: bool
+) -> Float[Tensor, "1 1+{height}*{width} width"]:
+    """Fit a positional table to a grid of height x width patches.
 
-    table: (1, 1 + g*g, C), class row first. Returned untouched iff the grid has g*g patches and the image is
+    Class row first. Returned untouched iff the grid has g*g patches and the image is
     square; otherwise the patch part is resized in fp32 by antialiased bicubic to exactly (height, width).
-    Returns (1, 1 + height*width, C) in the table's dtype.
+    The table's dtype is kept.
     """
     patches = table.shape[1] - 1
     if height * width == patches and square_image:
@@ -34,9 +37,10 @@ class PatchConv(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised -> (B, h*w, width), row-major."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch patches dim"]:
+        """Patch tokens of normalised images, row by row."""
+        patches: Tensor = self.proj(images).flatten(2).transpose(1, 2)
+        return patches
 
 
 class VisionTransformer(nn.Module):
@@ -70,8 +74,8 @@ class VisionTransformer(nn.Module):
             nn.init.normal_(self.register_tokens, std=1e-6)
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised -> (B, h*w, width)."""
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch patches dim"]:
+        """Patch tokens of normalised images, row by row."""
         batch, _, rows, columns = images.shape
         x = self.patch_embed(images)
         x = torch.cat((self.cls_token.expand(batch, -1, -1), x), dim=1)
@@ -83,11 +87,12 @@ class VisionTransformer(nn.Module):
         x = torch.cat((x[:, :1], registers, x[:, 1:]), dim=1)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x[:, 1 + registers.shape[1] :])
+        patches: Tensor = self.norm(x[:, 1 + registers.shape[1] :])
+        return patches
 
 
 def build_patch_embed(config: VGGTConfig) -> nn.Module:
-    """The patch embedding `config.patch_embed.kind` names: (B, 3, H, W) -> (B, h*w, width)."""
+    """The patch embedding `config.patch_embed.kind` names."""
     if config.patch_embed.kind == "conv":
         return PatchConv(config.patch_size, config.width)
     return VisionTransformer(config)

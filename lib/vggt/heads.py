@@ -1,8 +1,9 @@
-"""The camera head: four rounds of pose regression from the camera tokens (spec 1.7)."""
+"""The camera head: four rounds of pose regression from the camera tokens. Source: VGGT."""
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,8 +13,8 @@ from lib.vggt.layers import Block, Mlp
 POSE_SIZE = 9  # translation 3, quaternion 4, field of view 2
 
 
-def activate_pose(raw: Tensor) -> Tensor:
-    """Raw pose vectors (..., 9) -> encodings (..., 9): only the two fields of view are rectified."""
+def activate_pose(raw: Float[Tensor, "*batch 9"]) -> Float[Tensor, "*batch 9"]:
+    """Pose encodings of raw vectors: only the two fields of view are rectified."""
     return torch.cat((raw[..., :7], functional.relu(raw[..., 7:])), dim=-1)
 
 
@@ -45,8 +46,10 @@ class CameraHead(nn.Module):
         self.adaln_norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.pose_branch = Mlp(width, width // 2, POSE_SIZE)
 
-    def forward(self, camera_tokens: Tensor, iterations: int | None = None) -> list[Tensor]:
-        """camera_tokens (B, S, width), un-normalised -> one activated encoding (B, S, 9) per iteration."""
+    def forward(
+        self, camera_tokens: Float[Tensor, "batch frames width"], iterations: int | None = None
+    ) -> list[Float[Tensor, "batch frames 9"]]:
+        """One activated encoding per iteration, from camera tokens that are not normalised."""
         z = self.token_norm(camera_tokens.to(self.token_norm.weight.dtype))
         raw: Tensor | None = None
         encodings = []

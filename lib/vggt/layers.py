@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
+from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from lib.merging import MergingRule, Plan, TokenLayout
+from lib.merging import MergingRule, Plan, TokenLayout
 
 
 class AttentionTensors(NamedTuple):
     """Queries, keys and values of one attention call, as they enter the softmax and before merging."""
 
-    q: Tensor  # (B, heads, Nq, head_dim)
-    k: Tensor  # (B, heads, Nk, head_dim)
-    v: Tensor  # (B, heads, Nk, head_dim)
-    q_full: Tensor  # (B, heads, N, head_dim), after qk-norm and RoPE
-    k_full: Tensor  # (B, heads, N, head_dim)
+    q: Float[Tensor, "batch heads queries head_dim"]
+    k: Float[Tensor, "batch heads keys head_dim"]
+    v: Float[Tensor, "batch heads keys head_dim"]
+    q_full: Float[Tensor, "batch heads tokens head_dim"]  # after qk-norm and RoPE
+    k_full: Float[Tensor, "batch heads tokens head_dim"]
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class AttentionEvent:
     """What one alternating block did; handed to a probe's `observe`.
 
     For kind "frame" the batch is B*S and N = P tokens of one frame; for "global" it is B and N = S*P.
-    x: residual stream entering the block; update: attention branch after LayerScale, both (batch, N, C).
+    x: residual stream entering the block; update: attention branch after LayerScale.
     `layout` describes the whole sequence of S frames for both kinds; `scale` is the factor of q·k.
     Read only: tensors are not copies.
     """
 
     kind: str
     layer: int
-    x: Tensor
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    q_full: Tensor
-    k_full: Tensor
+    x: Float[Tensor, "batch tokens width"]
+    q: Float[Tensor, "batch heads queries head_dim"]
+    k: Float[Tensor, "batch heads keys head_dim"]
+    v: Float[Tensor, "batch heads keys head_dim"]
+    q_full: Float[Tensor, "batch heads tokens head_dim"]
+    k_full: Float[Tensor, "batch heads tokens head_dim"]
     scale: float
     plan: Plan | None
     layout: TokenLayout | None
-    update: Tensor
+    update: Float[Tensor, "batch tokens width"]
 
 
 class Observer(Protocol):
@@ -55,18 +55,21 @@ class Observer(Protocol):
         """Called once per block, in order; must not change the tensors of the event."""
 
 
-def rope_angles(positions: Tensor, half_width: int, base: float) -> Tensor:
-    """Rotation angles pos * base^(-2i/m), i = 0..m/2-1, in fp32 (spec 1.6).
+def rope_angles(
+    positions: Int[Tensor, "*shape"], half_width: int, base: float
+) -> Float32[Tensor, "*shape steps"]:
+    """Rotation angles pos * base^(-2i/m), i = 0..m/2-1, in radians.
 
-    positions: any shape, integers; half_width: m = head_dim / 2, the width that encodes one axis.
-    Returns (*positions.shape, m/2), radians.
+    half_width: m = head_dim / 2, the width that encodes one axis. Source: RoFormer, one axis at a time.
     """
     steps = torch.arange(0, half_width, 2, device=positions.device, dtype=torch.float32)
     return positions[..., None].float() * base ** (-steps / half_width)
 
 
-def rope_tables(positions: Tensor, head_dim: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos and sin, each (B, 1, N, 2, head_dim/4), for positions (B, N, 2) = (row, column).
+def rope_tables(
+    positions: Int[Tensor, "batch tokens 2"], head_dim: int, base: float, dtype: torch.dtype
+) -> tuple[Float[Tensor, "batch 1 tokens 2 quarter"], Float[Tensor, "batch 1 tokens 2 quarter"]]:
+    """cos and sin, each of head_dim/4 angles an axis, for positions (row, column).
 
     Angles are rounded to `dtype` before cos and sin, as upstream does.
     """
@@ -74,15 +77,20 @@ def rope_tables(positions: Tensor, head_dim: int, base: float, dtype: torch.dtyp
     return angles.cos(), angles.sin()
 
 
-def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate x (B, heads, N, D): first half of D by row, second by column; element i pairs with i + D/4."""
+def rotate(
+    x: Float[Tensor, "batch heads tokens head_dim"],
+    tables: tuple[Float[Tensor, "_ 1 tokens 2 quarter"], Float[Tensor, "_ 1 tokens 2 quarter"]],
+) -> Float[Tensor, "batch heads tokens head_dim"]:
+    """Rotate the first half of head_dim D by row, the second by column; element i pairs with i + D/4."""
     cos, sin = tables
     first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)  # each (B, heads, N, axis, D/4)
     return torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-2).flatten(-3)
 
 
-def patch_positions(height: int, width: int, special: int, device: torch.device | None = None) -> Tensor:
-    """Integer positions (1, special + height*width, 2) of a frame: specials (0, 0), patches from (1, 1)."""
+def patch_positions(
+    height: int, width: int, special: int, device: torch.device | None = None
+) -> Int[Tensor, "1 {special}+{height}*{width} 2"]:
+    """Integer positions of a frame: specials (0, 0), patches from (1, 1)."""
     rows = torch.arange(1, height + 1, device=device)
     columns = torch.arange(1, width + 1, device=device)
     grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(1, height * width, 2)
@@ -105,8 +113,8 @@ class LayerScale(nn.Module):
         super().__init__()
         self.gamma = nn.Parameter(torch.full((width,), float(initial)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., width)."""
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """Scaled channels."""
         return x * self.gamma
 
 
@@ -119,15 +127,22 @@ class Mlp(nn.Module):
         self.act = nn.GELU()
         self.fc2 = nn.Linear(hidden, width if out is None else out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., out)."""
-        return self.fc2(self.act(self.fc1(x)))
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch out"]:
+        """Apply it to the last axis."""
+        y: Tensor = self.fc2(self.act(self.fc1(x)))
+        return y
 
 
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale: float) -> Tensor:
+def softmax_attention(
+    q: Float[Tensor, "batch heads queries head_dim"],
+    k: Float[Tensor, "batch heads keys head_dim"],
+    v: Float[Tensor, "batch heads keys head_dim"],
+    plan: Plan | None,
+    scale: float,
+) -> Float[Tensor, "batch heads queries head_dim"]:
     """softmax(scale q kᵀ + bias) v of tokens that `plan` has merged already; None: of all tokens.
 
-    q (B, heads, Nq, D), k and v (B, heads, Nk, D) -> (B, heads, Nq, D). The softmax runs in the dtype of v:
+    The softmax runs in the dtype of v:
     under autocast qk-norm returns fp32 queries and keys beside half-precision values. The bias is the
     logarithm of the group sizes where the plan has a size bias, else zero.
     """
@@ -142,7 +157,7 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with optional qk-norm, rotary positions and merging (spec 1.5, 1.6, 2.1)."""
+    """Multi-head self-attention with optional qk-norm, rotary positions and merging."""
 
     def __init__(
         self,
@@ -169,17 +184,17 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        positions: Tensor | None = None,
+        x: Float[Tensor, "batch tokens width"],
+        positions: Int[Tensor, "_ tokens 2"] | None = None,
         *,
         plan: Plan | None = None,
         factor: float = 1.0,
         observe: Callable[[AttentionTensors], None] | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, "batch tokens width"]:
         """Attend over N tokens; with a plan, over the merged ones, un-merged after the output projection.
 
-        x: (B, N, width); positions: (B or 1, N, 2) integers, needed when the layer has rotary positions.
-        factor: of the logits q·k. Returns (B, N, width). `observe` gets the queries, keys and values; it does
+        positions: for each item or for all, needed when the layer has rotary positions.
+        factor: of the logits q·k. `observe` gets the queries, keys and values; it does
         not change the result.
         """
         q_full, k_full, v = self._project(x, positions)
@@ -189,20 +204,40 @@ class Attention(nn.Module):
         del q_full, k_full
         return self._finish(q, k, v, plan, factor * self.scale)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale: float) -> Tensor:
-        """What `forward` makes of queries, keys and values (B, heads, N, head_dim) of unmerged tokens.
+    def attend(
+        self,
+        q: Float[Tensor, "batch heads tokens head_dim"],
+        k: Float[Tensor, "batch heads tokens head_dim"],
+        v: Float[Tensor, "batch heads tokens head_dim"],
+        plan: Plan | None,
+        scale: float,
+    ) -> Float[Tensor, "batch tokens width"]:
+        """What `forward` makes of queries, keys and values of unmerged tokens.
 
-        scale: factor of q·k, as in an `AttentionEvent`. Returns (B, N, width).
+        scale: factor of q·k, as in an `AttentionEvent`.
         """
         q, k, v = (q, k, v) if plan is None else plan.merge(q, k, v)
         return self._finish(q, k, v, plan, scale)
 
-    def _finish(self, q: Tensor, k: Tensor, v: Tensor, plan: Plan | None, scale: float) -> Tensor:
+    def _finish(
+        self,
+        q: Float[Tensor, "batch heads queries head_dim"],
+        k: Float[Tensor, "batch heads keys head_dim"],
+        v: Float[Tensor, "batch heads keys head_dim"],
+        plan: Plan | None,
+        scale: float,
+    ) -> Float[Tensor, "batch tokens width"]:
         y = softmax_attention(q, k, v, plan, scale)
         y = self.proj(y.transpose(1, 2).flatten(2))  # (B, Nq, width)
         return y if plan is None else plan.unmerge(y)
 
-    def _project(self, x: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(
+        self, x: Float[Tensor, "batch tokens width"], positions: Int[Tensor, "_ tokens 2"] | None
+    ) -> tuple[
+        Float[Tensor, "batch heads tokens head_dim"],
+        Float[Tensor, "batch heads tokens head_dim"],
+        Float[Tensor, "batch heads tokens head_dim"],
+    ]:
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, head_dim)
         q, k = self.q_norm(q), self.k_norm(k)
@@ -248,21 +283,24 @@ class Block(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        positions: Tensor | None = None,
+        x: Float[Tensor, "batch tokens width"],
+        positions: Int[Tensor, "_ tokens 2"] | None = None,
         *,
         rule: MergingRule | None = None,
         layout: TokenLayout | None = None,
         factor: float = 1.0,
         planned: Callable[[Plan | None], None] | None = None,
         observe: Callable[[AttentionEvent], None] | None = None,
-    ) -> Tensor:
-        """x (B, N, width) -> (B, N, width).
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Attention, then MLP, each added to x.
 
         rule: merges queries, keys and values inside the attention, planned from norm1(x) and `layout`.
         factor: of the logits, see `lib.vggt.logit_scale`.
         planned, observe: called once with the plan and with an AttentionEvent; the result is bitwise the same
         without them.
+
+        Raises:
+            ValueError: a rule without the layout.
         """
         normed = self.norm1(x)
         plan = None
@@ -278,16 +316,17 @@ class Block(nn.Module):
         if observe is not None:
             observe(self._event(x, seen[0], plan, layout, factor, update))
         x = x + update
-        return x + self.ls2(self.mlp(self.norm2(x)))
+        change: Tensor = self.ls2(self.mlp(self.norm2(x)))
+        return x + change
 
     def _event(
         self,
-        x: Tensor,
+        x: Float[Tensor, "batch tokens width"],
         seen: AttentionTensors,
         plan: Plan | None,
         layout: TokenLayout | None,
         factor: float,
-        update: Tensor,
+        update: Float[Tensor, "batch tokens width"],
     ) -> AttentionEvent:
         return AttentionEvent(
             kind=self.kind,

@@ -1,4 +1,4 @@
-"""How many bytes a forward pass will need, known before it runs (spec 1.11), and refusal of what cannot fit.
+"""How many bytes a forward pass will need, known before it runs, and refusal of what cannot fit.
 
 The count follows the code of this library in inference mode, tensor by tensor, at the moments where most of
 them are alive: inside an MLP of the alternating blocks, or inside a DPT head at full image size. Attention
@@ -80,7 +80,10 @@ def estimate_memory(
     kept: fraction of tokens a merging rule leaves, None without one. Merging shortens the attention only, the
     residual stream and the MLPs keep all tokens, so it adds memory (the plan) and saves time.
     layers_kept: entries of the token list; None for those the heads read (upstream's code keeps all).
-    dtype: of weights and activations. Raises ValueError on sizes that no forward accepts.
+    dtype: of weights and activations.
+
+    Raises:
+        ValueError: sizes that no forward accepts.
     """
     _check_sizes(config, batch, frames, height, width, kept)
     names = ("camera", "depth", "points", "tracks") if heads is None else tuple(heads)
@@ -115,12 +118,15 @@ def require_memory(
     available: int | None = None,
     weights_loaded: bool = True,
 ) -> None:
-    """Raise InsufficientMemoryError if ``estimate`` does not fit into what ``device`` has left.
+    """Refuse an estimate that does not fit into what ``device`` has left.
 
     Activations count `ALLOCATOR_MARGIN` times, for what the allocator keeps.
 
     available: bytes to assume instead of asking the device; weights_loaded: the model lies on the device
     already, so that only the activations are still to come.
+
+    Raises:
+        InsufficientMemoryError: naming what is needed and what there is.
     """
     needed = round(ALLOCATOR_MARGIN * estimate.activations) + (0 if weights_loaded else estimate.weights)
     free = available_memory(device) if available is None else available
@@ -137,7 +143,10 @@ def available_memory(device: str | torch.device = "cpu") -> int:
     """Bytes a new allocation on ``device`` can get.
 
     CUDA: free memory and what PyTorch's own cache can reuse. CPU: MemAvailable of /proc/meminfo, or what is
-    left of the control group's limit if that is less. Raises InsufficientMemoryError where neither is known.
+    left of the control group's limit if that is less.
+
+    Raises:
+        InsufficientMemoryError: neither is known.
     """
     device = torch.device(device)
     if device.type == "cuda":

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.merging import MergingRule
@@ -17,8 +19,9 @@ from lib.vggt.dense_head import DenseHead
 from lib.vggt.heads import CameraHead
 from lib.vggt.layers import Observer
 from lib.vggt.logit_scale import LogitScale
-from lib.vggt.tracks import TrackHead, batched_points
+from lib.vggt.tracks import QueryPoints, TrackHead, batched_points
 
+Images = Float[Tensor, "frames 3 height width"] | Float[Tensor, "batch frames 3 height width"]
 HEADS = ("camera", "depth", "points", "tracks")
 
 
@@ -26,26 +29,25 @@ HEADS = ("camera", "depth", "points", "tracks")
 class Prediction:
     """What VGGT says about B scenes of S frames of H x W pixels; a head that did not run leaves None.
 
-    pose_enc (B, S, 9) and pose_enc_list, one per iteration; extrinsics (B, S, 3, 4) camera-from-world and
-    intrinsics (B, S, 3, 3) in pixels, decoded from pose_enc; depth (B, S, H, W, 1) z-depth and depth_conf
-    (B, S, H, W) > 1; world_points (B, S, H, W, 3) in the first frame's camera and world_points_conf;
-    tracks (B, S, Q, 2) in pixels (x, y), tracks_list one per iteration, visibility and track_conf (B, S, Q);
+    pose_enc and pose_enc_list, one per iteration; extrinsics camera-from-world and intrinsics in pixels,
+    decoded from pose_enc; z-depth and depth_conf > 1; world_points in the first frame's camera and
+    world_points_conf; tracks in pixels (x, y), tracks_list one per iteration, visibility and track_conf;
     report: what merging did.
     """
 
     report: ForwardReport
-    pose_enc: Tensor | None = None
-    pose_enc_list: list[Tensor] | None = None
-    extrinsics: Tensor | None = None
-    intrinsics: Tensor | None = None
-    depth: Tensor | None = None
-    depth_conf: Tensor | None = None
-    world_points: Tensor | None = None
-    world_points_conf: Tensor | None = None
-    tracks: Tensor | None = None
-    tracks_list: list[Tensor] | None = None
-    visibility: Tensor | None = None
-    track_conf: Tensor | None = None
+    pose_enc: Float[Tensor, "batch frames 9"] | None = None
+    pose_enc_list: list[Float[Tensor, "batch frames 9"]] | None = None
+    extrinsics: Float[Tensor, "batch frames 3 4"] | None = None
+    intrinsics: Float[Tensor, "batch frames 3 3"] | None = None
+    depth: Float[Tensor, "batch frames height width 1"] | None = None
+    depth_conf: Float[Tensor, "batch frames height width"] | None = None
+    world_points: Float[Tensor, "batch frames height width 3"] | None = None
+    world_points_conf: Float[Tensor, "batch frames height width"] | None = None
+    tracks: Float[Tensor, "batch frames points 2"] | None = None
+    tracks_list: list[Float[Tensor, "batch frames points 2"]] | None = None
+    visibility: Float[Tensor, "batch frames points"] | None = None
+    track_conf: Float[Tensor, "batch frames points"] | None = None
 
 
 class VGGT(nn.Module):
@@ -90,8 +92,8 @@ class VGGT(nn.Module):
 
     def forward(
         self,
-        images: Tensor,
-        query_points: Tensor | None = None,
+        images: Images,
+        query_points: QueryPoints | None = None,
         *,
         merging: MergingRule | None = None,
         merging_start: int = 0,
@@ -102,14 +104,17 @@ class VGGT(nn.Module):
     ) -> Prediction:
         """Run the model.
 
-        images: (S, 3, H, W) or (B, S, 3, H, W), RGB in [0, 1], H and W multiples of the patch size.
-        query_points: (Q, 2) or (B, Q, 2) pixels (x, y) in the first frame, to be tracked; None = no tracks.
+        images: RGB in [0, 1], height and width multiples of the patch size.
+        query_points: pixels (x, y) in the first frame, to be tracked; None = no tracks.
         merging: rule for global blocks with index >= merging_start; None is plain VGGT, bit for bit.
         logit_scale: factor on the logits of global blocks; None is plain VGGT, bit for bit.
         probe: sees every alternating block through `observe`; never changes the result.
         frames_chunk: frames a dense head decodes at once, to save memory; None = all.
         heads: which of "camera", "depth", "points", "tracks" to compute; None = all there are.
-        Raises ValueError on images, heads or chunks that do not fit.
+
+
+        Raises:
+            ValueError: images, heads or chunks that do not fit.
         """
         images = self._check_images(images)
         wanted = self._check_heads(heads, query_points)
@@ -156,10 +161,10 @@ class VGGT(nn.Module):
         prediction: Prediction,
         features: dict[int, Tensor],
         size: tuple[int, int],
-        query_points: Tensor,
+        query_points: Float[Tensor, "batch points 2"],
         frames_chunk: int | None,
     ) -> None:
-        """Fill in the tracks; the tracker stays under the caller's autocast (spec 1.10)."""
+        """Fill in the tracks; the tracker stays under the caller's autocast, as in the released code."""
         if self.track_head is not None:
             tracks = self.track_head(features, size, query_points, frames_chunk=frames_chunk)
             prediction.tracks_list, prediction.tracks = tracks.points, tracks.points[-1]
@@ -178,7 +183,9 @@ class VGGT(nn.Module):
                 layers.update(head.layers)
         return layers
 
-    def _check_heads(self, heads: Collection[str] | None, query_points: Tensor | None) -> tuple[str, ...]:
+    def _check_heads(
+        self, heads: Collection[str] | None, query_points: QueryPoints | None
+    ) -> tuple[str, ...]:
         available = self.available_heads
         if query_points is not None and "tracks" not in available:
             raise ValueError("query_points given, but this model has no track head; use a config with one")
@@ -201,8 +208,8 @@ class VGGT(nn.Module):
         if frames_chunk is not None and frames_chunk < 1:
             raise ValueError(f"frames_chunk must be at least 1, or None for all frames, got {frames_chunk}")
 
-    def _check_images(self, images: Tensor) -> Tensor:
-        """Images as (B, S, 3, H, W), or one clear ValueError."""
+    def _check_images(self, images: Images) -> Float[Tensor, "batch frames 3 height width"]:
+        """Images of a batch, or one clear ValueError."""
         if images.dim() == 4:
             images = images[None]
         if images.dim() != 5 or images.shape[2] != 3 or 0 in images.shape[:2]:
@@ -227,7 +234,7 @@ class VGGT(nn.Module):
             )
 
 
-def _outside_autocast(device: torch.device) -> AbstractContextManager:
+def _outside_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """A context without autocast; the meta device knows none."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()

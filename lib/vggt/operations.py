@@ -52,6 +52,9 @@ def matching_share(destinations: float) -> float:
 
     ``destinations`` f, share of all tokens, in [0, 1]; every other token is scored against every destination
     over the full width (2·(1−f)N·fN·n against 4N²n).
+
+    Raises:
+        ValueError: ``destinations`` lies outside [0, 1].
     """
     if not 0 <= destinations <= 1:
         raise ValueError(f"the share of destinations must lie in [0, 1], got {destinations}")

@@ -1,8 +1,12 @@
-"""The transformer inside the tracker: attention over time, and across tracks via virtual ones (spec 1.9)."""
+"""The transformer inside the tracker: attention over time, and across tracks via virtual ones.
+
+Source: VGGT.
+"""
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.vggt.config import TrackHeadConfig
@@ -19,11 +23,12 @@ class TrackAttention(nn.Module):
         self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, width) -> (B, N, width)."""
+    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        """One block."""
         x = self.norm1(x)
         x = x + self.attn(x, x, x, need_weights=False)[0]
-        return x + self.mlp(self.norm2(x))
+        change: Tensor = self.mlp(self.norm2(x))
+        return x + change
 
 
 class TrackCrossAttention(nn.Module):
@@ -37,11 +42,14 @@ class TrackCrossAttention(nn.Module):
         self.cross_attn = nn.MultiheadAttention(width, heads, batch_first=True)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x (B, N, width), context (B, M, width) -> (B, N, width)."""
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"], context: Float[Tensor, "batch others width"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        """One block; x asks, the context answers."""
         x, context = self.norm1(x), self.norm_context(context)
         x = x + self.cross_attn(x, context, context, need_weights=False)[0]
-        return x + self.mlp(self.norm2(x))
+        change: Tensor = self.mlp(self.norm2(x))
+        return x + change
 
 
 class UpdateTransformer(nn.Module):
@@ -61,8 +69,10 @@ class UpdateTransformer(nn.Module):
         self.space_point2virtual_blocks = _repeat(TrackCrossAttention, blocks, width, heads)
         self.space_virtual2point_blocks = _repeat(TrackCrossAttention, blocks, width, heads)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, S, width_in) -> (B, N, S, width_out)."""
+    def forward(
+        self, x: Float[Tensor, "batch points frames width_in"]
+    ) -> Float[Tensor, "batch points frames width_out"]:
+        """Updates of every point in every frame."""
         batch, points, frames = x.shape[:3]
         start = self.input_transform(self.input_norm(x))
         virtual = self.virual_tracks.expand(batch, -1, frames, -1)
@@ -71,10 +81,13 @@ class UpdateTransformer(nn.Module):
             x = time_block(x.flatten(0, 1)).unflatten(0, (batch, -1))
             x = self._across_tracks(block, x.transpose(1, 2).flatten(0, 1), points)
             x = x.unflatten(0, (batch, frames)).transpose(1, 2)
-        return self.flow_head(self.output_norm(x[:, :points] + start))
+        update: Tensor = self.flow_head(self.output_norm(x[:, :points] + start))
+        return update
 
-    def _across_tracks(self, block: int, x: Tensor, points: int) -> Tensor:
-        """One exchange between points and virtual tracks; x (B*S, N + virtual, hidden)."""
+    def _across_tracks(
+        self, block: int, x: Float[Tensor, "sequences tokens width"], points: int
+    ) -> Float[Tensor, "sequences tokens width"]:
+        """One exchange between points and virtual tracks, which come last in x."""
         point, virtual = x[:, :points], x[:, points:]
         virtual = self.space_virtual2point_blocks[block](virtual, point)
         virtual = self.space_virtual_blocks[block](virtual)

@@ -1,4 +1,4 @@
-"""The track head: follows query points of frame 0 through all frames (spec 1.9).
+"""The track head: follows query points of frame 0 through all frames. Source: VGGT.
 
 A DPT head without output layers gives feature maps; the tracker then refines coordinates in a few iterations
 from local correlations, with a transformer that alternates attention over time and over points.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float32, Num
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,23 +21,26 @@ from lib.vggt.dense_head import DenseHead
 from lib.vggt.layers import Mlp, normal_parameter
 from lib.vggt.track_transformer import UpdateTransformer
 
+QueryPoints = Num[Tensor, "points 2"] | Num[Tensor, "batch points 2"]  # (x, y) in pixels of the input
+
 
 class Tracks(NamedTuple):
     """What the track head returns, for N query points.
 
-    points: one (B, S, N, 2) per iteration, (x, y) in pixels of the network input; the last is the answer.
-    visibility, confidence: (B, S, N) in (0, 1).
+    points: one per iteration, (x, y) in pixels of the network input; the last is the answer.
+    visibility, confidence: in (0, 1).
     """
 
-    points: list[Tensor]
-    visibility: Tensor
-    confidence: Tensor
+    points: list[Float[Tensor, "batch frames points 2"]]
+    visibility: Float[Tensor, "batch frames points"]
+    confidence: Float[Tensor, "batch frames points"]
 
 
-def batched_points(query_points: Tensor, batch: int) -> Tensor:
-    """Query points (N, 2) or (batch, N, 2) as (batch, N, 2).
+def batched_points(query_points: QueryPoints, batch: int) -> Num[Tensor, "{batch} points 2"]:
+    """The same query points for every scene, or those of each.
 
-    Raises ValueError for another shape, no points, or values that are not finite.
+    Raises:
+        ValueError: another shape, no points, or values that are not finite.
     """
     if query_points.dim() == 2:
         query_points = query_points[None].expand(batch, -1, -1)
@@ -49,10 +53,14 @@ def batched_points(query_points: Tensor, batch: int) -> Tensor:
     return query_points
 
 
-def sample(maps: Tensor, points: Tensor, padding: str = "border") -> Tensor:
-    """Bilinear values of maps (F, C, h, w) at points (F, N, K, 2) = (x, y), pixel centres at integers.
+def sample(
+    maps: Float[Tensor, "maps channels height width"],
+    points: Float[Tensor, "maps points taps 2"],
+    padding: str = "border",
+) -> Float[Tensor, "maps channels points taps"]:
+    """Bilinear values of maps at points (x, y), pixel centres at integers.
 
-    padding: "border" repeats the edge, "zeros" fades to zero. Returns (F, C, N, K).
+    padding: "border" repeats the edge, "zeros" fades to zero.
     """
     height, width = maps.shape[-2:]
     scale = points.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)])
@@ -60,8 +68,10 @@ def sample(maps: Tensor, points: Tensor, padding: str = "border") -> Tensor:
     return functional.grid_sample(maps, grid, mode="bilinear", padding_mode=padding, align_corners=True)
 
 
-def displacement_embedding(displacement: Tensor, channels: int) -> Tensor:
-    """Interleaved sin and cos of each axis: (..., 2) -> (..., 2 * channels), x first.
+def displacement_embedding(
+    displacement: Float[Tensor, "*batch 2"], channels: int
+) -> Float[Tensor, "*batch 2*{channels}"]:
+    """Interleaved sin and cos of each axis, x first.
 
     Frequencies 1000/channels * (0, 2, 4, ...) radians per feature pixel.
     """
@@ -70,11 +80,13 @@ def displacement_embedding(displacement: Tensor, channels: int) -> Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-3)
 
 
-def position_embedding(points: Tensor, size: tuple[int, int], channels: int) -> Tensor:
-    """A 2-D sine-cosine table of base 10000, sampled bilinearly at points (..., 2) = (x, y); edges repeat.
+def position_embedding(
+    points: Float[Tensor, "*batch 2"], size: tuple[int, int], channels: int
+) -> Float32[Tensor, "*batch {channels}"]:
+    """A 2-D sine-cosine table of base 10000, sampled bilinearly at points (x, y); edges repeat.
 
     The first half of the channels depends on x alone and the second on y alone, so two linear
-    interpolations replace the table of size (height, width). Returns (..., channels), fp32.
+    interpolations replace the table of size (height, width).
     """
     halves = []
     for axis, last in ((0, size[1] - 1), (1, size[0] - 1)):
@@ -86,7 +98,7 @@ def position_embedding(points: Tensor, size: tuple[int, int], channels: int) -> 
     return torch.cat(halves, dim=-1).float()
 
 
-def _sincos(position: Tensor, channels: int) -> Tensor:
+def _sincos(position: Float[Tensor, "*batch"], channels: int) -> Float[Tensor, "*batch {channels}"]:
     count = channels // 2
     omega = 10000.0 ** (-torch.arange(count, device=position.device, dtype=position.dtype) / count)
     angles = position[..., None] * omega
@@ -114,9 +126,13 @@ class Tracker(nn.Module):
         self.conf_predictor = nn.Sequential(nn.Linear(channels, 1))
 
     def forward(
-        self, maps: Tensor, query_points: Tensor, iterations: int, frames_chunk: int | None
+        self,
+        maps: Float[Tensor, "batch frames channels height width"],
+        query_points: Num[Tensor, "batch points 2"],
+        iterations: int,
+        frames_chunk: int | None,
     ) -> Tracks:
-        """maps (B, S, C, h, w); query_points (B, N, 2) in pixels of the network input."""
+        """Tracks of query points, given in pixels of the network input."""
         maps = self.fmap_norm(maps.movedim(2, -1)).movedim(-1, 2)
         batch, frames, size = maps.shape[0], maps.shape[1], (maps.shape[-2], maps.shape[-1])
         query = query_points.to(torch.float32) / self.config.stride
@@ -144,15 +160,20 @@ class Tracker(nn.Module):
         visibility = torch.sigmoid(self.vis_predictor(feature)[..., 0])
         return Tracks(result, visibility, torch.sigmoid(self.conf_predictor(feature)[..., 0]))
 
-    def _tokens(self, points: Tensor, correlation: Tensor, feature: Tensor) -> Tensor:
-        """Input of the update transformer (B, N, S, width)."""
+    def _tokens(
+        self,
+        points: Float[Tensor, "batch frames points 2"],
+        correlation: Float[Tensor, "batch frames points channels"],
+        feature: Float[Tensor, "batch frames points channels"],
+    ) -> Float[Tensor, "batch points frames width"]:
+        """Input of the update transformer."""
         displacement = points - points[:, :1]
         sines = displacement_embedding(displacement, self.config.features // 2)
         scaled = displacement / self.config.max_scale
         return torch.cat((sines, scaled, scaled, correlation, feature), dim=-1).transpose(1, 2)
 
-    def _pyramid(self, maps: Tensor) -> list[Tensor]:
-        """Maps (F, C, h, w) at full, half, quarter, ... size."""
+    def _pyramid(self, maps: Float[Tensor, "frames channels height width"]) -> list[Tensor]:
+        """Maps at full, half, quarter, ... size."""
         levels, smallest = self.config.corr_levels, min(maps.shape[-2:])
         if smallest < 2 ** (levels - 1):
             raise ValueError(
@@ -164,8 +185,14 @@ class Tracker(nn.Module):
             pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
         return pyramid
 
-    def _correlate(self, pyramid: list[Tensor], feature: Tensor, points: Tensor, chunk: int | None) -> Tensor:
-        """Correlation of each track feature with the maps around its point, per frame (F, N, levels * taps).
+    def _correlate(
+        self,
+        pyramid: list[Tensor],
+        feature: Float[Tensor, "frames points channels"],
+        points: Float[Tensor, "frames points 2"],
+        chunk: int | None,
+    ) -> Float[Tensor, "frames points taps"]:
+        """Correlation of each track feature with the maps around its point, per frame.
 
         Features are sampled first and multiplied afterwards, which equals sampling the correlation map
         (both are linear) and needs taps instead of all pixels.
@@ -186,7 +213,8 @@ class Tracker(nn.Module):
                 )  # (F, C, N, taps)
                 levels.append(torch.einsum("fnc,fcnt->fnt", feature[part].to(near.dtype), near))
             rows.append(torch.cat(levels, dim=-1))
-        return torch.cat(rows) / self.config.features**0.5
+        scale: float = self.config.features**0.5
+        return torch.cat(rows) / scale
 
 
 class TrackHead(nn.Module):
@@ -215,21 +243,24 @@ class TrackHead(nn.Module):
 
     def forward(
         self,
-        features: Mapping[int, Tensor],
+        features: Mapping[int, Float[Tensor, "batch frames tokens dim"]],
         image_size: tuple[int, int],
-        query_points: Tensor,
+        query_points: QueryPoints,
         *,
         iterations: int | None = None,
         frames_chunk: int | None = 8,
     ) -> Tracks:
         """Track query points of frame 0.
 
-        features: aggregator layer -> (B, S, P, width); image_size: (height, width) in pixels;
-        query_points: (N, 2) or (B, N, 2) = (x, y) in pixels; iterations: None for the config's;
-        frames_chunk: frames whose features and correlations are computed at once, None for all.
-        Raises ValueError for query points of another shape, or images too small for the pyramid.
+        features: tokens by aggregator layer; image_size: (height, width) in pixels; iterations: None for the
+        config's; frames_chunk: frames whose features and correlations are computed at once, None for all.
+
+
+        Raises:
+            ValueError: query points of another shape, or images too small for the pyramid.
         """
         query_points = batched_points(query_points, next(iter(features.values())).shape[0])
         maps = self.feature_extractor.extract(features, image_size, frames_chunk)  # (B, S, C, H/2, W/2)
         steps = self.config.iterations if iterations is None else iterations
-        return self.tracker(maps, query_points, steps, frames_chunk)
+        tracks: Tracks = self.tracker(maps, query_points, steps, frames_chunk)
+        return tracks
