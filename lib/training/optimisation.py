@@ -48,10 +48,12 @@ class StackedMuon(torch.optim.Optimizer):
 
 
 def orthogonalise(
-    stack: Float[Tensor, "*batch rows columns"], polynomial: tuple[float, float, float], steps: int = 5
-) -> Float[Tensor, "*batch rows columns"]:
-    """(n, rows, columns) -> the same in bf16 with singular values driven towards one, by Newton-Schulz steps
-    X <- a X + (b G + c G²) X with G = X Xᵀ and (a, b, c) = `polynomial`."""
+    stack: Float[Tensor, "n rows columns"], polynomial: tuple[float, float, float], steps: int = 5
+) -> Float[Tensor, "n rows columns"]:
+    """The same in bf16 with singular values driven towards one, by Newton-Schulz steps.
+
+    X <- a X + (b G + c G²) X with G = X Xᵀ and (a, b, c) = `polynomial`.
+    """
     a, b, c = polynomial
     x = stack.bfloat16()
     if x.shape[1] > x.shape[2]:
