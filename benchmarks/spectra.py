@@ -20,16 +20,15 @@ from dataclasses import asdict
 
 import torch
 
+from book.study.spectra.heads import FAMILIES, make_head
 from lib import records
 from lib.pipes import reader_may_leave
 from lib.spectra import (
-    FAMILIES,
     AttentionOperator,
     Bracket,
     Budget,
     exact_scalars,
     frame_pooled,
-    make_head,
     pooled_measures,
     spectrum_bracket,
 )

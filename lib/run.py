@@ -6,7 +6,7 @@ The notebooks in ``book/runs`` are a thin layer over `run`: they pass parameters
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.geometry import invert, relative_to_first, rotation_angle_deg
+from lib.geometry import relative_to_first, rotation_angle_deg
 from lib.merging import MergingRule, RegisteredRule, Setting, TokenLayout
-from lib.metrics import DegenerateAlignmentError, Similarity, camera_errors, depth_errors
-from lib.probe import LayerReading
+from lib.metrics import DegenerateAlignmentError, camera_errors, depth_errors
 from lib.scenes.sequence import Sequence
 from lib.scenes.walks import open_scene, single_scenes
 from lib.vggt import (
@@ -291,44 +290,3 @@ def _camera_measurements(sequence: Sequence, prediction: Prediction, convention:
     except DegenerateAlignmentError:
         return {f"{name}_{convention}": (None, unit) for name, unit in units.items()}
     return {f"{name}_{convention}": (float(getattr(found, name)), unit) for name, unit in units.items()}
-
-
-def attention_over_frames(
-    readings: Iterable[LayerReading], layout: TokenLayout, query: int = 0
-) -> np.ndarray:
-    """Where one probed query looks, layer by layer, averaged over heads.
-
-    Args:
-        readings: of global layers, made by a probe with `queries`.
-        layout: of the run.
-        query: which of the probe's queries.
-
-    Returns:
-        (layers, S, h, w) softmax probabilities of the patch tokens; special tokens are left out, so the sum
-        over one layer is below one.
-    """
-    shape = (layout.frames, layout.tokens_per_frame)
-    grid = (layout.frames, layout.patches_high, layout.patches_wide)
-    maps = []
-    for reading in readings:
-        rows = torch.stack([head.heatmaps[query] for head in reading.heads if head.heatmaps is not None])
-        maps.append(rows.mean(0).view(shape)[:, layout.special :].reshape(grid).numpy())
-    return np.stack(maps)
-
-
-def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
-    """Predicted cameras moved onto the true ones by the Sim(3) of the textbook convention.
-
-    Returns:
-        (S, 3, 4) camera-from-world, metres. Without a truth, the prediction as it is (unit: the model's own).
-
-    Raises:
-        DegenerateAlignmentError: the path is too short or straight to align.
-    """
-    assert outcome.prediction.extrinsics is not None
-    estimate = outcome.prediction.extrinsics[0].double()
-    if outcome.setup.sequence.extrinsics is None:
-        return estimate.numpy()
-    alignment: Similarity = camera_errors(estimate, outcome.setup.sequence.extrinsics).alignment
-    moved = alignment.poses(invert(estimate).numpy())
-    return invert(torch.from_numpy(moved))[:, :3].numpy()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from book.study.corrected_theory import merging_laws
 from book.study.corrected_theory.mixtures import mixture_layers
 from lib import dynamics as dyn
 from lib.dynamics import dilution
@@ -52,6 +53,6 @@ def test_mixture_law_peaks_at_the_turning_strength_and_is_flat_with_size_bias():
     def tau(m, bias):
         return mixture_layers(m, 0.3, 0.25, 0.3, 1000, 0.1, size_bias=bias)
 
-    turning = dyn.turning_strength(0.3, 0.25)
+    turning = merging_laws.turning_strength(0.3, 0.25)
     assert tau(turning, False) > max(tau(turning - 0.05, False), tau(turning + 0.05, False))
     assert tau(0.0, False) == tau(0.0, True) == tau(0.6, True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.corrected_theory import merging_laws
 from lib import dynamics as dyn
 
 # Collapse without merging ----------------------------------------------------------------------------------
@@ -210,9 +211,9 @@ def merge_errors(radius):
     return [
         float((y - full).norm())
         for y in (
-            dyn.merged_attention(q, k, v, with_sizes, 3.0),
-            dyn.corrected_attention(q, k, v, with_sizes, 3.0),
-            dyn.merged_attention(q, k, v, without, 3.0),
+            merging_laws.merged_attention(q, k, v, with_sizes, 3.0),
+            merging_laws.corrected_attention(q, k, v, with_sizes, 3.0),
+            merging_laws.merged_attention(q, k, v, without, 3.0),
         )
     ]
 
@@ -231,20 +232,20 @@ def test_delay_of_unweighted_merging_is_the_renyi_entropy():
     layer = dyn.Layer(0.0, 0.05)
     full = dyn.simulate(x, layer, 300, driving=mass, stop=0.05).layers_to()
     merged = dyn.simulate(x, layer, 300, driving=torch.ones_like(mass), mass=mass, stop=0.05).layers_to()
-    assert merged - full == pytest.approx(dyn.renyi_delay(p, 0.05), rel=0.1)
-    assert dyn.renyi_delay(np.ones(7)) == pytest.approx(0, abs=1e-12)
+    assert merged - full == pytest.approx(merging_laws.renyi_delay(p, 0.05), rel=0.1)
+    assert merging_laws.renyi_delay(np.ones(7)) == pytest.approx(0, abs=1e-12)
 
 
 def test_unique_share_rises_to_the_turning_point_and_returns_at_saturation():
     q, f, π = 0.3, 0.25, 0.1
-    turning, end = dyn.turning_strength(q, f, π), dyn.saturation_strength(f, π)
+    turning, end = merging_laws.turning_strength(q, f, π), merging_laws.saturation_strength(f, π)
     assert (turning, end) == pytest.approx((0.75 * 0.9 * 0.7, 0.75 * 0.9))
     m = np.array([0.0, turning / 2, turning, end, 0.99])
-    share = dyn.unique_share(m, q, f, π)
+    share = merging_laws.unique_share(m, q, f, π)
     assert share[0] == pytest.approx(q)
     assert share[0] < share[1] < share[2] > share[3]
     assert share[3] == share[4]
-    assert dyn.unique_share(1 - f, q, f) == pytest.approx(q)
+    assert merging_laws.unique_share(1 - f, q, f) == pytest.approx(q)
 
 
 def test_unique_share_against_bipartite_matching():
@@ -252,7 +253,7 @@ def test_unique_share_against_bipartite_matching():
     for m in (0.3, 0.525, 0.7):
         groups = dyn.BipartiteMerge(m, 0.25, 0)(x, 0)
         survivors = torch.ones(len(groups.sizes)).scatter_reduce(0, groups.labels, alone.float(), "amin")
-        assert survivors.mean() == pytest.approx(float(dyn.unique_share(m, 0.3, 0.25)), abs=0.02)
+        assert survivors.mean() == pytest.approx(float(merging_laws.unique_share(m, 0.3, 0.25)), abs=0.02)
 
 
 def test_unweighted_merging_slows_most_at_the_turning_point_and_size_bias_makes_it_flat():
@@ -261,7 +262,9 @@ def test_unweighted_merging_slows_most_at_the_turning_point_and_size_bias_makes_
         merge = dyn.BipartiteMerge(m, 0.25, 0, size_bias) if m else None
         return dyn.simulate(x, dyn.Layer(1.0, 0.1), 60, merge=merge, stop=0.05).layers_to()
 
-    plain, turning, saturated = (layers(m, False) for m in (0.0, dyn.turning_strength(0.3, 0.25), 0.75))
+    plain, turning, saturated = (
+        layers(m, False) for m in (0.0, merging_laws.turning_strength(0.3, 0.25), 0.75)
+    )
     assert plain < saturated < turning
     assert layers(0.5, True) == pytest.approx(plain, rel=0.01)
 
@@ -272,6 +275,6 @@ def test_block_spectrum_against_singular_values():
     same = (label[:, None] == label).double()
     logits = logit * (same + cross * (1 - same))
     direct = torch.linalg.svdvals(torch.softmax(logits, -1)).numpy()
-    law = np.sort(dyn.block_spectrum(clusters, copies, unique, logit, cross))[::-1]
+    law = np.sort(merging_laws.block_spectrum(clusters, copies, unique, logit, cross))[::-1]
     np.testing.assert_allclose(direct[: len(law)], law, rtol=1e-9)
     assert np.all(direct[len(law) :] < 1e-12)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.scenes import aligned_extrinsics, attention_over_frames
 from lib.merging import FastVGGTRule, KeyValueGridRule, UniformRule
 from lib.probe import Probe
 from lib.run import (
     Params,
-    aligned_extrinsics,
-    attention_over_frames,
     errors,
     load_model,
     load_scene,

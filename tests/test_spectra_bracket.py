@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from book.study.spectra.heads import FAMILIES, make_head
 from lib.spectra import (
-    FAMILIES,
     AttentionOperator,
     Budget,
     DenseOperator,
@@ -17,7 +17,6 @@ from lib.spectra import (
     basis_bytes,
     dense_measures,
     largest_singular_value,
-    make_head,
     rademacher,
     spectrum_bracket,
 )

@@ -5,15 +5,14 @@ import math
 import pytest
 import torch
 
+from book.study.spectra.heads import FAMILIES, make_head
 from lib.merging import FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
 from lib.spectra import (
-    FAMILIES,
     AttentionOperator,
     LiftedAttention,
     Measures,
     exact_scalars,
     frame_pooled,
-    make_head,
     pooled_measures,
 )
 

@@ -41,15 +41,6 @@ from lib.dynamics.laws import (
     self_share,
     terminal_rate,
 )
-from lib.dynamics.merging_laws import (
-    block_spectrum,
-    corrected_attention,
-    merged_attention,
-    renyi_delay,
-    saturation_strength,
-    turning_strength,
-    unique_share,
-)
 from lib.dynamics.particles import Layer, Trajectory, advance, attend, attraction, simulate
 from lib.dynamics.statistics import (
     AttentionSpectrum,
@@ -74,11 +65,9 @@ __all__ = [
     "attention_spectrum",
     "attraction",
     "biased_cloud",
-    "block_spectrum",
     "collapse_layers",
     "component_shares",
     "copy_back",
-    "corrected_attention",
     "covariance_rank",
     "dilution_threshold",
     "equiangular_cloud",
@@ -93,7 +82,6 @@ __all__ = [
     "mean_field_velocity",
     "mean_flow",
     "mean_length",
-    "merged_attention",
     "mixture_cloud",
     "mobius_mean",
     "mobius_solution",
@@ -102,16 +90,12 @@ __all__ = [
     "poisson_cloud",
     "pre_ln_random_spread",
     "pre_ln_spread",
-    "renyi_delay",
-    "saturation_strength",
     "self_share",
     "simulate",
     "softmax_velocity",
     "spread",
     "tangent",
     "terminal_rate",
-    "turning_strength",
     "uniform_cloud",
-    "unique_share",
     "unit",
 ]

@@ -2,19 +2,16 @@
 
 from lib.spectra.bracket import Bracket, Budget, basis_bytes, spectrum_bracket
 from lib.spectra.exact import Scalars, exact_scalars, frame_pooled, pooled_measures
-from lib.spectra.heads import FAMILIES, Head, make_head
 from lib.spectra.krylov import KrylovBasis, largest_singular_value, orthonormalise, rademacher
 from lib.spectra.lifted import LiftedAttention
 from lib.spectra.measures import DenseOperator, Measures, dense_measures, normalise
 from lib.spectra.operator import AttentionOperator, LinearMap, attention_with_lse
 
 __all__ = [
-    "FAMILIES",
     "AttentionOperator",
     "Bracket",
     "Budget",
     "DenseOperator",
-    "Head",
     "KrylovBasis",
     "LiftedAttention",
     "LinearMap",
@@ -26,7 +23,6 @@ __all__ = [
     "exact_scalars",
     "frame_pooled",
     "largest_singular_value",
-    "make_head",
     "normalise",
     "orthonormalise",
     "pooled_measures",

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.operations import forward_operations
 from book.study.practice import adaptive, advice
 from book.study.practice.equal_pairs import Table, advised, contest, follow, gain_over
 from lib.merging import RULES, AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
 from lib.probe import Observers
 from lib.run import Params, load_model, prepare, run
-from lib.vggt.operations import forward_operations
 
 
 @pytest.fixture(scope="module")

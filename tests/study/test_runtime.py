@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from book.study.operations import forward_operations
 from book.study.runtime import draw
 from book.study.runtime import measure as runtime
 from book.study.runtime.stopwatch import PARTS, Stopwatch, exclusive, watched
@@ -15,7 +16,6 @@ from lib import records
 from lib.merging import TokenLayout
 from lib.run import random_config
 from lib.vggt import VGGT
-from lib.vggt.operations import forward_operations
 
 FRAMES = 9
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from book.study.operations import Operations, forward_operations
 from book.study.runtime.stopwatch import CLOCKS, PARTS, Stopwatch, TimedRule, exclusive, watched
 from lib.merging import RULES, RegisteredRule, Setting, TokenLayout
 from lib.vggt import VGGT, VGGTConfig
 from lib.vggt.aggregator import ForwardReport
-from lib.vggt.operations import Operations, forward_operations
 
 REGIONS = "regions"
 VARIANTS = ("fastvggt", "uniform", REGIONS, "grid")

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from lib.merging import TokenLayout
-from lib.vggt import VGGT, VGGTConfig
-from lib.vggt.operations import (
+from book.study.operations import (
     attention_operations,
     dense_operations,
     forward_operations,
     matching_share,
 )
+from lib.merging import TokenLayout
+from lib.vggt import VGGT, VGGTConfig
 
 
 def small_config(depth=2):
