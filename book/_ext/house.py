@@ -1,4 +1,4 @@
-"""``{house} picture``, ``sizes``, ``functions`` or ``way``: this book's own sources, read when the page is.
+"""``{house} picture`` (or sizes, functions, way, edits): this book's own sources, read when the page is.
 
 No kernel runs for them: a page that depends on every source file would run again after every edit. It is
 read again in every build instead.
@@ -14,7 +14,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-KINDS = ("picture", "sizes", "functions", "way")
+KINDS = ("picture", "sizes", "functions", "way", "edits")
 
 
 class HouseDirective(SphinxDirective):
@@ -48,6 +48,8 @@ class HouseDirective(SphinxDirective):
         root = Path(self.env.srcdir)
         if kind == "way":
             text = way.steps(root, records.load(way.NOTEBOOK, **way.asked(root)))
+        elif kind == "edits":
+            text = tables.edits(records.load_measured("benchmarks.edits", before="0896ad2").record)
         else:
             text = getattr(tables, kind)(House(root))
         holder = nodes.container(classes=["house-text"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from book.study.how_it_is_built.house import House, Size, last, lies_in
+from lib.records import Record
 
 LONGEST = 10
 
@@ -41,6 +42,17 @@ def sizes(house: House) -> str:
 
 def _numbers(size: Size) -> tuple[int, int, int]:
     return size.lines, size.code, size.data
+
+
+def edits(record: Record) -> str:
+    """Pages and runs that a build repeats after typical edits, before and after keys by what is used."""
+    columns = [record[f"{what}_{when}"] for what in ("pages", "runs") for when in ("before", "now")]
+    head = ("edit", "pages, then", "now", "runs, then", "now")
+    before = record.params["before"]
+    note = (
+        f"Counted at commit `{record['commit']}`, beside `{before}`, of {record['pages']} pages that execute."
+    )
+    return f"{table(head, zip(record['edits'], *columns, strict=True))}\n\n{note}"
 
 
 def functions(house: House) -> str:
