@@ -63,7 +63,7 @@ class SinkScale:
     """1 + ln((S−1)/(frames−1))/b: the factor that keeps the share of frame 0 that it has at `frames` frames.
 
     log_odds: b of each global layer, nats above an average frame; a layer with b <= 0 has no sink and stays.
-    frames: > 1, those of training. Never below 1. Source: `lib.dynamics.dilution.keeping_factor`.
+    frames: > 1, those of training. Never below 1. Source: the chapter on long sequences.
     """
 
     frames: float

@@ -1,0 +1,1 @@
+"""Long sequences: dilution of global attention and its cure. What the run computes, draws and claims."""

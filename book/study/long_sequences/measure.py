@@ -1,0 +1,126 @@
+"""Long sequences: every room goes through the network once for each arm, so that errors pair room by room."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence as Several
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from book.study.long_sequences import law
+from book.study.long_sequences.arms import ARMS, Arm, Result, run_arm
+from book.study.long_sequences.shares import Shares, draw_queries, group_masks, matching_tokens
+from lib.geometry import relative_to_first, rotation_angle_deg
+from lib.metrics import DegenerateAlignmentError, camera_errors, depth_errors
+from lib.run import ROOT, Params, Setup, load_model, prepare
+from lib.scenes.sequence import Sequence
+from lib.training.evaluation import unexplained_motion
+
+Array = NDArray[np.float64]
+QUERIES = 32  # patches, and as many camera tokens
+ERRORS = {
+    "rotation": "deg",  # median over frames of the angle between true and estimated turn since frame 0
+    "rpe_rot": "deg",
+    "rpe_trans": "m",
+    "ate": "m",
+    "unexplained": "1",
+    "abs_rel": "1",
+    "pairs": "1",
+    "seconds": "s",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """errors: name -> (arms, rooms). log_sums: (rooms, layers, factors, heads, queries, 4) of the unmerged
+    run, nats. mass: (arms, rooms, layers, 2, 4), mean over heads and over patch and camera queries; NaN
+    where an arm changes the frames or is not asked."""
+
+    arms: list[str]
+    scenes: list[str]
+    errors: dict[str, Array]
+    log_sums: NDArray[np.float32]
+    mass: Array
+
+
+def trained_frames(model: str, given: int) -> int:
+    """Frames of training: `given` if positive, else from the record beside the weights.
+
+    Raises ValueError where there is no record: then the number must be given.
+    """
+    if given > 0:
+        return given
+    for path in (ROOT / "data" / "weights" / f"{model}.json", Path(model).with_suffix(".json")):
+        if path.is_file():
+            return int(json.loads(path.read_text())["config"]["most_frames"])
+    raise ValueError(f"model {model!r} has no training record; give trained = its largest number of frames")
+
+
+def measure(
+    params: Params, arms: Several[str], trained: int = 0, added: int = 0, factors: Several[float] = ()
+) -> Table:
+    """Run every room of `params.scene` in each arm, "plain" first.
+
+    trained, added: as in `trained_frames` and `run_arm`. factors: of the logits at which the masses of the plain
+    run are read besides 1; from the same activations.
+
+    Raises ValueError on an unknown arm; and as `lib.run.prepare`.
+    """
+    unknown = [name for name in arms if name not in ARMS]
+    if unknown:
+        raise ValueError(f"arms {unknown} are not among {list(ARMS)}")
+    names = ["plain", *(name for name in arms if name != "plain")]
+    length = trained_frames(params.model, trained)
+    model, _ = load_model(params)
+    rows, masses, sums, scenes = [], [], [], params.each_scene()
+    for one in scenes:
+        setup = prepare(one, model)
+        read = [_read(setup, ARMS[name], length, added, (1.0, *factors)) for name in names]
+        rows.append([errors(setup.sequence, result) for result, _ in read])
+        plain = read[0][1]
+        sums.append(np.empty(0, np.float32) if plain is None else plain)
+        masses.append([_mass(table, setup) for _, table in read])
+    table = {e: np.array([[row.get(e, np.nan) for row in room] for room in rows], float).T for e in ERRORS}
+    return Table(names, [one.scene for one in scenes], table, np.stack(sums), np.array(masses).swapaxes(0, 1))
+
+
+def _read(
+    setup: Setup, arm: Arm, trained: int, added: int, factors: Several[float]
+) -> tuple[Result, NDArray[np.float32] | None]:
+    """The result of an arm and the log-sums of its groups, None where the arm changes the frames."""
+    biased = arm.first or arm.own or arm.starved  # a bias that events do not show
+    if len(setup.sequence) < 3 or arm.keep > 1 or arm.middle or arm.chunks or arm.company or biased:
+        return run_arm(setup, arm, trained, added), None
+    queries = draw_queries(setup.layout, QUERIES, setup.params.seed)
+    matches = matching_tokens(setup.sequence, setup.layout, queries)
+    probe = Shares(queries, group_masks(setup.layout, queries, matches), factors)
+    return run_arm(setup, arm, trained, added, probe), probe.table()
+
+
+def _mass(table: NDArray[np.float32] | None, setup: Setup) -> Array:
+    """(layers, 2, 4): mean over heads, of patch queries and of camera queries."""
+    if table is None:
+        return np.full((setup.model.config.depth, 2, 4), np.nan)
+    found = law.shares(table[:, 0]).mean(1)
+    return np.stack([found[:, :QUERIES].mean(1), found[:, QUERIES:].mean(1)], 1)
+
+
+def errors(sequence: Sequence, result: Result) -> dict[str, float]:
+    """What an arm got wrong on the frames that it used, and what it cost; without a truth only the cost."""
+    found = {"pairs": float(result.pairs), "seconds": result.seconds}
+    truth = sequence.take(result.frames)
+    if truth.extrinsics is not None:
+        guess, true = (relative_to_first(e.double()) for e in (result.extrinsics, truth.extrinsics))
+        found["rotation"] = float(rotation_angle_deg(guess[1:, :, :3], true[1:, :, :3]).median())
+        found["unexplained"] = unexplained_motion(guess, true)
+        try:
+            centres = camera_errors(result.extrinsics, truth.extrinsics)
+            found |= {"ate": centres.ate, "rpe_rot": centres.rpe_rot_deg, "rpe_trans": centres.rpe_trans}
+        except DegenerateAlignmentError:
+            pass
+    if truth.depth is not None and bool((truth.depth > 0).any()):
+        found["abs_rel"] = depth_errors(result.depth.float()[..., None], truth.depth, scale="median").abs_rel
+    return found
