@@ -64,8 +64,8 @@ def measure(
 ) -> Table:
     """Run every room of `params.scene` in each arm, "plain" first.
 
-    trained, added: as in `trained_frames` and `run_arm`. factors: of the logits at which the masses of the plain
-    run are read besides 1; from the same activations.
+    trained, added: as in `trained_frames` and `run_arm`. factors: of the logits, at which the masses of the
+    plain run are read besides 1; from the same activations.
 
     Raises ValueError on an unknown arm; and as `lib.run.prepare`.
     """
