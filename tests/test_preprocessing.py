@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,32 +14,11 @@ from PIL import Image
 
 from lib.scenes import preprocessing
 
-TAGS = [
-    "crop_landscape",
-    "crop_portrait",
-    "crop_rgba",
-    "crop_mixed_shapes",
-    "pad_landscape",
-    "pad_portrait",
-    "square_224",
-]
 
-
-@pytest.fixture(scope="module")
-def cases(golden, golden_config):
-    """Each case of the reference: its loader call (config.json) joined with what it gave (expected.json)."""
-    expected = json.loads((golden / golden_config["preproc"]["expected_file"]).read_text())
-    calls = {call["tag"]: call for call in golden_config["preproc"]["cases"]}
-    assert set(calls) == set(TAGS), "the reference holds other cases than this test names"
-    return {case["tag"]: case | calls[case["tag"]] for case in expected["cases"]}
-
-
-@pytest.mark.parametrize("tag", TAGS)
-@pytest.mark.filterwarnings("ignore:images have different shapes")
-def test_parity(tag, cases, golden, golden_config):
-    case = cases[tag]
-    folder = golden / golden_config["preproc"]["folder"]
-    paths = [folder / name for name in case["inputs"]]
+def check_parity(folder: Path, config: dict, case: dict) -> None:
+    """One loader call of a reference set against what it stored: shape, boxes, and every byte."""
+    inputs = folder / config["preproc"]["folder"]
+    paths = [inputs / name for name in case["inputs"]]
     if case["mode"] == "square":
         result, boxes = preprocessing.square(paths, target=case["target"])
         torch.testing.assert_close(boxes, torch.tensor(case["coords"]), atol=1e-5, rtol=0)
@@ -49,10 +29,78 @@ def test_parity(tag, cases, golden, golden_config):
     if hashlib.sha256(as_bytes.numpy().tobytes()).hexdigest() == case["sha256_uint8_chw"]:
         return
     # Another build of Pillow may round a bicubic value the other way: at most one step of 255.
-    stored = np.stack([np.array(Image.open(folder / name)) for name in case["files"]])
+    stored = np.stack([np.array(Image.open(inputs / name)) for name in case["files"]])
     reference = torch.from_numpy(stored).permute(0, 3, 1, 2).float() / 255
-    atol = golden_config["tolerances"]["preproc"][""]["atol"]
+    atol = config["tolerances"]["preproc"][""]["atol"]
     torch.testing.assert_close(result, reference, atol=atol, rtol=0)
+
+
+def cases_of(folder: Path, config: dict) -> list[dict]:
+    """Each case of a reference set: its loader call (config.json) and what that gave (expected.json)."""
+    expected = json.loads((folder / config["preproc"]["expected_file"]).read_text())["cases"]
+    calls = {call["tag"]: call for call in config["preproc"]["cases"]}
+    assert calls.keys() == {case["tag"] for case in expected}, "config.json and expected.json differ in tags"
+    return [case | calls[case["tag"]] for case in expected]
+
+
+@pytest.mark.filterwarnings("ignore:images have different shapes")
+def test_parity(golden, golden_config, subtests):
+    """Every case of whatever set ``VGGT_GOLDEN`` names."""
+    cases = cases_of(golden, golden_config)
+    assert cases, f"{golden} holds no case of preprocessing"
+    for case in cases:
+        with subtests.test(tag=case["tag"]):
+            check_parity(golden, golden_config, case)
+
+
+def grey_set(folder: Path, calls: list[tuple[str, str, tuple[int, int], int, list[int]]]) -> dict:
+    """Write a reference set of plain grey images, whose results need no loader; its configuration."""
+    (folder / "preproc").mkdir()
+    expected = []
+    for tag, mode, (width, height), target, shape in calls:
+        Image.new("RGB", (width, height), (90, 90, 90)).save(folder / "preproc" / f"in_{tag}.png")
+        out = np.full((shape[2], shape[3], 3), 255 if mode == "pad" else 0, dtype=np.uint8)
+        left, top = (target - shape[4]) // 2, (target - shape[5]) // 2
+        place = (slice(None),) * 2 if mode == "crop" else np.s_[top : top + shape[5], left : left + shape[4]]
+        out[place] = 90
+        Image.fromarray(out).save(folder / "preproc" / f"out_{tag}.png")
+        box = [float(x) for x in (left, top, left + shape[4], top + shape[5], width, height)]
+        content = hashlib.sha256(out.transpose(2, 0, 1)[None].tobytes()).hexdigest()
+        entry = {"tag": tag, "inputs": [f"in_{tag}.png"], "files": [f"out_{tag}.png"], "shape": shape[:4]}
+        expected.append(entry | {"sha256_uint8_chw": content, "coords": [box] if mode == "square" else None})
+    (folder / "preproc" / "expected.json").write_text(json.dumps({"cases": expected}))
+    tags = [{"tag": tag, "mode": mode, "target": target} for tag, mode, _, target, _ in calls]
+    section = {"expected_file": "preproc/expected.json", "folder": "preproc", "cases": tags}
+    return {"preproc": section, "tolerances": {"preproc": {"": {"atol": 0.0039216, "rtol": 0.0}}}}
+
+
+GREY = [  # shape of the result, then width and height of the image in it
+    ("wide", "crop", (56, 28), 56, [1, 3, 28, 56, 56, 28]),
+    ("tall", "crop", (30, 60), 42, [1, 3, 42, 42, 42, 42]),
+    ("padded", "pad", (20, 40), 56, [1, 3, 56, 56, 28, 56]),
+    ("square", "square", (40, 40), 28, [1, 3, 28, 28, 28, 28]),
+]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_any_reference_set_of_the_schema_is_compared(tmp_path, count, monkeypatch):
+    """As many cases as it has, each of them really compared."""
+    config = grey_set(tmp_path, GREY[:count])
+    cases = cases_of(tmp_path, config)
+    assert [case["tag"] for case in cases] == [call[0] for call in GREY[:count]]
+    for case in cases:
+        check_parity(tmp_path, config, case)
+    brighter = preprocessing.load_images
+    monkeypatch.setattr(preprocessing, "load_images", lambda *a, **k: (brighter(*a, **k) + 0.1).clamp(max=1))
+    with pytest.raises(AssertionError):
+        check_parity(tmp_path, config, cases[0])
+
+
+def test_a_reference_set_whose_lists_differ_is_refused(tmp_path):
+    config = grey_set(tmp_path, GREY)
+    config["preproc"]["cases"].pop()
+    with pytest.raises(AssertionError, match="differ in tags"):
+        cases_of(tmp_path, config)
 
 
 @pytest.mark.parametrize(
