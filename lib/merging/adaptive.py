@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .matching import best_match, clock, unit_rows
 from .placement import free_tokens
-from .plan import Plan, RegisteredRule, TokenLayout
+from .plan import Features, Plan, RegisteredRule, TokenLayout, TokenMask
 from .uniform import UniformRule
 
 ErrorBudget = Literal["block", "pair"]
@@ -79,7 +79,7 @@ class AdaptiveRule(RegisteredRule):
         limit = self._limit(layout, free)
         return self._uniform(limit / layout.tokens).scored_pairs(layout) if limit > 0 else 0.0
 
-    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Features, layout: TokenLayout) -> Plan | None:
         """Plan for one global block; rows are the tokens that stay, in sequence order.
 
         x is the normalised input of the block. None if no pair fits into the tolerance.
@@ -111,7 +111,7 @@ class AdaptiveRule(RegisteredRule):
             losses = losses.double().cumsum(0) / tokens
         return int((losses <= self.tolerance).sum())
 
-    def _limit(self, layout: TokenLayout, free: Bool[Tensor, "frames tokens"]) -> int:
+    def _limit(self, layout: TokenLayout, free: TokenMask) -> int:
         """Most tokens that may be merged, whatever their likeness."""
         count = int(free.sum())
         if self.most is None:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, clock, unit_rows
-from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
+from .plan import Features, Grouping, Pairs, Plan, RegisteredRule, TokenLayout, check_strength
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class FastVGGTRule(RegisteredRule):
         twice = int(self._destination_mask(layout)[self.protected(layout)].sum())
         return (layout.tokens - merged + twice) / layout.tokens
 
-    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Features, layout: TokenLayout) -> Plan | None:
         """Plan for one global block, rows ordered [unmerged sources, destinations, protected].
 
         x is the normalised input of the block. None if nothing merges.
@@ -112,12 +112,7 @@ class FastVGGTRule(RegisteredRule):
         plan = self.replay(layout, chosen, targets)
         return replace(plan, seconds=clock(x) - start)
 
-    def replay(
-        self,
-        layout: TokenLayout,
-        sources: Int[Tensor, "batch merged"],
-        destinations: Int[Tensor, "batch merged"],
-    ) -> Plan:
+    def replay(self, layout: TokenLayout, sources: Pairs, destinations: Pairs) -> Plan:
         """The plan that merges given pairs, matched elsewhere (a stored plan, or another layer's).
 
         sources: tokens to merge, neither destinations nor protected; destinations: the destination token of
@@ -205,8 +200,8 @@ class _Rows:
     mergeable: Bool[Tensor, " tokens"]
     allowed: Bool[Tensor, " tokens"]
     protected: Int[Tensor, " protected"]
-    sources: Int[Tensor, "batch merged"]
-    destinations: Int[Tensor, "batch merged"]
+    sources: Pairs
+    destinations: Pairs
 
     def plan(self, size_bias: bool) -> Plan:
         """Assemble the plan from its memberships."""

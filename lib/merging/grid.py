@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from .matching import clock
 from .placement import apportion, free_tokens, nearest_kept, place_evenly
-from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
+from .plan import Features, Grouping, Plan, RegisteredRule, TokenLayout, check_strength
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class KeyValueGridRule(RegisteredRule):
         shares = apportion(int(free.sum()) - dropped, free.sum(dim=1))
         return ~free | place_evenly(layout, free, shares, self.seed)
 
-    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Features, layout: TokenLayout) -> Plan | None:
         """Plan for one global block, rows in sequence order; None if every key is kept.
 
         It reads no features: of x only batch size and device count.

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
-from .plan import TokenLayout
+from .plan import TokenLayout, TokenMask
 
 
 def apportion(total: int, weights: Int[Tensor, " bins"]) -> Int[Tensor, " bins"]:
@@ -55,8 +55,8 @@ def dither_order(layout: TokenLayout, seed: int | None) -> Int[Tensor, "{layout.
 
 
 def place_evenly(
-    layout: TokenLayout, free: Bool[Tensor, "frames tokens"], shares: Int[Tensor, " frames"], seed: int | None
-) -> Bool[Tensor, "frames tokens"]:
+    layout: TokenLayout, free: TokenMask, shares: Int[Tensor, " frames"], seed: int | None
+) -> TokenMask:
     """Choose tokens evenly among the `free` ones of each frame: `shares` of them, at most its free tokens.
 
     Special tokens, where free, are chosen last. seed: see `dither_order`.
@@ -77,7 +77,7 @@ def positions(layout: TokenLayout) -> Float32[Tensor, "{layout.tokens_per_frame}
     return torch.cat([grid.new_zeros(layout.special, 2), grid]).float()
 
 
-def nearest_kept(layout: TokenLayout, kept: Bool[Tensor, "frames tokens"]) -> Int[Tensor, " {layout.tokens}"]:
+def nearest_kept(layout: TokenLayout, kept: TokenMask) -> Int[Tensor, " {layout.tokens}"]:
     """The kept token that stands for each token: itself, or the nearest in its frame.
 
     A frame that keeps nothing is served by the nearest frame that does (of two, the earlier); of kept

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
+
+Features = Float[Tensor, "batch tokens width"]  # of a block
+Heads = Float[Tensor, "batch heads tokens head_dim"]  # queries, keys or values
+QueryRows = Float[Tensor, "batch heads queries head_dim"]
+KeyRows = Float[Tensor, "batch heads keys head_dim"]
+Pairs = Int[Tensor, "batch merged"]  # tokens, in the order of merging
+TokenMask = Bool[Tensor, "frames places"]  # a place is a token of one frame
 
 
 @dataclass(frozen=True)
@@ -117,9 +124,7 @@ class Grouping:
         """R, the number of rows."""
         return self.offsets.shape[1]
 
-    def merge(
-        self, x: Float[Tensor, "batch heads tokens head_dim"]
-    ) -> Float[Tensor, "batch heads rows head_dim"]:
+    def merge(self, x: Heads) -> Float[Tensor, "batch heads rows head_dim"]:
         """Mean of each row's members, dtype kept.
 
         Sums are taken in float32 or better, so that half precision loses nothing in large groups.
@@ -161,35 +166,31 @@ class Plan:
     queries: Grouping | None = None
     output_rows: Int[Tensor, "batch tokens"] | None = None
     size_bias: bool = False
-    sources: Int[Tensor, "batch merged"] | None = None
-    destinations: Int[Tensor, "batch merged"] | None = None
+    sources: Pairs | None = None
+    destinations: Pairs | None = None
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.queries is None) != (self.output_rows is None):
             raise ValueError("queries and output_rows belong together: give both or neither")
 
-    def merge_queries(
-        self, q: Float[Tensor, "batch heads tokens head_dim"]
-    ) -> Float[Tensor, "batch heads queries head_dim"]:
+    def merge_queries(self, q: Heads) -> QueryRows:
         """Nq query rows from those of all N tokens."""
         return q if self.queries is None else self.queries.merge(q)
 
-    def merge_keys(
-        self, k: Float[Tensor, "batch heads tokens head_dim"]
-    ) -> Float[Tensor, "batch heads keys head_dim"]:
+    def merge_keys(self, k: Heads) -> KeyRows:
         """Nk rows from those of all N tokens, for keys and for values alike."""
         return self.keys.merge(k)
 
     def merge(
         self,
-        q: Float[Tensor, "batch heads tokens head_dim"],
-        k: Float[Tensor, "batch heads tokens head_dim"],
-        v: Float[Tensor, "batch heads tokens head_dim"],
+        q: Heads,
+        k: Heads,
+        v: Heads,
     ) -> tuple[
-        Float[Tensor, "batch heads queries head_dim"],
-        Float[Tensor, "batch heads keys head_dim"],
-        Float[Tensor, "batch heads keys head_dim"],
+        QueryRows,
+        KeyRows,
+        KeyRows,
     ]:
         """Queries, keys and values of the rows from those of all N tokens."""
         return self.merge_queries(q), self.merge_keys(k), self.merge_keys(v)
@@ -231,7 +232,7 @@ class Plan:
 class MergingRule(Protocol):
     """Anything that turns block features into a plan; all that a model asks for."""
 
-    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Features, layout: TokenLayout) -> Plan | None:
         """Plan for features `x`, the normalised input of a global block; None = merge nothing."""
         ...
 
@@ -250,7 +251,7 @@ class RegisteredRule(ABC):
     saturates: ClassVar[bool] = False
 
     @abstractmethod
-    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Features, layout: TokenLayout) -> Plan | None:
         """See `MergingRule.plan`."""
 
     @abstractmethod

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, clock, projected, unit_rows
 from .placement import apportion, free_tokens, nearest_kept, place_evenly
-from .plan import Grouping, Plan, RegisteredRule, TokenLayout, check_strength
+from .plan import Features, Grouping, Pairs, Plan, RegisteredRule, TokenLayout, TokenMask, check_strength
 
 Matching = Literal["features", "projected", "position"]
 
@@ -96,7 +96,7 @@ class UniformRule(RegisteredRule):
         projection = 2.0 * layout.tokens * width * self.metric_width
         return 2 * self.metric_width * self.scored_pairs(layout) + projection
 
-    def plan(self, x: Float[Tensor, "batch tokens width"], layout: TokenLayout) -> Plan | None:
+    def plan(self, x: Features, layout: TokenLayout) -> Plan | None:
         """Plan for one global block; rows are the tokens that stay, in sequence order.
 
         x is the normalised input of the block. None if m*N rounds to 0.
@@ -126,14 +126,12 @@ class UniformRule(RegisteredRule):
     def _frames_per_group(self, layout: TokenLayout) -> int:
         return layout.frames if self.region is None else min(self.region, layout.frames)
 
-    def _group_sizes(self, free: Bool[Tensor, "frames tokens"]) -> Int[Tensor, " groups"]:
+    def _group_sizes(self, free: TokenMask) -> Int[Tensor, " groups"]:
         """Free tokens of each group of frames."""
         per_group = free.shape[0] if self.region is None else self.region
         return torch.stack([group.sum() for group in free.split(per_group)])
 
-    def _destinations(
-        self, layout: TokenLayout, free: Bool[Tensor, "frames tokens"], merged: int
-    ) -> Bool[Tensor, "frames tokens"]:
+    def _destinations(self, layout: TokenLayout, free: TokenMask, merged: int) -> TokenMask:
         """Destinations, at least one in every group that has free tokens."""
         sizes = self._group_sizes(free)
         staying = int(sizes.sum()) - merged
@@ -149,8 +147,8 @@ class UniformRule(RegisteredRule):
         self,
         x: Float[Tensor, "tokens width"],
         layout: TokenLayout,
-        source: Bool[Tensor, "frames places"],
-        destination: Bool[Tensor, "frames places"],
+        source: TokenMask,
+        destination: TokenMask,
         merged: int,
     ) -> tuple[Int[Tensor, " merged"], Int[Tensor, " merged"]]:
         """Tokens merged and tokens they merge into, for one batch item."""
@@ -171,10 +169,7 @@ class UniformRule(RegisteredRule):
         return torch.cat(sources)[best], torch.cat(targets)[best]
 
     def _match_positions(
-        self,
-        layout: TokenLayout,
-        source: Bool[Tensor, "frames places"],
-        destination: Bool[Tensor, "frames places"],
+        self, layout: TokenLayout, source: TokenMask, destination: TokenMask
     ) -> tuple[Int[Tensor, " merged"], Int[Tensor, " merged"]]:
         """Every source and the nearest destination of its group."""
         sources, targets = [], []
@@ -191,8 +186,8 @@ class UniformRule(RegisteredRule):
     def _assemble(
         self,
         tokens: int,
-        sources: Int[Tensor, "batch merged"],
-        targets: Int[Tensor, "batch merged"],
+        sources: Pairs,
+        targets: Pairs,
         x: Float[Tensor, "batch {tokens} width"],
         start: float,
     ) -> Plan:

@@ -11,6 +11,10 @@ from torch.nn import functional
 
 from lib.vggt.config import DenseHeadConfig
 
+Maps = Float[Tensor, "frames channels height width"]
+Features = Mapping[int, Float[Tensor, "batch frames tokens dim"]]
+Map = Float[Tensor, "batch features height width"]
+
 # A bilinear kernel indexes its output with 32 bits; larger outputs are made in pieces along the batch.
 INTERPOLATION_LIMIT = 1_610_612_736
 
@@ -114,9 +118,7 @@ class ResidualConvUnit(nn.Module):
         self.conv1 = nn.Conv2d(features, features, 3, padding=1)
         self.conv2 = nn.Conv2d(features, features, 3, padding=1)
 
-    def forward(
-        self, x: Float[Tensor, "batch features height width"]
-    ) -> Float[Tensor, "batch features height width"]:
+    def forward(self, x: Map) -> Map:
         """Refined maps."""
         x = functional.relu(x)
         refined: Tensor = self.conv2(functional.relu(self.conv1(x)))
@@ -134,10 +136,7 @@ class FusionBlock(nn.Module):
         self.out_conv = nn.Conv2d(features, features, 1)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch features height width"],
-        skip: Float[Tensor, "batch features height width"] | None,
-        size: tuple[int, int],
+        self, x: Map, skip: Map | None, size: tuple[int, int]
     ) -> Float[Tensor, "batch features {size[0]} {size[1]}"]:
         """The fused map at `size`."""
         if skip is not None:
@@ -190,7 +189,7 @@ class DenseHead(nn.Module):
 
     def forward(
         self,
-        features: Mapping[int, Float[Tensor, "batch frames tokens dim"]],
+        features: Features,
         image_size: tuple[int, int],
         frames_chunk: int | None = 8,
     ) -> tuple[
@@ -209,10 +208,7 @@ class DenseHead(nn.Module):
         return values.unflatten(0, maps.shape[:2]), confidence.unflatten(0, maps.shape[:2])
 
     def extract(
-        self,
-        features: Mapping[int, Float[Tensor, "batch frames tokens dim"]],
-        image_size: tuple[int, int],
-        frames_chunk: int | None = 8,
+        self, features: Features, image_size: tuple[int, int], frames_chunk: int | None = 8
     ) -> Float[Tensor, "batch frames channels height width"]:
         """Maps before activation; without output channels, the features."""
         layers = [features[layer] for layer in self.config.layers]
@@ -227,9 +223,7 @@ class DenseHead(nn.Module):
         maps: Tensor = flat_maps.unflatten(0, (batch, frames))
         return maps
 
-    def _decode(
-        self, layers: list[Float[Tensor, "frames tokens dim"]], image_size: tuple[int, int]
-    ) -> Float[Tensor, "frames channels height width"]:
+    def _decode(self, layers: list[Float[Tensor, "frames tokens dim"]], image_size: tuple[int, int]) -> Maps:
         """Maps from the tokens of four layers."""
         scratch, aspect = self.scratch, image_size[1] / image_size[0]
         grid = (image_size[0] // self.patch_size, image_size[1] // self.patch_size)
@@ -249,16 +243,14 @@ class DenseHead(nn.Module):
 
     def _level(
         self, index: int, tokens: Float[Tensor, "frames tokens dim"], grid: tuple[int, int], aspect: float
-    ) -> Float[Tensor, "frames channels height width"]:
+    ) -> Maps:
         x = tokens[:, self.special_tokens :].to(self.norm.weight.dtype)
         x = self.norm(x).transpose(1, 2).unflatten(2, grid)  # (F, width, h, w)
         x = self._add_position(self.projects[index](x), aspect)
         level: Tensor = self.scratch[f"layer{index + 1}_rn"](self.resize_layers[index](x))
         return level
 
-    def _add_position(
-        self, x: Float[Tensor, "frames channels height width"], aspect: float
-    ) -> Float[Tensor, "frames channels height width"]:
+    def _add_position(self, x: Maps, aspect: float) -> Maps:
         if not self.config.pos_embed:
             return x
         channels, height, width = x.shape[1:]

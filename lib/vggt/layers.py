@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lib.merging import MergingRule, Plan, TokenLayout
+from lib.merging.plan import Features, Heads, KeyRows, QueryRows
 
 
 class AttentionTensors(NamedTuple):
     """Queries, keys and values of one attention call, as they enter the softmax and before merging."""
 
-    q: Float[Tensor, "batch heads queries head_dim"]
-    k: Float[Tensor, "batch heads keys head_dim"]
-    v: Float[Tensor, "batch heads keys head_dim"]
-    q_full: Float[Tensor, "batch heads tokens head_dim"]  # after qk-norm and RoPE
-    k_full: Float[Tensor, "batch heads tokens head_dim"]
+    q: QueryRows
+    k: KeyRows
+    v: KeyRows
+    q_full: Heads  # after qk-norm and RoPE
+    k_full: Heads
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,16 @@ class AttentionEvent:
 
     kind: str
     layer: int
-    x: Float[Tensor, "batch tokens width"]
-    q: Float[Tensor, "batch heads queries head_dim"]
-    k: Float[Tensor, "batch heads keys head_dim"]
-    v: Float[Tensor, "batch heads keys head_dim"]
-    q_full: Float[Tensor, "batch heads tokens head_dim"]
-    k_full: Float[Tensor, "batch heads tokens head_dim"]
+    x: Features
+    q: QueryRows
+    k: KeyRows
+    v: KeyRows
+    q_full: Heads
+    k_full: Heads
     scale: float
     plan: Plan | None
     layout: TokenLayout | None
-    update: Float[Tensor, "batch tokens width"]
+    update: Features
 
 
 class Observer(Protocol):
@@ -78,9 +79,8 @@ def rope_tables(
 
 
 def rotate(
-    x: Float[Tensor, "batch heads tokens head_dim"],
-    tables: tuple[Float[Tensor, "_ 1 tokens 2 quarter"], Float[Tensor, "_ 1 tokens 2 quarter"]],
-) -> Float[Tensor, "batch heads tokens head_dim"]:
+    x: Heads, tables: tuple[Float[Tensor, "_ 1 tokens 2 quarter"], Float[Tensor, "_ 1 tokens 2 quarter"]]
+) -> Heads:
     """Rotate the first half of head_dim D by row, the second by column; element i pairs with i + D/4."""
     cos, sin = tables
     first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)  # each (B, heads, N, axis, D/4)
@@ -133,13 +133,7 @@ class Mlp(nn.Module):
         return y
 
 
-def softmax_attention(
-    q: Float[Tensor, "batch heads queries head_dim"],
-    k: Float[Tensor, "batch heads keys head_dim"],
-    v: Float[Tensor, "batch heads keys head_dim"],
-    plan: Plan | None,
-    scale: float,
-) -> Float[Tensor, "batch heads queries head_dim"]:
+def softmax_attention(q: QueryRows, k: KeyRows, v: KeyRows, plan: Plan | None, scale: float) -> QueryRows:
     """softmax(scale q kᵀ + bias) v of tokens that `plan` has merged already; None: of all tokens.
 
     The softmax runs in the dtype of v:
@@ -184,13 +178,13 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "batch tokens width"],
+        x: Features,
         positions: Int[Tensor, "_ tokens 2"] | None = None,
         *,
         plan: Plan | None = None,
         factor: float = 1.0,
         observe: Callable[[AttentionTensors], None] | None = None,
-    ) -> Float[Tensor, "batch tokens width"]:
+    ) -> Features:
         """Attend over N tokens; with a plan, over the merged ones, un-merged after the output projection.
 
         positions: for each item or for all, needed when the layer has rotary positions.
@@ -204,14 +198,7 @@ class Attention(nn.Module):
         del q_full, k_full
         return self._finish(q, k, v, plan, factor * self.scale)
 
-    def attend(
-        self,
-        q: Float[Tensor, "batch heads tokens head_dim"],
-        k: Float[Tensor, "batch heads tokens head_dim"],
-        v: Float[Tensor, "batch heads tokens head_dim"],
-        plan: Plan | None,
-        scale: float,
-    ) -> Float[Tensor, "batch tokens width"]:
+    def attend(self, q: Heads, k: Heads, v: Heads, plan: Plan | None, scale: float) -> Features:
         """What `forward` makes of queries, keys and values of unmerged tokens.
 
         scale: factor of q·k, as in an `AttentionEvent`.
@@ -219,24 +206,17 @@ class Attention(nn.Module):
         q, k, v = (q, k, v) if plan is None else plan.merge(q, k, v)
         return self._finish(q, k, v, plan, scale)
 
-    def _finish(
-        self,
-        q: Float[Tensor, "batch heads queries head_dim"],
-        k: Float[Tensor, "batch heads keys head_dim"],
-        v: Float[Tensor, "batch heads keys head_dim"],
-        plan: Plan | None,
-        scale: float,
-    ) -> Float[Tensor, "batch tokens width"]:
+    def _finish(self, q: QueryRows, k: KeyRows, v: KeyRows, plan: Plan | None, scale: float) -> Features:
         y = softmax_attention(q, k, v, plan, scale)
         y = self.proj(y.transpose(1, 2).flatten(2))  # (B, Nq, width)
         return y if plan is None else plan.unmerge(y)
 
     def _project(
-        self, x: Float[Tensor, "batch tokens width"], positions: Int[Tensor, "_ tokens 2"] | None
+        self, x: Features, positions: Int[Tensor, "_ tokens 2"] | None
     ) -> tuple[
-        Float[Tensor, "batch heads tokens head_dim"],
-        Float[Tensor, "batch heads tokens head_dim"],
-        Float[Tensor, "batch heads tokens head_dim"],
+        Heads,
+        Heads,
+        Heads,
     ]:
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, head_dim)
@@ -283,7 +263,7 @@ class Block(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "batch tokens width"],
+        x: Features,
         positions: Int[Tensor, "_ tokens 2"] | None = None,
         *,
         rule: MergingRule | None = None,
@@ -291,7 +271,7 @@ class Block(nn.Module):
         factor: float = 1.0,
         planned: Callable[[Plan | None], None] | None = None,
         observe: Callable[[AttentionEvent], None] | None = None,
-    ) -> Float[Tensor, "batch tokens width"]:
+    ) -> Features:
         """Attention, then MLP, each added to x.
 
         rule: merges queries, keys and values inside the attention, planned from norm1(x) and `layout`.
@@ -321,12 +301,12 @@ class Block(nn.Module):
 
     def _event(
         self,
-        x: Float[Tensor, "batch tokens width"],
+        x: Features,
         seen: AttentionTensors,
         plan: Plan | None,
         layout: TokenLayout | None,
         factor: float,
-        update: Float[Tensor, "batch tokens width"],
+        update: Features,
     ) -> AttentionEvent:
         return AttentionEvent(
             kind=self.kind,

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lib.merging.plan import Features
 from lib.vggt.config import TrackHeadConfig
 from lib.vggt.layers import Mlp, normal_parameter
 
@@ -23,7 +24,7 @@ class TrackAttention(nn.Module):
         self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+    def forward(self, x: Features) -> Features:
         """One block."""
         x = self.norm1(x)
         x = x + self.attn(x, x, x, need_weights=False)[0]
@@ -42,9 +43,7 @@ class TrackCrossAttention(nn.Module):
         self.cross_attn = nn.MultiheadAttention(width, heads, batch_first=True)
         self.mlp = Mlp(width, 4 * width)
 
-    def forward(
-        self, x: Float[Tensor, "batch tokens width"], context: Float[Tensor, "batch others width"]
-    ) -> Float[Tensor, "batch tokens width"]:
+    def forward(self, x: Features, context: Float[Tensor, "batch others width"]) -> Features:
         """One block; x asks, the context answers."""
         x, context = self.norm1(x), self.norm_context(context)
         x = x + self.cross_attn(x, context, context, need_weights=False)[0]
