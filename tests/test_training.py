@@ -282,6 +282,45 @@ def test_attention_trained_in_bf16_is_attention() -> None:
         assert (exact - rounded).norm() < 0.02 * exact.norm()
 
 
+def test_relations_between_frames_have_no_frame_of_their_own() -> None:
+    """A turn and a shift of the world change encodings, but nothing between frames; a real error shows."""
+    target = losses.make_target(make_batch())
+    size = (24, 24)
+    world = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    world = world * world.det().sign()
+    shift = torch.tensor([0.3, -1.0, 2.0])[:, None]
+    turned = target.relative[..., :3] @ world
+    moved = torch.cat([turned, target.relative[..., 3:] + target.relative[..., :3] @ shift], -1)
+    elsewhere = encode_pose(moved, target.intrinsics, size)
+    here = losses.between_frames(target.pose)
+    assert (elsewhere - target.pose).abs().max() > 0.3
+    assert torch.allclose(losses.between_frames(elsewhere), here, atol=1e-5)
+    wrong = target.pose.clone()
+    wrong[0, 1, 0] += 0.1
+    assert losses.camera_loss([losses.between_frames(wrong)], here) > 0.01
+
+
+def test_unit_without_a_reference_frame_does_not_depend_on_the_order() -> None:
+    batch = make_batch()
+    back = Batch(*(value.flip(1) for value in vars(batch).values()))
+    assert torch.allclose(
+        losses.make_target(batch, False).scale, losses.make_target(back, False).scale, rtol=1e-5
+    )
+    assert not torch.allclose(losses.make_target(batch).scale, losses.make_target(back).scale, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "shape", [{"reference": False}, {"causal": True}, {"patch_size": 4}, {"depth": 12}], ids=str
+)
+def test_other_shapes_train_and_are_evaluated(tmp_path: Path, shape: dict[str, int]) -> None:
+    model = mini_model(**({"depth": 4, "width": 32, "image_size": 16} | shape))  # type: ignore[arg-type]
+    trainer = Trainer(tiny(model=model, steps=2, validate_every=2), tmp_path)
+    trainer.run(show=False)
+    assert trainer.progress.step == 2 and all(map(math.isfinite, trainer.progress.validations[0].values()))
+    assert len(evaluate(trainer.averaged_model(), (2,), rooms=1, kinds=("longer",))) == 3
+    assert TrainConfig.from_dict(json.loads(json.dumps(trainer.config.to_dict()))) == trainer.config
+
+
 def test_average_forgets_its_start_and_then_follows_slowly() -> None:
     layer = torch.nn.Linear(1, 1)
     average = Average(layer, 0.5)
@@ -302,14 +341,14 @@ class Claims(torch.nn.Module):
     def __init__(self, walks: Batch, what: Callable[[losses.Target], tuple[Tensor, Tensor, Tensor]]):
         super().__init__()
         self._walks, self._what, self._done = walks, what, 0
+        self.config = SimpleNamespace(reference=True)
 
     def forward(self, images: Tensor) -> SimpleNamespace:
         some = slice(self._done, self._done + len(images))
         self._done += len(images)
         part = Batch(*(value[some] for value in vars(self._walks).values()))
         extrinsics, depth, points = self._what(losses.make_target(part))
-        pose = encode_pose(extrinsics, part.intrinsics, part.depth.shape[-2:])
-        return SimpleNamespace(pose_enc=pose, depth=depth[..., None], world_points=points)
+        return SimpleNamespace(extrinsics=extrinsics, depth=depth[..., None], world_points=points)
 
 
 def test_validation_of_the_truth_and_of_the_identity() -> None:

@@ -8,7 +8,14 @@ from typing import Any
 from lib.vggt.config import CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, VGGTConfig
 
 
-def mini_model(depth: int = 6, width: int = 96, patch_size: int = 8, image_size: int = 48) -> VGGTConfig:
+def mini_model(
+    depth: int = 6,
+    width: int = 96,
+    patch_size: int = 8,
+    image_size: int = 48,
+    reference: bool = True,
+    causal: bool = False,
+) -> VGGTConfig:
     """A VGGT small enough to be trained on a CPU: same classes, heads of 32, light dense heads.
 
     LayerScale and the special tokens start larger than in VGGT-1B, which is trained for days, not minutes.
@@ -23,6 +30,8 @@ def mini_model(depth: int = 6, width: int = 96, patch_size: int = 8, image_size:
         heads=width // 32,
         layer_scale=0.5,
         token_std=0.02,
+        reference=reference,
+        causal=causal,
         patch_embed=PatchEmbedConfig(kind="conv"),
         camera_head=CameraHeadConfig(trunk_depth=2, heads=width // 16, iterations=3, layer_scale=0.5),
         depth_head=DenseHeadConfig(output_channels=2, activation="exp", **channels),  # type: ignore[arg-type]

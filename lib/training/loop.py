@@ -16,8 +16,10 @@ from lib.training.config import TrainConfig, differences
 from lib.training.data import Batch, RoomPool, frame_subset, sample_batch
 from lib.training.losses import (
     Target,
+    between_frames,
     camera_loss,
     confident_loss,
+    in_own_cameras,
     make_target,
     matching_loss,
     tracking_loss,
@@ -96,7 +98,7 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         config, model = self.config, self.model
-        target = make_target(batch)
+        target = make_target(batch, config.model.reference)
         size = (batch.images.shape[-2], batch.images.shape[-1])
         last = config.model.depth - 1
         layers = {last, config.match_layer, config.track_layer} | {
@@ -108,7 +110,10 @@ class Trainer:
         with low_precision(self.device):
             features, _ = model.aggregator(batch.images, keep=layers)
         assert model.camera_head is not None
-        losses = {"camera": camera_loss(model.camera_head(features[last][:, :, 0].float()), target.pose)}
+        poses, truth = model.camera_head(features[last][:, :, 0].float()), target.pose
+        if not config.model.reference:
+            poses, truth = [between_frames(pose) for pose in poses], between_frames(truth)
+        losses = {"camera": camera_loss(poses, truth)}
         some = frame_subset(batch.images.shape[1], config.dense_frames, config.seed, self.progress.step)
         losses |= self._dense_losses({layer: f[:, some] for layer, f in features.items()}, target, some, size)
         losses |= self._track_losses(features, target, size)
@@ -129,10 +134,10 @@ class Trainer:
         )
         tracks = true_tracks(target, patch)
         descriptors = nn.functional.normalize(self.matcher(matched), dim=-1)
-        return {
-            "match": matching_loss(descriptors, tracks, grid, patch),
-            "track": tracking_loss(self.tracker(tracked), tracks, grid, patch),
-        }
+        found = {"match": matching_loss(descriptors, tracks, grid, patch)}
+        if sizes.reference:  # shifts into frame 0 ask that a frame know which one that is
+            found["track"] = tracking_loss(self.tracker(tracked), tracks, grid, patch)
+        return found
 
     def _dense_losses(
         self, features: dict[int, Tensor], target: Target, some: list[int], size: tuple[int, int]
@@ -143,9 +148,12 @@ class Trainer:
             maps = [head.extract(features, size, None) for head in (model.depth_head, model.point_head)]
         depth, depth_sure = _activate(maps[0], model.depth_head)
         points, points_sure = _activate(maps[1], model.point_head)
+        truth = target.points[:, some]
+        if not self.config.model.reference:
+            truth = in_own_cameras(target.depth[:, some], target.intrinsics[:, some])
         return {
             "depth": confident_loss(depth, depth_sure, target.depth[:, some, ..., None], valid),
-            "point": confident_loss(points, points_sure, target.points[:, some], valid),
+            "point": confident_loss(points, points_sure, truth, valid),
         }
 
     def _note(self, values: dict[str, float]) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from lib.geometry import relative_to_first, unproject
 from lib.training.data import Batch
-from lib.vggt.cameras import encode_pose
+from lib.vggt.cameras import encode_pose, quaternion_to_matrix
 
 HUBER = 0.02  # where the camera loss turns from quadratic to linear
 ITERATION_DECAY = 0.6  # weight of an earlier camera iteration relative to the next
@@ -36,13 +36,18 @@ class Target:
     scale: Float[Tensor, " batch"]
 
 
-def make_target(batch: Batch) -> Target:
-    """Express a batch in frame 0's coordinates and divide by the mean distance of its points from frame 0."""
+def make_target(batch: Batch, reference: bool = True) -> Target:
+    """Express a batch in frame 0's coordinates and divide by the mean distance of its points from frame 0.
+
+    Without a reference frame the unit is the mean distance from the camera that saw the point, which no order
+    of the frames changes.
+    """
     relative = relative_to_first(batch.extrinsics)
     points = unproject(batch.depth, relative, batch.intrinsics)
     valid = batch.depth > 0
     count = valid.sum((1, 2, 3)).clamp(min=1)
-    scale = (points.norm(dim=-1) * valid).sum((1, 2, 3)) / count  # (B,)
+    away = points if reference else in_own_cameras(batch.depth, batch.intrinsics)
+    scale = (away.norm(dim=-1) * valid).sum((1, 2, 3)) / count  # (B,)
     shift = relative[..., 3:] / scale[:, None, None, None]
     relative = torch.cat([relative[..., :3], shift], -1)
     size = (batch.depth.shape[-2], batch.depth.shape[-1])
@@ -57,16 +62,35 @@ def make_target(batch: Batch) -> Target:
     )
 
 
+def in_own_cameras(
+    depth: Float[Tensor, "batch frames height width"], intrinsics: Float[Tensor, "batch frames 3 3"]
+) -> Float[Tensor, "batch frames height width 3"]:
+    """The points of each frame in the coordinates of its own camera."""
+    return unproject(depth, torch.eye(3, 4).to(depth).expand(*depth.shape[:2], 3, 4), intrinsics)
+
+
+def between_frames(encodings: Float[Tensor, "batch frames 9"]) -> Float[Tensor, "batch pairs 14"]:
+    """Translation, rotation matrix and fields of view of every frame's camera from every frame's, E_i E_j⁻¹.
+
+    Unlike the encodings, they do not depend on the coordinates that all cameras share.
+    """
+    rotation, shift = quaternion_to_matrix(encodings[..., 3:7]), encodings[..., :3]
+    turned = rotation[:, :, None] @ rotation[:, None].mT  # (B, i, j, 3, 3)
+    moved = shift[:, :, None] - (turned @ shift[:, None, :, :, None])[..., 0]
+    view = encodings[:, :, None, 7:].expand(-1, -1, encodings.shape[1], -1)
+    return torch.cat([moved, turned.flatten(-2), view], -1).flatten(1, 2)
+
+
 def camera_loss(
-    predictions: list[Float[Tensor, "batch frames 9"]], target: Float[Tensor, "batch frames 9"]
+    predictions: list[Float[Tensor, "batch frames values"]], target: Float[Tensor, "batch frames values"]
 ) -> Float[Tensor, ""]:
-    """Huber loss on pose encodings of every iteration, the later ones weighing more."""
+    """Huber loss on every iteration's encodings, or on `between_frames` of them; later ones weigh more."""
     total = target.new_zeros(())
     weight = norm = 0.0
     for age, prediction in enumerate(reversed(predictions)):
         weight = ITERATION_DECAY**age
         error = functional.huber_loss(prediction, target, reduction="none", delta=HUBER) / HUBER
-        parts = error[..., :3].mean() + error[..., 3:7].mean() + 0.5 * error[..., 7:].mean()
+        parts = error[..., :3].mean() + error[..., 3:-2].mean() + 0.5 * error[..., -2:].mean()
         total, norm = total + weight * parts, norm + weight
     return total / norm
 

@@ -11,7 +11,6 @@ from lib.scenes.walks import STEP
 from lib.training.config import TrainConfig
 from lib.training.data import Batch
 from lib.training.losses import make_target
-from lib.vggt.cameras import decode_pose
 from lib.vggt.model import VGGT
 
 STRIDE = STEP  # video frames between the frames of a validation walk
@@ -32,7 +31,7 @@ def validate(model: VGGT, walks: Batch) -> dict[str, float]:
     """Median rotation error (degrees), that of the identity, translation error, AbsRel and point error.
 
     All relative to frame 0, which itself is left out of the camera errors; lengths in units of the mean
-    distance of the scene from frame 0.
+    distance of the scene from frame 0 (of `make_target`, for a model without a reference frame).
     """
     parts = []
     for start in range(0, len(walks.images), AT_ONCE):
@@ -42,11 +41,9 @@ def validate(model: VGGT, walks: Batch) -> dict[str, float]:
 
 
 def _errors(model: VGGT, batch: Batch) -> dict[str, Tensor]:
-    target = make_target(batch)
+    target = make_target(batch, model.config.reference)
     prediction = model(batch.images)
-    size = (batch.images.shape[-2], batch.images.shape[-1])
-    estimate, _ = decode_pose(prediction.pose_enc, size)
-    truth = target.relative
+    estimate, truth = prediction.extrinsics, target.relative
     unit = torch.eye(3, device=truth.device).expand_as(truth[..., :3])
     depth = prediction.depth[..., 0]
     return {

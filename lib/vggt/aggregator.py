@@ -95,6 +95,11 @@ class Aggregator(nn.Module):
         logit_scale: factor on the logits of each global block; None is plain VGGT.
         Returns the tokens of each layer as [frame block output, global block output], and the report.
         """
+        if self.config.causal and merging is not None:
+            raise ValueError(
+                "merging mixes tokens of earlier and later frames, so a causal model takes no rule; "
+                "pass merging=None"
+            )
         batch, frames = images.shape[:2]
         layout = self._layout(images)
         x = self._tokens(images)  # (B*S, P, C)
@@ -139,7 +144,8 @@ class Aggregator(nn.Module):
         patches = self.patch_embed(((images - mean) / std).flatten(0, 1))
         batch, frames = images.shape[:2]
         special = torch.cat((self.camera_token, self.register_token), dim=2)  # (1, 2, 5, C)
-        special = torch.cat((special[:, :1], special[:, 1:].expand(-1, frames - 1, -1, -1)), dim=1)
+        first = special[:, :1] if self.config.reference else special[:, 1:]
+        special = torch.cat((first, special[:, 1:].expand(-1, frames - 1, -1, -1)), dim=1)
         special = special.expand(batch, -1, -1, -1).flatten(0, 1)
         return torch.cat((special, patches), dim=1)
 
@@ -155,4 +161,5 @@ def _block(config: VGGTConfig, kind: str, layer: int) -> Block:
         norm_eps=config.norm_eps,
         kind=kind,
         layer=layer,
+        causal=config.causal and kind == "global",
     )

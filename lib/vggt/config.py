@@ -82,6 +82,10 @@ class VGGTConfig:
     layer_scale: initial LayerScale of the alternating blocks. token_std: initial standard deviation of the
     camera and register tokens (1e-6 upstream; a small model trained from scratch wants about 0.02).
     rope_base: None switches rotary positions off.
+    reference: the first frame has special tokens of its own, and cameras and points are in its coordinates.
+    False: all frames are alike (the idea of pi3, Wang et al. 2025), so pose encodings have no set frame.
+    causal: in global attention and the camera head, a frame sees itself and earlier ones only (the idea of
+    StreamVGGT, Zhuo et al. 2025); what observes such attention must leave out later frames itself.
     """
 
     image_size: int = 518
@@ -96,6 +100,8 @@ class VGGTConfig:
     layer_scale: float = 0.01
     norm_eps: float = 1e-5
     token_std: float = 1e-6
+    reference: bool = True
+    causal: bool = False
     patch_embed: PatchEmbedConfig = field(default_factory=PatchEmbedConfig)
     camera_head: CameraHeadConfig | None = field(default_factory=CameraHeadConfig)
     depth_head: DenseHeadConfig | None = field(

@@ -21,7 +21,9 @@ def activate_pose(raw: Float[Tensor, "*batch 9"]) -> Float[Tensor, "*batch 9"]:
 class CameraHead(nn.Module):
     """Refines one pose encoding per frame; its trunk attends over the S camera tokens of a scene."""
 
-    def __init__(self, width: int, config: CameraHeadConfig, norm_eps: float = 1e-5) -> None:
+    def __init__(
+        self, width: int, config: CameraHeadConfig, norm_eps: float = 1e-5, causal: bool = False
+    ) -> None:
         super().__init__()
         self.iterations = config.iterations
         self.trunk = nn.Sequential(
@@ -34,6 +36,7 @@ class CameraHead(nn.Module):
                     norm_eps=norm_eps,
                     kind="camera",
                     layer=layer,
+                    causal=causal,
                 )
                 for layer in range(config.trunk_depth)
             )

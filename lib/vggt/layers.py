@@ -183,20 +183,25 @@ class Attention(nn.Module):
         *,
         plan: Plan | None = None,
         factor: float = 1.0,
+        frame_tokens: int | None = None,
         observe: Callable[[AttentionTensors], None] | None = None,
     ) -> Features:
         """Attend over N tokens; with a plan, over the merged ones, un-merged after the output projection.
 
         positions: for each item or for all, needed when the layer has rotary positions.
-        factor: of the logits q·k. `observe` gets the queries, keys and values; it does
-        not change the result.
+        factor: of the logits q·k. frame_tokens: tokens of a frame, where frames see themselves and earlier
+        ones only; None: all see all. `observe` gets the queries, keys and values; it does not change the result.
         """
         q_full, k_full, v = self._project(x, positions)
         q, k, v = (q_full, k_full, v) if plan is None else plan.merge(q_full, k_full, v)
         if observe is not None:
             observe(AttentionTensors(q, k, v, q_full, k_full))
         del q_full, k_full
-        return self._finish(q, k, v, plan, factor * self.scale)
+        if frame_tokens is None:
+            return self._finish(q, k, v, plan, factor * self.scale)
+        ends = range(frame_tokens, q.shape[2] + 1, frame_tokens)
+        seen = ((q[:, :, end - frame_tokens : end], k[:, :, :end], v[:, :, :end]) for end in ends)
+        return torch.cat([self._finish(*part, None, factor * self.scale) for part in seen], dim=1)
 
     def attend(self, q: Heads, k: Heads, v: Heads, plan: Plan | None, scale: float) -> Features:
         """What `forward` makes of queries, keys and values of unmerged tokens.
@@ -234,7 +239,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block with LayerScale on both branches.
 
-    kind and layer only label the events it reports.
+    kind and layer only label the events it reports. causal: frames see themselves and earlier ones only.
     """
 
     def __init__(
@@ -249,10 +254,12 @@ class Block(nn.Module):
         norm_eps: float = 1e-5,
         kind: str = "",
         layer: int = 0,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         self.kind = kind
         self.layer = layer
+        self.causal = causal
         self.norm1 = nn.LayerNorm(width, eps=norm_eps)
         # qk-norm keeps PyTorch's eps in every VGGT block that has it; only the ViT, which has none, differs
         self.attn = Attention(width, heads, qk_norm=qk_norm, rope_base=rope_base, norm_eps=norm_eps)
@@ -292,7 +299,17 @@ class Block(nn.Module):
             planned(plan)
         seen: list[AttentionTensors] = []
         keep = None if observe is None else seen.append
-        update = self.ls1(self.attn(normed, positions, plan=plan, factor=factor, observe=keep))
+        single = 1 if layout is None else layout.tokens_per_frame
+        update = self.ls1(
+            self.attn(
+                normed,
+                positions,
+                plan=plan,
+                factor=factor,
+                frame_tokens=single if self.causal else None,
+                observe=keep,
+            )
+        )
         if observe is not None:
             observe(self._event(x, seen[0], plan, layout, factor, update))
         x = x + update

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lib.geometry import relative_to_first
 from lib.merging import MergingRule
 from lib.vggt.aggregator import Aggregator, ForwardReport
 from lib.vggt.cameras import decode_pose
@@ -30,7 +31,7 @@ class Prediction:
     """What VGGT says about B scenes of S frames of H x W pixels; a head that did not run leaves None.
 
     pose_enc and pose_enc_list, one per iteration; extrinsics camera-from-world and intrinsics in pixels,
-    decoded from pose_enc; z-depth and depth_conf > 1; world_points in the first frame's camera and
+    decoded from pose_enc (relative to the first frame, also where the encodings are not); z-depth and depth_conf > 1; world_points in the first frame's camera and
     world_points_conf; tracks in pixels (x, y), tracks_list one per iteration, visibility and track_conf;
     report: what merging did.
     """
@@ -63,7 +64,7 @@ class VGGT(nn.Module):
         self.depth_head: DenseHead | None = None
         self.track_head: TrackHead | None = None
         if config.camera_head is not None:
-            self.camera_head = CameraHead(width, config.camera_head, eps)
+            self.camera_head = CameraHead(width, config.camera_head, eps, config.causal)
         if config.point_head is not None:
             self.point_head = DenseHead(
                 width, config.patch_size, config.special_tokens, config.point_head, eps
@@ -150,10 +151,15 @@ class VGGT(nn.Module):
             prediction.pose_enc_list = self.camera_head(features[self.config.depth - 1][:, :, 0])
             prediction.pose_enc = prediction.pose_enc_list[-1]
             prediction.extrinsics, prediction.intrinsics = decode_pose(prediction.pose_enc, size)
+            if not self.config.reference:
+                prediction.extrinsics = relative_to_first(prediction.extrinsics)
         if self.depth_head is not None and "depth" in wanted:
             prediction.depth, prediction.depth_conf = self.depth_head(features, size, frames_chunk)
         if self.point_head is not None and "points" in wanted:
             points, confidence = self.point_head(features, size, frames_chunk)
+            if not self.config.reference and prediction.extrinsics is not None:
+                moved = points - prediction.extrinsics[..., None, None, :, 3]
+                points = torch.einsum("bsji,bshwj->bshwi", prediction.extrinsics[..., :3], moved)
             prediction.world_points, prediction.world_points_conf = points, confidence
 
     def _predict_tracks(
