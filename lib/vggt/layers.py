@@ -190,7 +190,8 @@ class Attention(nn.Module):
 
         positions: for each item or for all, needed when the layer has rotary positions.
         factor: of the logits q·k. frame_tokens: tokens of a frame, where frames see themselves and earlier
-        ones only; None: all see all. `observe` gets the queries, keys and values; it does not change the result.
+        ones only; None: all see all. `observe` gets the queries, keys and values; it does not change the
+        result.
         """
         q_full, k_full, v = self._project(x, positions)
         q, k, v = (q_full, k_full, v) if plan is None else plan.merge(q_full, k_full, v)

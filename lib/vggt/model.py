@@ -31,8 +31,9 @@ class Prediction:
     """What VGGT says about B scenes of S frames of H x W pixels; a head that did not run leaves None.
 
     pose_enc and pose_enc_list, one per iteration; extrinsics camera-from-world and intrinsics in pixels,
-    decoded from pose_enc (relative to the first frame, also where the encodings are not); z-depth and depth_conf > 1; world_points in the first frame's camera and
-    world_points_conf; tracks in pixels (x, y), tracks_list one per iteration, visibility and track_conf;
+    decoded from pose_enc (extrinsics relative to the first frame where the encodings are relative to none);
+    z-depth and depth_conf > 1; world_points in the first frame's camera and world_points_conf; tracks in
+    pixels (x, y), tracks_list one per iteration, visibility and track_conf;
     report: what merging did.
     """
 
