@@ -3,12 +3,15 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 JOBS ?= 2
+COUNT ?= 150
+SEED ?= 0
+MINUTES ?= 40
 VENV ?= .venv
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: book test lint pages screenshots clean
+.PHONY: book test fast quick mutants lint pages screenshots clean
 
 book: $(STAMP)
 	rm -rf _build/html
@@ -16,6 +19,17 @@ book: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# While editing: lint, and beside it every test but those marked slow or book.
+fast: $(STAMP)
+	$(MAKE) --jobs 2 --output-sync lint quick
+
+quick: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not book and not slow"
+
+# Do the tests notice a wrong line? A seeded draw of small changes of the core, each against its tests.
+mutants: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --count $(COUNT) --seed $(SEED) --minutes $(MINUTES)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
