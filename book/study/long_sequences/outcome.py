@@ -1,0 +1,127 @@
+"""What was declared, what came out, and whether that is kept or refuted: nothing here is typed by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, bootstrap
+
+from book.study.long_sequences import law
+from lib import records
+from lib.metrics.intervals import LEVEL, Interval
+
+EXPERIMENT = "book/runs/long_sequences.ipynb"
+FAILURE = 15.0  # degrees
+SINK = 3  # the block in which frame 0 takes most of the attention
+DECLARED: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("declared.yml").read_text("utf-8"))
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One declared run: its records, one after another along the rooms."""
+
+    name: str
+    found: tuple[records.Measured, ...]
+
+    @property
+    def arms(self) -> list[str]:
+        """Names of the arms, "plain" first."""
+        return list(self.found[0].record["arms"])
+
+    @property
+    def frames(self) -> int:
+        """S."""
+        return int(self.found[0].record.params["frames"])
+
+    def errors(self, arm: str, error: str = "rotation") -> Array:
+        """One value a room."""
+        row = self.arms.index(arm)
+        return np.concatenate([m.record[f"errors.{error}"][row] for m in self.found])
+
+    def mass(self, arm: str = "plain") -> Array:
+        """(layers, 2, 4): mass of the groups, by patches and camera tokens, mean over rooms."""
+        row = self.arms.index(arm)
+        return np.asarray(np.concatenate([m.record["mass"][row] for m in self.found]).mean(0))
+
+    def law(self, frames: float) -> Array:
+        """(layers, 2, 4): what the law makes of this run's unmerged logits at so many frames."""
+        sums = np.concatenate([m.record["log_sums"][:, :, 0] for m in self.found])
+        found = law.diluted(sums, frames, self.frames).mean((0, 2))
+        half = found.shape[1] // 2
+        return np.stack([found[:, :half].mean(1), found[:, half:].mean(1)], 1)
+
+
+def load_runs() -> dict[str, Run]:
+    """The declared runs, each with those of its ranges of rooms that have been measured; none: left out."""
+    found = {}
+    for name, asked in DECLARED["runs"].items():
+        params = {key: value for key, value in asked.items() if key != "scenes"}
+        parts = [part for scene in asked["scenes"] if (part := _measured(params | {"scene": scene}))]
+        if parts:
+            found[name] = Run(name, tuple(parts))
+    return found
+
+
+def _measured(params: Mapping[str, Any]) -> records.Measured | None:
+    try:
+        return records.load_measured(EXPERIMENT, **params)
+    except records.StaleResultError:
+        return None
+
+
+def mean_ratio(new: ArrayLike, old: ArrayLike, seed: int = 0, paired: bool = True) -> Interval:
+    """Ratio of means over rooms with its 95 % BCa bootstrap interval; `median` of the result is the ratio.
+
+    paired: the two are of the same rooms in the same order.
+    """
+    samples = (np.asarray(new, float), np.asarray(old, float))
+    ratio = lambda a, b, axis=-1: a.mean(axis) / b.mean(axis)  # noqa: E731
+    ends = bootstrap(
+        samples, ratio, paired=paired, confidence_level=LEVEL, n_resamples=2000, rng=seed, method="BCa"
+    ).confidence_interval
+    return Interval(float(ratio(*samples)), float(ends.low), float(ends.high))
+
+
+def share_better(new: ArrayLike, old: ArrayLike) -> Interval:
+    """Share of rooms in which `new` is smaller, with Clopper and Pearson's exact interval (sign test)."""
+    differences = np.asarray(new, float) - np.asarray(old, float)
+    wins, rooms = int((differences < 0).sum()), int((differences != 0).sum())
+    ends = binomtest(wins, rooms).proportion_ci(LEVEL)
+    return Interval(wins / rooms, float(ends.low), float(ends.high))
+
+
+def measured(one: Mapping[str, Any], runs: Mapping[str, Run]) -> Interval | float | None:
+    """The quantity of a prediction; None while a run that it needs is missing."""
+    here, than = runs.get(one["in"]), one.get("than", "plain")
+    there = runs.get(than) if than in DECLARED["runs"] else here
+    if here is None or there is None:
+        return None
+    if one["quantity"].startswith(("law", "sink")):
+        which = 1 if one["quantity"] == "law_camera" else 0
+        gap = (here.mass() - there.law(here.frames))[:, which, 0]
+        return float(gap[SINK]) if one["quantity"] == "sink_patch" else float(abs(np.delete(gap, SINK)).max())
+    error = one.get("error", "rotation")
+    old = there.errors("plain" if there is not here else than, error)
+    new = here.errors(one["arm"], error)
+    return mean_ratio(new, old) if one["quantity"] == "mean_ratio" else share_better(new, old)
+
+
+def word(one: Mapping[str, Any], value: Interval | float | None) -> str:
+    """ "kept" or "refuted", by the number alone; "open" without one."""
+    if value is None:
+        return "open"
+    number = value.median if isinstance(value, Interval) else value
+    return "kept" if one.get("above", -math.inf) < number < one.get("below", math.inf) else "refuted"
+
+
+def failures(run: Run, arm: str) -> int:
+    """Rooms in which the median rotation error is above `FAILURE`."""
+    return int((run.errors(arm) > FAILURE).sum())
