@@ -94,6 +94,9 @@ class Aggregator(nn.Module):
         merging: applied in global blocks with index >= merging_start; None is plain VGGT.
         logit_scale: factor on the logits of each global block; None is plain VGGT.
         Returns the tokens of each layer as [frame block output, global block output], and the report.
+
+        Raises:
+            ValueError: a rule for a causal model.
         """
         if self.config.causal and merging is not None:
             raise ValueError(
