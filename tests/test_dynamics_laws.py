@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from book.study.corrected_theory import merging_laws
+from book.study import mean_flow as mf
+from book.study.corrected_theory import hierarchy, merging_laws
+from book.study.effective_rank import near_collapse
+from book.study.entropy import pre_ln
 from lib import dynamics as dyn
 
 # Collapse without merging ----------------------------------------------------------------------------------
@@ -63,7 +66,7 @@ def test_uniform_clouds_need_a_layer_more_per_log_token():
         for n in (64, 1024)
     ]
     slope = (layers[1] - layers[0]) / math.log(16)
-    assert slope == pytest.approx(dyn.layers_per_log_token(0.1, 16), rel=0.15)
+    assert slope == pytest.approx(mf.layers_per_log_token(0.1, 16), rel=0.15)
 
 
 def test_a_biased_cloud_collapses_at_a_speed_free_of_n():
@@ -76,50 +79,48 @@ def test_a_biased_cloud_collapses_at_a_speed_free_of_n():
 
 @pytest.mark.parametrize("width", [2, 3, 4, 8])
 def test_mobius_solution_against_particles(width):
-    flow = dyn.mean_flow(dyn.poisson_cloud(20_000, width, 0.2, 0), 5.0, step=0.1)
-    law = dyn.mobius_solution(flow.times.numpy(), 0.2, width)
+    flow = mf.mean_flow(mf.poisson_cloud(20_000, width, 0.2, 0), 5.0, step=0.1)
+    law = mf.mobius_solution(flow.times.numpy(), 0.2, width)
     np.testing.assert_allclose(flow.R.numpy(), law, atol=0.015)
 
 
 def test_mobius_mean_in_closed_dimensions_and_in_the_limit():
     r = np.array([0.1, 0.5, 0.9])
-    np.testing.assert_allclose(dyn.mobius_mean(r, 2), r)
+    np.testing.assert_allclose(mf.mobius_mean(r, 2), r)
     three = (1 + r**2) / (2 * r) - (1 - r**2) ** 2 / (4 * r**2) * np.log((1 + r) / (1 - r))
-    np.testing.assert_allclose(dyn.mobius_mean(r, 3), three)
-    np.testing.assert_allclose(dyn.mobius_mean(r, 4), r * (3 - r**2) / 2)
-    np.testing.assert_allclose(dyn.mobius_mean(r, 1e6), 2 * r / (1 + r**2), rtol=1e-4)
+    np.testing.assert_allclose(mf.mobius_mean(r, 3), three)
+    np.testing.assert_allclose(mf.mobius_mean(r, 4), r * (3 - r**2) / 2)
+    np.testing.assert_allclose(mf.mobius_mean(r, 1e6), 2 * r / (1 + r**2), rtol=1e-4)
 
 
 def test_logistic_spread_is_the_mobius_law_at_two_and_the_odds_law_of_small_steps():
     t = np.linspace(0, 4, 9)
     np.testing.assert_allclose(
-        dyn.logistic_spread(t, 0.3, rate=1.0), 1 - dyn.mobius_solution(t, 0.3, 2) ** 2, atol=1e-8
+        mf.logistic_spread(t, 0.3, rate=1.0), 1 - mf.mobius_solution(t, 0.3, 2) ** 2, atol=1e-8
     )
     odds = dyn.odds_law(20, 0.0, 1e-3, 1000, 0.1)[-1]
     r_start = math.sqrt((1 + 19 * 0.1) / 20)
-    assert 1 / (1 + odds) == pytest.approx(float(dyn.logistic_spread(1.0, r_start)), rel=2e-3)
+    assert 1 / (1 + odds) == pytest.approx(float(mf.logistic_spread(1.0, r_start)), rel=2e-3)
 
 
 def test_printed_sign_spreads_and_attention_concentrates():
     x = dyn.biased_cloud(500, 8, 0.4, 0)
-    assert dyn.mean_flow(x, 20.0, sign=-1, step=0.1).R[-1] < 1e-3
-    assert dyn.mean_flow(x, 20.0, sign=1, step=0.1).R[-1] > 0.99
-    assert (dyn.mean_flow(x, 1.0, speed=2.0).R[-1] - dyn.mean_flow(x, 2.0).R[-1]).abs() < 1e-6
+    assert mf.mean_flow(x, 20.0, sign=-1, step=0.1).R[-1] < 1e-3
+    assert mf.mean_flow(x, 20.0, sign=1, step=0.1).R[-1] > 0.99
+    assert (mf.mean_flow(x, 1.0, speed=2.0).R[-1] - mf.mean_flow(x, 2.0).R[-1]).abs() < 1e-6
 
 
 def test_mean_flow_is_the_limit_of_small_steps_of_attention():
     x = dyn.biased_cloud(100, 6, 0.4, 0)
     run = dyn.simulate(x, dyn.Layer(0.0, 1e-3), 1000)
-    assert run.R[-1] == pytest.approx(float(dyn.mean_flow(x, 1.0).R[-1]), abs=2e-4)
+    assert run.R[-1] == pytest.approx(float(mf.mean_flow(x, 1.0).R[-1]), abs=2e-4)
 
 
 def test_first_order_velocity_has_a_second_order_error():
     x = dyn.biased_cloud(200, 6, 0.4, 0)
-    error = [
-        (dyn.softmax_velocity(x, b) - dyn.first_order_velocity(x, b)).norm().item() for b in (0.02, 0.01)
-    ]
+    error = [(mf.softmax_velocity(x, b) - mf.first_order_velocity(x, b)).norm().item() for b in (0.02, 0.01)]
     assert math.log2(error[0] / error[1]) == pytest.approx(2, abs=0.05)
-    torch.testing.assert_close(dyn.softmax_velocity(x, 0.0), dyn.mean_field_velocity(x))
+    torch.testing.assert_close(mf.softmax_velocity(x, 0.0), mf.mean_field_velocity(x))
 
 
 def test_without_residual_the_log_of_the_variance_triples():
@@ -132,13 +133,13 @@ def test_without_residual_the_log_of_the_variance_triples():
 @pytest.mark.parametrize("layer", [50, 300, 1000])
 def test_pre_ln_with_identity_values(layer):
     odds = dyn.odds_law(128, 0.0, 0.02, layer, norm="pre")[-1]
-    assert dyn.pre_ln_spread(layer, 0.02, 1 / 128) == pytest.approx(1 / (1 + odds), rel=0.02)
+    assert pre_ln.pre_ln_spread(layer, 0.02, 1 / 128) == pytest.approx(1 / (1 + odds), rel=0.02)
 
 
 def test_pre_ln_rates():
-    far = [dyn.pre_ln_spread(layer, 0.3, 0.01) for layer in (10_000, 20_000)]
+    far = [pre_ln.pre_ln_spread(layer, 0.3, 0.01) for layer in (10_000, 20_000)]
     assert math.log2(far[0] / far[1]) == pytest.approx(2, abs=0.01)
-    far = [dyn.pre_ln_random_spread(layer, 0.3, 0.01) for layer in (10_000, 20_000)]
+    far = [pre_ln.pre_ln_random_spread(layer, 0.3, 0.01) for layer in (10_000, 20_000)]
     assert math.log2(far[0] / far[1]) == pytest.approx(1, abs=0.02)
 
 
@@ -148,7 +149,7 @@ def test_pre_ln_with_random_values():
         dyn.simulate(x, dyn.Layer(0.5, 0.3, "pre", values="random", seed=1000 * s), 300) for s in range(3)
     ]
     mean = np.mean([float(r.spread[-1]) for r in runs])
-    assert mean == pytest.approx(dyn.pre_ln_random_spread(300, 0.3, 1 / 128), rel=0.2)
+    assert mean == pytest.approx(pre_ln.pre_ln_random_spread(300, 0.3, 1 / 128), rel=0.2)
 
 
 @pytest.mark.parametrize("common", [0.3, 0.6])
@@ -159,19 +160,19 @@ def test_pre_ln_with_random_values_that_start_from_a_common_part(common):
     start = common + (1 - common) / 64
     layer = [dyn.Layer(0.0, 0.3, "pre", values="random", seed=1000 * s) for s in range(12)]
     mean = np.mean([float(dyn.simulate(x, one, 40).spread[-1]) for one in layer])
-    assert mean == pytest.approx(dyn.pre_ln_random_spread(40, 0.3, start), rel=0.1)
+    assert mean == pytest.approx(pre_ln.pre_ln_random_spread(40, 0.3, start), rel=0.1)
 
 
 def test_near_collapse_rank_is_exact_for_its_spectrum_and_right_near_collapse():
     q = np.array([0.5, 0.3, 0.2])
     p = np.append(1.0, 0.1 * q) / 1.1
     want = math.exp(-(p * np.log(p)).sum())
-    assert dyn.near_collapse_rank(0.1, math.exp(-(q * np.log(q)).sum())) == pytest.approx(want)
+    assert near_collapse.near_collapse_rank(0.1, math.exp(-(q * np.log(q)).sum())) == pytest.approx(want)
     run = dyn.simulate(dyn.biased_cloud(200, 8, 0.7, 0), dyn.Layer(1.0, 0.1), 40)
-    trace, rank = dyn.covariance_rank(run.tokens)
+    trace, rank = near_collapse.covariance_rank(run.tokens)
     assert trace == pytest.approx(float(run.spread[-1]))
     measured = dyn.attention_spectrum(run.tokens, 1.0).effective_rank
-    assert measured - 1 == pytest.approx(float(dyn.near_collapse_rank(trace, rank)) - 1, rel=0.01)
+    assert measured - 1 == pytest.approx(float(near_collapse.near_collapse_rank(trace, rank)) - 1, rel=0.01)
 
 
 def test_spectrum_of_consensus_and_of_separated_tokens():
@@ -186,10 +187,10 @@ def test_spectrum_of_consensus_and_of_separated_tokens():
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
 def test_frame_and_global_layers_follow_the_hierarchy(norm):
-    x = dyn.hierarchical_cloud(3, 4, 0.3, 0.6, math.sqrt(0.55))
-    run = dyn.alternate(x, 3, dyn.Layer(0.0, 0.2, norm), 12)
+    x = hierarchy.hierarchical_cloud(3, 4, 0.3, 0.6, math.sqrt(0.55))
+    run = hierarchy.alternate(x, 3, dyn.Layer(0.0, 0.2, norm), 12)
     np.testing.assert_allclose(
-        run, dyn.hierarchy_law(0.3, 0.6, math.sqrt(0.55), 0.2, 12, norm), rtol=1e-9, atol=1e-12
+        run, hierarchy.hierarchy_law(0.3, 0.6, math.sqrt(0.55), 0.2, 12, norm), rtol=1e-9, atol=1e-12
     )
 
 

@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from book.study import mean_flow as mf
+from book.study.corrected_theory import hierarchy
 from lib import dynamics as dyn
 
 EVERY_LAYER = [
@@ -240,11 +242,11 @@ def test_cuda_follows_the_cpu():
         (lambda: dyn.Layer(1.0, 0.1, "both"), "norm 'both'"),
         (lambda: dyn.BipartiteMerge(1.0, 0.2, 0), r"m 1.0"),
         (lambda: dyn.equiangular_cloud(4, -0.5), "cosine -0.5"),
-        (lambda: dyn.poisson_cloud(4, 3, 1.0, 0), "radius 1.0"),
+        (lambda: mf.poisson_cloud(4, 3, 1.0, 0), "radius 1.0"),
         (lambda: dyn.mixture_cloud(4, 3, 1.5, 0.1, 0), "unique 1.5"),
-        (lambda: dyn.hierarchical_cloud(1, 3, 0.1, 0.1, 0.1), "frames 1"),
-        (lambda: dyn.mean_flow(dyn.uniform_cloud(4, 3, 0), 1.0, sign=2), "sign 2"),
-        (lambda: dyn.alternate(dyn.uniform_cloud(5, 3, 0), 2, dyn.Layer(0.0, 0.1), 1), "5 tokens"),
+        (lambda: hierarchy.hierarchical_cloud(1, 3, 0.1, 0.1, 0.1), "frames 1"),
+        (lambda: mf.mean_flow(dyn.uniform_cloud(4, 3, 0), 1.0, sign=2), "sign 2"),
+        (lambda: hierarchy.alternate(dyn.uniform_cloud(5, 3, 0), 2, dyn.Layer(0.0, 0.1), 1), "5 tokens"),
     ],
 )
 def test_bad_arguments_are_named(make, message):
@@ -273,8 +275,8 @@ def test_equiangular_cloud(cosine):
 
 @pytest.mark.parametrize("width", [2, 3, 8])
 def test_poisson_cloud_has_the_mean_length_of_its_law(width):
-    x = dyn.poisson_cloud(40_000, width, 0.5, 0)
-    assert dyn.mean_length(x) == pytest.approx(float(dyn.mobius_mean(0.5, width)), abs=0.01)
+    x = mf.poisson_cloud(40_000, width, 0.5, 0)
+    assert dyn.mean_length(x) == pytest.approx(float(mf.mobius_mean(0.5, width)), abs=0.01)
 
 
 def test_mixture_cloud_has_the_share_of_unique_tokens_and_the_jitter():
@@ -284,7 +286,7 @@ def test_mixture_cloud_has_the_share_of_unique_tokens_and_the_jitter():
 
 
 def test_hierarchical_cloud_has_the_shares_asked_for():
-    x = dyn.hierarchical_cloud(3, 4, 0.5, 0.5, math.sqrt(0.5))
+    x = hierarchy.hierarchical_cloud(3, 4, 0.5, 0.5, math.sqrt(0.5))
     torch.testing.assert_close(
-        dyn.component_shares(x, 3), torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64)
+        hierarchy.component_shares(x, 3), torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64)
     )

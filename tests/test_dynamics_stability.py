@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from book.study import mean_flow as mf
 from book.study.entropy.densities import ZonalDensity, neighbour_entropy, poisson_entropy
 from book.study.mean_field.stability import harmonic_rate, harmonic_response, linear_rates, sphere_grid
 from lib import dynamics as dyn
@@ -62,7 +63,7 @@ def test_entropy_rate_against_transport(beta, sign):
 def test_zonal_density_of_a_known_kernel():
     r, n = 0.5, 4
     kernel = ZonalDensity(n, lambda s: ((1 - r * r) / (1 + r * r - 2 * r * s)) ** (n - 1))
-    assert kernel.mean_length == pytest.approx(float(dyn.mobius_mean(r, n)))
+    assert kernel.mean_length == pytest.approx(float(mf.mobius_mean(r, n)))
     assert kernel.fisher_information == pytest.approx(4 * (n - 1) ** 3 * r**2 / (n * (1 - r**2) ** 2))
 
 
@@ -73,5 +74,5 @@ def test_poisson_entropy_on_the_circle_is_known_in_closed_form():
 
 @pytest.mark.parametrize("width", [2, 3, 5])
 def test_entropy_of_particles(width):
-    cloud = dyn.poisson_cloud(8000, width, 0.4, seed=1)
+    cloud = mf.poisson_cloud(8000, width, 0.4, seed=1)
     assert neighbour_entropy(cloud) == pytest.approx(poisson_entropy(0.4, width), abs=0.06)

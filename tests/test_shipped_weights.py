@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from book.study import shipped
-from lib.metrics.intervals import median_interval
+from book.study.intervals import median_interval
 from lib.records.fingerprints import versions
 from lib.records.store import StaleResultError
 from lib.scenes.rooms import LARGE_ROOMS, RoomStyle, render_sequence

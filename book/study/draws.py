@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lib.metrics.intervals import Interval
+from book.study.intervals import Interval
 
 
 @dataclass(frozen=True)

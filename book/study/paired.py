@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.metrics.intervals import Interval, correlation_interval, median_interval
+from book.study.intervals import Interval, correlation_interval, median_interval
 from lib.records import Record
 
 Array = NDArray[np.float64]

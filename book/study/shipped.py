@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.metrics.intervals import Interval, median_interval
+from book.study.intervals import Interval, median_interval
 from lib.records.fingerprints import ROOT, hash_path
 from lib.records.store import StaleResultError
 

@@ -59,25 +59,6 @@ def equiangular_cloud(tokens: int, cosine: float = 0.0) -> Float64[Tensor, "{tok
     )
 
 
-def poisson_cloud(tokens: int, width: int, radius: float, seed: int) -> Float64[Tensor, "{tokens} {width}"]:
-    """Draws from the Poisson kernel ((1−r²)/|x−r e₁|²)^(n−1) on the unit sphere, r = ``radius``.
-
-    A uniform cloud moved by the Möbius transformation that sends 0 to r e₁.
-
-    Raises:
-        ValueError: ``radius`` lies outside [0, 1).
-
-    Source: chapter 4.
-    """
-    if not 0 <= radius < 1:
-        raise ValueError(f"radius {radius} must lie in [0, 1)")
-    y = uniform_cloud(tokens, width, seed)
-    y[:, 0] += radius
-    x = (1 - radius**2) * y / y.square().sum(-1, keepdim=True)
-    x[:, 0] += radius
-    return unit(x)
-
-
 def mixture_cloud(
     tokens: int, width: int, unique: float, jitter: float, seed: int, clusters: int = 1
 ) -> tuple[Float64[Tensor, "{tokens} {width}"], Bool[Tensor, " {tokens}"]]:
@@ -102,28 +83,3 @@ def mixture_cloud(
     redundant = unit(centres[label] + jitter * draw(tokens - alone))
     flag = torch.arange(tokens) >= tokens - alone
     return torch.cat([redundant, draw(alone)]), flag
-
-
-def hierarchical_cloud(
-    frames: int, per_frame: int, common: float, frame: float, token: float
-) -> Float64[Tensor, "{frames}*{per_frame} 1+{frames}+{frames}*{per_frame}"]:
-    """Tokens common·e + frame·f_F + token·d_i, all directions mutually orthogonal, frame after frame.
-
-    Frame directions have zero mean over frames and token directions zero mean within a frame; lengths are
-    as given (unit tokens if common² + frame² + token² = 1).
-
-    Raises:
-        ValueError: there are fewer than two frames, or fewer than two tokens in each.
-    """
-    if min(frames, per_frame) < 2:
-        raise ValueError(f"frames {frames} and per_frame {per_frame} must both be at least 2")
-    x = torch.zeros(frames * per_frame, 1 + frames + frames * per_frame, dtype=torch.float64)
-    x[:, 0] = common
-    x[:, 1 : 1 + frames] = frame * _simplex(frames).repeat_interleave(per_frame, 0)
-    x[:, 1 + frames :] = token * torch.block_diag(*[_simplex(per_frame)] * frames)
-    return x
-
-
-def _simplex(corners: int) -> Float64[Tensor, "{corners} {corners}"]:
-    """Unit vectors with zero mean and equal pairwise cosines."""
-    return unit(torch.eye(corners, dtype=torch.float64) - 1 / corners)

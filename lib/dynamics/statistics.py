@@ -64,12 +64,3 @@ def attention_spectrum(x: Tokens, beta: float) -> AttentionSpectrum:
     a = attention_matrix(x, beta)
     rows = float(-torch.xlogy(a, a).sum(-1).mean())
     return AttentionSpectrum(torch.linalg.svdvals(a), rows)
-
-
-def covariance_rank(x: Tokens) -> tuple[float, float]:
-    """(1 − R², r_Σ): trace of the covariance of the directions and exp of the entropy of its spectrum."""
-    u = unit(x)
-    centred = u - u.mean(0)
-    values = torch.linalg.svdvals(centred).square() / len(u)
-    q = values / values.sum()
-    return float(values.sum()), math.exp(float(-torch.xlogy(q, q).sum()))

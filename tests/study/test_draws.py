@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from book.study.draws import Draws
-from lib.metrics.intervals import Interval
+from book.study.intervals import Interval
 
 
 def interval(median, half=1.0):

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from book.study import paired
+from book.study.intervals import correlation_interval
 from book.study.reconstruction.measure import Entropies, measure, scene_errors, scene_facts
 from lib import records
 from lib.geometry import relative_to_first, unproject
 from lib.merging import Setting, UniformRule
-from lib.metrics.intervals import correlation_interval
 from lib.probe import Observers, Probe
 from lib.run import Params, load_model, prepare, run
 from lib.spectra import Budget

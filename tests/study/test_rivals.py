@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.intervals import Interval, rank_correlation
 from book.study.rivals import separate as rivals
 from book.study.rivals.measure import (
     COMPANIES,
@@ -18,7 +19,6 @@ from book.study.rivals.measure import (
     walk_with_company,
 )
 from lib.geometry import relative_to_first
-from lib.metrics.intervals import Interval, rank_correlation
 from lib.run import Outcome, Params, load_model, prepare, run
 from lib.scenes.walks import walk
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from book.study import mean_flow as mf
 from book.study import verdicts
 from book.study.paper import printed as paper
 from book.study.verdicts import (
@@ -209,8 +210,8 @@ def test_open_chapter_follows_the_book_state(tmp_path, monkeypatch):
 def mean_field_measurements(chapter):
     """What the chapter on the mean field measures, on a smaller cloud."""
     cloud = dynamics.biased_cloud(300, 8, 0.4, seed=0)
-    chapter.measure("printed-sign-mean", dynamics.mean_flow(cloud, 20.0, sign=-1, step=0.1).R[-1])
-    chapter.measure("corrected-sign-mean", dynamics.mean_flow(cloud, 20.0, step=0.1).R[-1])
+    chapter.measure("printed-sign-mean", mf.mean_flow(cloud, 20.0, sign=-1, step=0.1).R[-1])
+    chapter.measure("corrected-sign-mean", mf.mean_flow(cloud, 20.0, step=0.1).R[-1])
 
 
 def test_a_flipped_sign_in_the_dynamics_turns_verdicts_red(monkeypatch):
@@ -220,8 +221,8 @@ def test_a_flipped_sign_in_the_dynamics_turns_verdicts_red(monkeypatch):
     mean_field_measurements(chapter)
     assert register.problems(others | chapter.outcomes_by_id) == []
 
-    right = dynamics.flows.mean_field_velocity
-    monkeypatch.setattr(dynamics.flows, "mean_field_velocity", lambda x, mass=None: -right(x, mass))
+    right = mf.mean_field_velocity
+    monkeypatch.setattr(mf, "mean_field_velocity", lambda x, mass=None: -right(x, mass))
     chapter = verdicts.open_chapter("mean_field")
     mean_field_measurements(chapter)
     found = others | chapter.outcomes_by_id

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from book.study.intervals import median_interval
 from book.study.style import PALETTE
-from lib.metrics.intervals import median_interval
 
 Array = NDArray[np.float64]
 MARKS = (("o-", "vermilion"), ("s-", "blue"), ("^--", "green"), ("D:", "purple"), ("v:", "orange"))

@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from book.study.intervals import Interval
 from book.study.style import PALETTE
-from lib.metrics.intervals import Interval
 
 COLOURS = ("black", "vermilion", "blue", "green", "purple")
 TEMPLATE = Path(__file__).with_name("widget.html")

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from book.study.intervals import Interval, median_interval
 from lib.merging import TokenLayout
-from lib.metrics.intervals import Interval, median_interval
 from lib.probe import HeadReading, LayerReading, Probe, StaticMerging
 from lib.run import Setup, run
 from lib.scenes.sequence import Sequence

@@ -13,9 +13,9 @@ import yaml
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, bootstrap
 
+from book.study.intervals import LEVEL, Interval
 from book.study.long_sequences import law
 from lib import records
-from lib.metrics.intervals import LEVEL, Interval
 
 EXPERIMENT = "book/runs/long_sequences.ipynb"
 FAILURE = 15.0  # degrees

@@ -14,8 +14,8 @@ from jaxtyping import Float64
 from scipy.special import eval_jacobi, ive, roots_legendre
 from torch import Tensor
 
+from book.study.mean_flow import mean_field_velocity, softmax_velocity, tangent
 from lib.dynamics.clouds import Tokens, unit
-from lib.dynamics.flows import mean_field_velocity, softmax_velocity, tangent
 
 
 def harmonic_rate(degree: int, width: int, beta: float) -> float:

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from book.study.intervals import median_interval
 from book.study.shipped import TARGETS, Report, errors, lengths
 from book.study.style import PALETTE
-from lib.metrics.intervals import median_interval
 
 LOSSES = {"camera": "vermilion", "depth": "blue", "point": "green", "match": "purple", "track": "orange"}
 WHO = {"model": ("mini VGGT", "blue", "o"), "still": ("stands still", "grey", "s")}

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
+from book.study.intervals import median_interval
 from book.study.style import PALETTE
-from lib.metrics.intervals import median_interval
 
 CONTENDERS = {
     "FastVGGT": ("blue", "o"),

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from book.study.intervals import Interval, median_interval
 from book.study.practice.adaptive import ERRORS, LastTokens
 from book.study.practice.advice import recommend
 from lib.merging import MergingRule
-from lib.metrics.intervals import Interval, median_interval
 from lib.run import Setup, run
 
 Array = NDArray[np.float64]

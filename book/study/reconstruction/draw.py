@@ -11,9 +11,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from book.study.intervals import Interval, median_interval
 from book.study.paired import PLAIN, Comparison, compare, errors_of
 from book.study.style import PALETTE
-from lib.metrics.intervals import Interval, median_interval
 from lib.records import Record
 
 ERRORS = {

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from book.study.intervals import Interval, median_interval
 from book.study.style import PALETTE
-from lib.metrics.intervals import Interval, median_interval
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lib.metrics.intervals import Interval, correlation_interval, median_interval, rank_correlation
+from book.study.intervals import Interval, correlation_interval, median_interval, rank_correlation
 
 Array = NDArray[np.float64]
 
