@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lib import records
+from lib.pipes import reader_may_leave
 
 EXPERIMENT = "benchmarks.edits"
 BEFORE = "0896ad2"
@@ -181,4 +182,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

@@ -26,6 +26,7 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
+from lib.pipes import reader_may_leave
 from lib.training import loop
 from lib.training.config import TrainConfig
 from lib.training.data import render_shard
@@ -191,4 +192,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()

@@ -63,7 +63,7 @@ def _note(event: str, args: tuple[Any, ...]) -> None:
 def _ours(path: str, root: str) -> bool:
     """A part of the project: nothing hidden, as .venv and .git are, not installed, not compiled."""
     relative = path[len(root) :]
-    installed = "site-packages" in relative or ".egg-info" in relative
+    installed = any(mark in relative for mark in ("site-packages", ".egg-info", "__editable__"))
     return not (relative.startswith(".") or installed or relative.endswith(".pyc"))
 
 

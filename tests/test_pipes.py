@@ -58,4 +58,6 @@ def test_every_command_line_is_one_of_them() -> None:
 
 
 def calls_itself(path: Path) -> bool:
-    return '\nif __name__ == "__main__":\n' in path.read_text(encoding="utf-8")
+    """Whether a file is a script that has `lib` at hand."""
+    text = path.read_text(encoding="utf-8")
+    return '\nif __name__ == "__main__":\n' in text and "\nfrom lib" in text

@@ -369,10 +369,14 @@ def test_make_clean_never_removes_a_record(tmp_path: Path, where: str) -> None:
 
 # --- what a process really used ---
 
+FINDER = "__editable__.ours.finder.__path_hook__"  # setuptools puts such an entry on the path; no file
+
 
 def noted(command: str) -> list[str]:
     """Dependencies that a fresh process notes while it executes a command in the project's root."""
-    script = f"from lib import used; used.watch(); {command}; print(*used.dependencies(), sep='\\n')"
+    script = (
+        f"import sys; from lib import used; used.watch(); {command}; print(*used.dependencies(), sep='\\n')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=records.ROOT, check=True, capture_output=True, text=True
     )
@@ -387,6 +391,7 @@ def noted(command: str) -> list[str]:
         ("import os; os.listdir('data/weights')", ["listing data/weights *"]),
         ("from pathlib import Path; list(Path('book/runs').glob('*.yml'))", ["listing book/runs *"]),
         ("from importlib import metadata; metadata.entry_points()", []),
+        (f"sys.path.append({FINDER!r}); from importlib import metadata; metadata.entry_points()", []),
         ("import book.study.numbers", ["module book/study/__init__.py", "module book/study/numbers.py"]),
     ],
 )
