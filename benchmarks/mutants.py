@@ -121,7 +121,7 @@ def copy_of_the_repository(folder: Path) -> Path:
 @contextmanager
 def as_if_started_in(folder: Path, output: Path) -> Iterator[None]:
     """For a forked process: the copy's `lib`, its own output, no reference numbers, low priority."""
-    os.nice(10)
+    os.nice(max(0, 5 - os.nice(0)))
     os.environ["VGGT_GOLDEN"] = os.devnull
     os.chdir(folder)
     sys.path[:0] = [str(folder)]
