@@ -1,10 +1,16 @@
-"""The look that all figures share: fonts, a palette for colour-blind readers, a provenance line."""
+"""The look that all figures share: fonts, colours with their roles, intervals, legends, a provenance line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from book.study.intervals import Interval
 
 # Okabe and Ito's palette, darkest first so that one-line plots read well in print.
 PALETTE = {
@@ -16,6 +22,21 @@ PALETTE = {
     "sky": "#56B4E9",
     "black": "#222222",
     "grey": "#8A8A8A",
+}
+SERIES = (
+    "blue",
+    "vermilion",
+    "green",
+    "purple",
+    "orange",
+    "sky",
+)  # lines with no role of their own, in order
+RULES = {  # a merging rule has one colour and one marker, in every chapter
+    "fastvggt": ("vermilion", "o"),
+    "uniform": ("blue", "s"),
+    "regions": ("sky", "^"),
+    "grid": ("green", "D"),
+    "adaptive": ("purple", "P"),
 }
 
 
@@ -42,6 +63,32 @@ def style() -> None:
             "grid.linewidth": 0.6,
         }
     )
+
+
+def intervals(
+    ax: Axes, at: ArrayLike, found: Sequence[Interval], colour: str, label: str | None = None,
+    *, across: bool = False, **look: Any,
+) -> None:  # fmt: skip
+    """Draw medians with their intervals as bars.
+
+    Args:
+        at: where each stands on the other axis.
+        colour: a name of `PALETTE`.
+        across: values along x instead of y.
+        look: what differs from a joined line of dots, as matplotlib's ``errorbar`` takes it.
+    """
+    middle = np.array([i.median for i in found])
+    ends = np.array([[i.median - i.low for i in found], [i.high - i.median for i in found]])
+    usual: dict[str, Any] = {"fmt": "o-", "ms": 4, "lw": 1.3, "capsize": 2}
+    usual |= {"color": PALETTE[colour], "label": label, "xerr" if across else "yerr": ends}
+    ax.errorbar(*((middle, at) if across else (at, middle)), **(usual | look))
+
+
+def shared_legend(figure: Figure, ax: Axes, loc: str = "outside lower center", **look: Any) -> None:
+    """One legend for all panels of a figure, that of `ax`; in one row unless ``ncols`` says otherwise."""
+    handles, labels = ax.get_legend_handles_labels()
+    usual: dict[str, Any] = {"loc": loc, "ncols": len(labels)}
+    figure.legend(handles, labels, **(usual | look))
 
 
 def provenance(figure: Figure, facts: Mapping[str, object]) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from book.study.architecture.draw import Dimensions, architecture
+from book.study.intervals import Interval
 from book.study.merging_pictures import fastvggt_roles, kept_curves
 from book.study.scenes import attention_maps, cameras, photographs
-from book.study.style import banner, provenance
+from book.study.style import PALETTE, banner, intervals, provenance, shared_legend
 from lib.merging import FastVGGTRule, TokenLayout
 
 DIMENSIONS = Dimensions(3, 32, 2, "conv", 8, (48, 64), 10, 53, 5, (0, 1, 1, 2), 4)
@@ -80,3 +81,18 @@ def test_banner_and_provenance_are_written_on_the_figure():
     provenance(figure, {"seed": 3, "device": "cpu"})
     assert figure.get_suptitle() == "random weights"
     assert figure.get_supxlabel() == "seed: 3 · device: cpu"
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_an_interval_is_a_dot_with_a_bar_from_its_low_to_its_high_end(across):
+    figure, ax = plt.subplots()
+    intervals(ax, [1, 2], [Interval(5, 4, 8), Interval(6, 6, 7)], "green", "two", across=across)
+    shared_legend(figure, ax, fontsize=8)
+    (drawn,) = ax.containers
+    dots, _, (bars,) = drawn.lines
+    values, places = (dots.get_xdata(), dots.get_ydata()) if across else (dots.get_ydata(), dots.get_xdata())
+    assert list(values) == [5, 6] and list(places) == [1, 2]
+    assert [sorted(bar[:, 0 if across else 1]) for bar in bars.get_segments()] == [[4, 8], [6, 7]]
+    assert dots.get_color() == PALETTE["green"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two"]
+    plt.close(figure)

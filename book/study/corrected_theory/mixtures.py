@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.integrate import solve_ivp
 
-from book.study.corrected_theory.merging_laws import saturation_strength, unique_share
+from book.study.merging_laws import saturation_strength, unique_share
 
 
 def mixture_layers(

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from book.study.intervals import median_interval
-from book.study.style import PALETTE
+from book.study.style import PALETTE, intervals, shared_legend
 
 Array = NDArray[np.float64]
 MARKS = (("o-", "vermilion"), ("s-", "blue"), ("^--", "green"), ("D:", "purple"), ("v:", "orange"))
@@ -29,9 +29,7 @@ class Curve:
 def points(ax: Axes, x: Array, values: Array, mark: str, colour: str, label: str | None = None) -> None:
     """Medians over scenes (second axis of `values`) with 95 % bootstrap intervals."""
     found = [median_interval(row, seed=0) for row in values]
-    middle = np.array([i.median for i in found])
-    ends = np.array([[i.median - i.low for i in found], [i.high - i.median for i in found]])
-    ax.errorbar(x, middle, ends, fmt=mark, ms=4, lw=1.3, capsize=2, color=PALETTE[colour], label=label)
+    intervals(ax, x, found, colour, label, fmt=mark)
 
 
 def against_m(
@@ -66,8 +64,7 @@ def against_m(
     axes[0, 0].legend(loc="lower right")
     for ax in axes[1]:
         ax.set(xlabel="m asked for", xticks=[0, 0.3, 0.5, 0.7, 0.9])
-    handles, labels = axes[0, 1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    shared_legend(figure, axes[0, 1])
     return figure
 
 
@@ -111,11 +108,9 @@ def parts(bars: Mapping[str, Mapping[str, tuple[Array, Array]]], names: Sequence
     for ax, (matrix, runs) in zip(axes[0], bars.items(), strict=True):
         for index, (label, colour) in enumerate((("static", "vermilion"), ("dynamic", "blue"))):
             found = [median_interval(runs[name][index], seed=0) for name in names]
-            middle = np.array([i.median for i in found])
-            ends = np.array([[i.median - i.low, i.high - i.median] for i in found]).T
             place = rows + 0.19 - 0.38 * index
-            ax.barh(place, middle, height=0.36, color=PALETTE[colour], label=label)
-            ax.errorbar(middle, place, xerr=ends, fmt="none", ecolor=PALETTE["black"], lw=1, capsize=1.5)
+            ax.barh(place, [i.median for i in found], height=0.36, color=PALETTE[colour], label=label)
+            intervals(ax, place, found, "black", across=True, fmt="none", lw=1, capsize=1.5)
         ax.axvline(0, color=PALETTE["black"], lw=0.8)
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set(title=matrix, xlabel="change of ln $r_\\mathrm{eff}$ since m = 0")
@@ -141,6 +136,5 @@ def depth(panels: Mapping[str, Mapping[str, Array]]) -> Figure:
         ax.set_ylim(0, None)
     for ax in axes[-1]:
         ax.set_xlabel("global block")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    shared_legend(figure, axes[0, 0])
     return figure

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from book.study.intervals import Interval
-from book.study.style import PALETTE
+from book.study.style import PALETTE, intervals, shared_legend
 
-COLOURS = ("black", "vermilion", "blue", "green", "purple")
+COLOURS = ("black", "vermilion", "blue", "green", "purple")  # the unmerged run, then merged ones
 TEMPLATE = Path(__file__).with_name("widget.html")
 BLEND = (0.4, 0.9)  # opacity of a map over its frame, where it is zero and at the top of the scale
 
@@ -103,12 +103,9 @@ def depth_profiles(panels: Mapping[str, Mapping[str, Many[Interval]]], threshold
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(3.7 * len(panels) + 0.4, 3.5), sharey=True)
     for ax, (title, runs) in zip(np.atleast_1d(axes), panels.items(), strict=True):
-        for place, (label, intervals) in enumerate(runs.items()):
-            middle = np.array([i.median for i in intervals])
-            ends = np.array([[i.median - i.low, i.high - i.median] for i in intervals]).T
-            x = np.arange(len(middle)) + 0.08 * (place - (len(runs) - 1) / 2)
-            colour = PALETTE[COLOURS[place]]
-            ax.errorbar(x, middle, ends, marker="o", ms=4, capsize=2, lw=1.5, color=colour, label=label)
+        for place, (label, found) in enumerate(runs.items()):
+            x = np.arange(len(found)) + 0.08 * (place - (len(runs) - 1) / 2)
+            intervals(ax, x, found, COLOURS[place], label)
         ax.axhline(threshold, color=PALETTE["grey"], ls="--", lw=1)
         ax.set(title=title, xlabel="global block", ylim=(0, 1))
     np.atleast_1d(axes)[0].set_ylabel("total variation")
@@ -132,7 +129,7 @@ def compositions(shares: Mapping[str, np.ndarray]) -> Figure:
         ax.set(title=label, xlabel="global block", ylim=(0, 1), xticks=range(len(values)))
         ax.grid(visible=False)
     np.atleast_1d(axes)[0].set_ylabel("share of the map's square")
-    figure.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    shared_legend(figure, np.atleast_1d(axes)[0], "outside upper center")
     return figure
 
 
@@ -146,16 +143,13 @@ def changes(rows: Mapping[str, Mapping[str, tuple[Interval, Interval]]]) -> Figu
     labels = list(next(iter(rows.values())))
     for row, measured in enumerate(rows.values()):
         for place, label in enumerate(labels):
-            colour = PALETTE[COLOURS[1 + place]]
+            colour = COLOURS[1 + place]
             for part, (interval, face, name) in enumerate(
-                zip(measured[label], (colour, "white"), ("run", "matrix alone"), strict=True)
+                zip(measured[label], (PALETTE[colour], "white"), ("run", "matrix alone"), strict=True)
             ):
                 y = row + 0.19 * (2 * place + part - (2 * len(labels) - 1) / 2)
-                ends = [[interval.median - interval.low], [interval.high - interval.median]]
-                ax.errorbar(
-                    interval.median, y, xerr=ends, fmt="o", ms=6, mfc=face, color=colour, capsize=2,
-                    label=f"{label}, {name}" if row == 0 else None,
-                )  # fmt: skip
+                shown = f"{label}, {name}" if row == 0 else None
+                intervals(ax, [y], [interval], colour, shown, across=True, fmt="o", ms=6, mfc=face)
     ax.axvline(1, color=PALETTE["black"], lw=1)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.5, -0.5)

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from book.study.intervals import median_interval
+from book.study.intervals import Interval, median_interval
 from book.study.shipped import TARGETS, Report, errors, lengths
-from book.study.style import PALETTE
+from book.study.style import PALETTE, intervals
 
 LOSSES = {"camera": "vermilion", "depth": "blue", "point": "green", "match": "purple", "track": "orange"}
 WHO = {"model": ("mini VGGT", "blue", "o"), "still": ("stands still", "grey", "s")}
@@ -123,13 +123,8 @@ def errors_by_training_length(reports: Sequence[Report], seed: int = 0) -> Figur
             frames: median_interval(errors(report, "denser", frames, "model", "rotation_deg"), seed)
             for frames in lengths(report, "denser")
         }
-        middle = np.array([interval.median for interval in found.values()])
-        low, high = (np.array([getattr(i, end) for i in found.values()]) for end in ("low", "high"))
         label = f"trained on 2 to {most} frames, {report['sequences']:,} sequences"
-        ax.errorbar(
-            list(found), middle, [middle - low, high - middle], color=PALETTE[name], marker="o", ms=4,
-            capsize=2, label=label,
-        )  # fmt: skip
+        intervals(ax, list(found), list(found.values()), name, label)
         ax.axvline(most, color=PALETTE[name], ls=":", lw=1.2)
     ax.set_xscale("log", base=2)
     ax.set(xlabel="frames S of one stretch of path", ylabel="rotation error (°)", ylim=(0, None))
@@ -139,19 +134,14 @@ def errors_by_training_length(reports: Sequence[Report], seed: int = 0) -> Figur
 
 
 def _curve(ax: Any, report: Report, walk: str, who: str, error: str, shift: float, seed: int) -> None:
-    points = []
+    points: dict[float, Interval] = {}
     for frames in lengths(report, walk):
         values = errors(report, walk, frames, who, error)
         if not np.isnan(values).any():
-            found = median_interval(values, seed)
-            points.append((shift * frames, found.median, found.low, found.high))
-    if not points:
-        return
-    x, y, low, high = np.array(points).T
-    name, colour, marker = WHO[who]
-    ax.errorbar(
-        x, y, [y - low, high - y], color=PALETTE[colour], marker=marker, ms=4, lw=1.4, capsize=2, label=name
-    )
+            points[shift * frames] = median_interval(values, seed)
+    if points:
+        name, colour, marker = WHO[who]
+        intervals(ax, list(points), list(points.values()), colour, name, fmt=f"{marker}-")
 
 
 def targets_table(report: Report, frames: int, seed: int = 0) -> pd.DataFrame:

@@ -7,10 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from book.study.style import PALETTE
+from book.study.style import PALETTE, RULES
 from lib.merging import Setting
-
-COLOURS = {"fastvggt": "blue", "uniform": "orange", "grid": "purple", "adaptive": "green"}
 
 
 def advice_map(
@@ -24,12 +22,13 @@ def advice_map(
     """Forecast deviation against operations saved, one dot a setting; the recommended one is ringed."""
     figure, ax = plt.subplots(figsize=(7.2, 4.0))
     for rule in dict.fromkeys(s.rule for s in settings):
-        colour = COLOURS.get(rule, "grey")
+        colour, marker = RULES.get(rule, ("grey", "o"))
         for bias, fill in ((False, "none"), (True, PALETTE[colour])):
             rows = [k for k, s in enumerate(settings) if s.rule == rule and s.size_bias == bias]
             label = f"{rule}, size bias" if bias else rule
-            ax.plot(100 * saved[rows], deviation[rows], marker="o", color=PALETTE[colour], mfc=fill, lw=0.8,
-                    ls="-" if bias else "--", label=label)  # fmt: skip
+            line = marker + ("-" if bias else "--")
+            ax.plot(100 * saved[rows], deviation[rows], line, color=PALETTE[colour], mfc=fill, lw=0.8,
+                    label=label)  # fmt: skip
     positive = deviation[deviation > 0]
     bottom = min(tolerance, positive.min() if len(positive) else tolerance) / 2
     right = 1.08 * max(100 * least_gain, 100 * saved.max())

@@ -9,15 +9,15 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from book.study.intervals import median_interval
-from book.study.style import PALETTE
+from book.study.style import PALETTE, RULES, intervals, shared_legend
 
 CONTENDERS = {
-    "FastVGGT": ("blue", "o"),
-    "FastVGGT, no stride": ("sky", "s"),
-    "uniform": ("orange", "^"),
-    "uniform, nothing protected": ("vermilion", "v"),
-    "grid": ("purple", "D"),
-    "adaptive, block": ("green", "P"),
+    "FastVGGT": RULES["fastvggt"],
+    "FastVGGT, no stride": ("orange", "v"),
+    "uniform": RULES["uniform"],
+    "uniform, nothing protected": ("sky", "^"),
+    "grid": RULES["grid"],
+    "adaptive, block": RULES["adaptive"],
     "adaptive, pair": ("black", "X"),
 }
 
@@ -42,16 +42,13 @@ def trade_off(
         for place, (rule, (pairs, error)) in enumerate(rules.items()):
             colour, marker = CONTENDERS[rule]
             spread = [median_interval(column, seed) for column in error.T]
-            middle = np.array([s.median for s in spread])
-            ends = np.array([[s.median - s.low for s in spread], [s.high - s.median for s in spread]])
             left = 100 * np.median(pairs, 0) + 0.7 * (place - 3)
-            ax.errorbar(left, middle, ends, fmt=f"{marker}-", ms=6, lw=1, capsize=2,
-                        color=PALETTE[colour], label=rule)  # fmt: skip
+            intervals(ax, left, spread, colour, rule, fmt=f"{marker}-", ms=6, lw=1)
         if plain:
             ax.axhline(plain[title], color=PALETTE["grey"], lw=1, ls=":", label="unmerged")
         ax.set(xlabel="query–key pairs left, % (median)", title=title)
     axes[0][0].set_ylabel(ylabel)
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    shared_legend(figure, axes[0][0], ncols=4, fontsize=8)
     return figure
 
 
@@ -77,5 +74,5 @@ def forecast_against_measured(
             axis.set_ticks(ticks, [f"{t:g}" for t in ticks])
             axis.set_minor_formatter(NullFormatter())
     axes[0][0].set_ylabel("measured deviation of the last tokens")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    shared_legend(figure, axes[0][0], ncols=4, fontsize=8)
     return figure

@@ -16,7 +16,7 @@ from book.study.predictions.blocks import RADII, sign_cases
 from book.study.predictions.declared import PREDICTIONS, Hypothesis
 from book.study.predictions.merging import FITTED, STRENGTHS, delays, rank, reached
 from book.study.predictions.profiles import Undefined
-from book.study.style import PALETTE
+from book.study.style import PALETTE, intervals
 from lib.records import Record
 
 Arrays = Mapping[str, NDArray[np.float64]]
@@ -175,10 +175,8 @@ def repeats(arrays: Arrays, duplicates: Arrays, counts: tuple[int, ...]) -> Figu
     for arm, label in enumerate(("copies", "new frames")):
         _, colour, line = RUNS[("copies", "all")[arm]]
         found = [median_interval(duplicates["rotation"][:, arm, c, 0], 0) for c in range(len(counts))]
-        middle = np.array([f.median for f in found])
-        ends = np.array([[f.median - f.low, f.high - f.median] for f in found]).T
         place = np.arange(len(counts)) + (0.05 if arm else -0.05)
-        axes[1].errorbar(place, middle, ends, fmt=line, capsize=3, ms=5, color=PALETTE[colour], label=label)
+        intervals(axes[1], place, found, colour, label, fmt=line, ms=5)
     axes[1].set(xticks=range(len(counts)), xticklabels=[f"× {c}" for c in counts], ylim=(0, None))
     axes[1].set(xlabel="frames, against the short sequence", ylabel="rotation error, degrees")
     axes[1].legend(fontsize=8)

@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 
 from book.study.intervals import Interval, median_interval
 from book.study.paired import PLAIN, Comparison, compare, errors_of
-from book.study.style import PALETTE
+from book.study.style import PALETTE, SERIES, intervals, shared_legend
 from lib.records import Record
 
 ERRORS = {
@@ -35,7 +35,6 @@ FIGURE_2 = tuple(ERRORS)[2:]  # the errors that the paper's figure reports, and 
 ROBUST = tuple(ERRORS)[:2]
 LIMIT = 100.0  # per cent: colours of the table saturate there
 BASELINES = (1, 2, 5, 10, 20, 50, 100)  # ticks of logarithmic axes
-COLOURS = ("blue", "vermilion", "green", "purple", "orange", "sky")
 
 
 def strength(setting: str) -> float:
@@ -58,19 +57,19 @@ def errors_against_m(records: Mapping[str, Record], rule: str = "fastvggt", seed
     """
     figure, axes = plt.subplots(4, 4, figsize=(9.6, 9.4), sharex=True)
     for ax, (error, label) in zip(axes.flat, ERRORS.items(), strict=False):
-        for k, (colour, record) in enumerate(zip(COLOURS, records.values(), strict=False)):
+        for k, (colour, record) in enumerate(zip(SERIES, records.values(), strict=False)):
             if error not in record.arrays:
                 continue
             rows = [i for i, s in enumerate(record["settings"]) if i == PLAIN or s.split()[0] == rule]
             rows = [i for i in rows if len(record["settings"][i].split()) < 3]
             found = [_defined(record[error][i], seed) for i in rows]
             at = [strength(record["settings"][i]) + 0.008 * (k - 2) for i in rows]
-            _bars(ax, at, found, colour, marker="o")
+            intervals(ax, at, found, colour)
         ax.set_title(label, fontsize=9)
         ax.set_ylim(bottom=0)
     handles = [
         plt.Line2D([], [], color=PALETTE[c], marker="o", label=label)
-        for c, label in zip(COLOURS, records, strict=False)
+        for c, label in zip(SERIES, records, strict=False)
     ]
     for ax in axes.flat[len(ERRORS) :]:
         ax.axis("off")
@@ -83,17 +82,6 @@ def errors_against_m(records: Mapping[str, Record], rule: str = "fastvggt", seed
 
 def _defined(values: np.ndarray, seed: int) -> Interval:
     return median_interval(values[np.isfinite(values)], seed)
-
-
-def _bars(
-    ax: Axes, x: Sequence[float], found: Sequence[Interval], colour: str, label: str = "", marker: str = "o"
-) -> None:
-    middle = np.array([i.median for i in found])
-    below, above = middle - [i.low for i in found], np.array([i.high for i in found]) - middle
-    ax.errorbar(
-        x, middle, [below, above], color=PALETTE[colour], marker=marker, ms=4, lw=1.3, capsize=2,
-        label=label or None,
-    )  # fmt: skip
 
 
 def table_of_changes(found: Sequence[Comparison], names: Mapping[tuple[str, int], str]) -> Figure:
@@ -173,7 +161,7 @@ def change_by_baseline(records: Mapping[str, Record], error: str, setting: str, 
     Below the line merging helped.
     """
     figure, ax = plt.subplots(figsize=(7.2, 3.8))
-    for colour, (label, record) in zip(COLOURS, records.items(), strict=False):
+    for colour, (label, record) in zip(SERIES, records.items(), strict=False):
         if setting in record["settings"]:
             merged, plain = errors_of(record, error, setting)
             ax.plot(
@@ -213,7 +201,7 @@ def entropy_beside_error(
     """
     figure, axes = plt.subplots(1, len(entropies), figsize=(9.6, 3.6), sharey=True, squeeze=False)
     for ax, (name, title) in zip(axes[0], entropies.items(), strict=True):
-        for colour, setting, row in zip(COLOURS, record["settings"], range(99), strict=False):
+        for colour, setting, row in zip(SERIES, record["settings"], range(99), strict=False):
             ax.plot(
                 record[name][row],
                 record[error][row],
@@ -227,6 +215,5 @@ def entropy_beside_error(
         ax.axhline(limits[1], color=PALETTE["grey"], ls="--", lw=1)
         ax.set(title=title, xlabel="entropy / ln k", xlim=(0, 1), ylim=(0, None))
     axes[0, 0].set_ylabel(label)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    shared_legend(figure, axes[0, 0], "outside upper center")
     return figure

@@ -12,12 +12,11 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from book.study.intervals import Interval, median_interval
-from book.study.style import PALETTE
+from book.study.style import PALETTE, SERIES, intervals
 
 Array = NDArray[np.float64]
 
 ARROWS = {"up": "↑", "down": "↓", "same": "="}
-COLOURS = ("blue", "vermilion", "green", "purple", "orange")
 
 
 def errors_against_frames(
@@ -31,10 +30,8 @@ def errors_against_frames(
     figure, ax = plt.subplots(figsize=(7.2, 3.8))
     for place, (label, (frames, errors)) in enumerate(curves.items()):
         found = [median_interval(values, seed) for values in errors]
-        middle = np.array([f.median for f in found])
-        bars = [middle - [f.low for f in found], [f.high for f in found] - middle]
         at = np.array(frames) * (0.96 + 0.025 * place)
-        ax.errorbar(at, middle, bars, marker="o", ms=4, capsize=2, color=PALETTE[COLOURS[place]], label=label)
+        intervals(ax, at, found, SERIES[place], label)
     ticks = sorted({f for frames, _ in curves.values() for f in frames})
     ax.set(xscale="log", yscale="log", xlabel="frames S", ylabel="rotation error (°)")
     ax.set_xticks(ticks, [str(t) for t in ticks])
@@ -62,11 +59,7 @@ def rivals_chart(
     left.axvspan(1 / noticeable, noticeable, color=PALETTE["grey"], alpha=0.15, lw=0)
     left.axvline(1, color=PALETTE["grey"], lw=0.8)
     for row, name in zip(rows, experiments, strict=True):
-        f = found[name]
-        left.errorbar(
-            f.median, row, xerr=[[f.median - f.low], [f.high - f.median]], fmt="o", ms=5, capsize=2,
-            color=PALETTE["black"],
-        )  # fmt: skip
+        intervals(left, [row], [found[name]], "black", across=True, fmt="o", ms=5)
     left.set(xscale="log", xlabel="ratio of rotation errors", yticks=rows)
     left.set_yticklabels([_two_lines(label) for label in experiments.values()], fontsize=9)
     left.set_xticks([0.25, 0.5, 1, 2, 4, 8, 16], ["¼", "½", "1", "2", "4", "8", "16"])
@@ -130,7 +123,7 @@ def depth_profiles(panels: Mapping[str, Mapping[int, Array]], label: str, seed: 
     for ax, (name, runs) in zip(axes[0], panels.items(), strict=True):
         for place, (frames, values) in enumerate(runs.items()):
             found = [median_interval(column, seed) for column in values.T]
-            layers, colour = np.arange(len(found)), PALETTE[COLOURS[place]]
+            layers, colour = np.arange(len(found)), PALETTE[SERIES[place]]
             ax.plot(layers, [f.median for f in found], "o-", ms=4, color=colour, label=f"{frames} frames")
             ax.fill_between(
                 layers, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15, lw=0
@@ -147,7 +140,7 @@ def rescaled_curves(curves: Mapping[float, tuple[float, Array]], label: str) -> 
     for place, (m, (d, values)) in enumerate(curves.items()):
         layers = np.arange(len(values))
         for ax, at in zip(axes, (layers, layers / d), strict=True):
-            ax.plot(at, values, "o-", ms=4, color=PALETTE[COLOURS[place]], label=f"m = {m:g}, d = {d:.2f}")
+            ax.plot(at, values, "o-", ms=4, color=PALETTE[SERIES[place]], label=f"m = {m:g}, d = {d:.2f}")
     axes[0].set(xlabel="global block ℓ", ylabel=label)
     axes[1].set(xlabel="ℓ / d")
     axes[0].legend()

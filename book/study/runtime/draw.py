@@ -13,21 +13,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from book.study.fits import Fit, local_exponents, polynomial
+from book.study.intervals import Interval
 from book.study.runtime.measure import OPERATIONS, PLAIN
 from book.study.runtime.stopwatch import PARTS
-from book.study.style import PALETTE
+from book.study.style import PALETTE, RULES, intervals
 from lib import records
 
 Array = NDArray[np.float64]
-COLOURS = dict(
+PART_COLOURS = dict(
     zip(PARTS, ("orange", "sky", "green", "blue", "vermilion", "purple", "grey", "black"), strict=True)
 )
-RULES = {
-    "fastvggt": ("vermilion", "o"),
-    "uniform": ("blue", "s"),
-    "regions": ("sky", "^"),
-    "grid": ("green", "D"),
-}
 GPU_EXPERIMENT = "benchmarks.table2"
 
 
@@ -100,12 +95,12 @@ def against_m(curves: Mapping[str, Curve], strengths: Sequence[float], printed: 
     axes[0].plot(strengths, printed, "*", ms=10, color=PALETTE["black"], label="printed Table 2")
     for number, (name, c) in enumerate(curves.items()):
         shift = 0.008 * (number - (len(curves) - 1) / 2)  # so that bars do not hide each other
-        colour, marker = PALETTE[RULES[name][0]], RULES[name][1]
+        colour, marker = RULES[name]
+        turns = [Interval(t, min(t, a), max(t, b)) for t, a, b in zip(c.time, c.low, c.high, strict=True)]
         for ax, x in zip(axes, (c.strengths, c.kept), strict=True):
-            bars = (np.maximum(c.time - c.low, 0)[1:], np.maximum(c.high - c.time, 0)[1:])
-            ax.errorbar(x[1:] + shift, c.time[1:], bars, fmt=marker, ms=5, capsize=3, lw=1.2, color=colour)
-            ax.plot(x, c.operations, "-", lw=1.2, color=colour)
-        axes[0].plot([], [], f"{marker}-", color=colour, label=name)
+            intervals(ax, x[1:] + shift, turns[1:], colour, fmt=marker, ms=5)
+            ax.plot(x, c.operations, "-", lw=1.2, color=PALETTE[colour])
+        axes[0].plot([], [], f"{marker}-", color=PALETTE[colour], label=name)
     axes[0].set(
         yscale="log", ylim=(0.05, 1.5), xlabel="fusion strength m asked for", ylabel="relative to m = 0"
     )
@@ -122,7 +117,7 @@ def where_time_goes(bars: Mapping[str, tuple[records.Record, str]]) -> Figure:
     left = np.zeros(len(bars))
     for part in PARTS:
         width = np.array([seconds(record, name, part) for record, name in bars.values()])
-        ax.barh(list(bars), width, left=left, height=0.7, color=PALETTE[COLOURS[part]], label=part)
+        ax.barh(list(bars), width, left=left, height=0.7, color=PALETTE[PART_COLOURS[part]], label=part)
         left += width
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)

@@ -7,9 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from book.study.style import PALETTE
-
-COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky")
+from book.study.intervals import Interval
+from book.study.style import PALETTE, SERIES, intervals
 
 
 def spectra_and_measures(
@@ -23,13 +22,13 @@ def spectra_and_measures(
         measures: measure -> head -> value in [0, 1].
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.9), width_ratios=(1, 1.25))
-    for colour, (head, values) in zip(COLOURS, spectra.items(), strict=False):
+    for colour, (head, values) in zip(SERIES, spectra.items(), strict=False):
         shown = values[values > 1e-9 * values[0]]
         left.loglog(np.arange(1, len(shown) + 1), shown / values[0], color=PALETTE[colour], label=head)
     left.set(xlabel="index i", ylabel="σᵢ / σ₁", ylim=(1e-5, 2))
     left.legend(loc="lower left")
     rows = np.arange(len(measures))[::-1]
-    for shift, (colour, head) in enumerate(zip(COLOURS, spectra, strict=False)):
+    for shift, (colour, head) in enumerate(zip(SERIES, spectra, strict=False)):
         scores = [by_head[head] for by_head in measures.values()]
         height = rows + 0.12 * (shift - (len(spectra) - 1) / 2)
         right.plot(scores, height, "o", color=PALETTE[colour], ms=6, label=head)
@@ -72,21 +71,11 @@ def accuracy(records: Sequence[Any]) -> Figure:
     figure, axes = plt.subplots(1, len(records), figsize=(2.1 * len(records) + 0.8, 3.3), squeeze=False)
     for ax, record in zip(axes[0], records, strict=True):
         kinds = list(dict.fromkeys(record["kind"]))
-        for place, (colour, kind) in enumerate(zip(COLOURS, kinds, strict=False)):
+        for place, (colour, kind) in enumerate(zip(SERIES, kinds, strict=False)):
             rows = [i for i, k in enumerate(record["kind"]) if k == kind]
-            error, lower, upper = (
-                np.array([record[n][i] for i in rows]) for n in ("error", "lower", "upper")
-            )
+            found = [Interval(*(record[n][i] for n in ("error", "lower", "upper"))) for i in rows]
             x = place + np.linspace(-0.3, 0.3, len(rows)) if len(rows) > 1 else np.array([place])
-            ax.errorbar(
-                x,
-                error,
-                np.stack([error - lower, upper - error]),
-                fmt="o",
-                ms=2.5,
-                lw=1,
-                color=PALETTE[colour],
-            )
+            intervals(ax, x, found, colour, fmt="o", ms=2.5, lw=1, capsize=0)
         ax.axhline(0, color=PALETTE["black"], lw=0.8)
         ax.set_xticks(range(len(kinds)), kinds, rotation=45, fontsize=8)
         ax.set_title(f"N = {record.params['tokens']:,}")
@@ -117,7 +106,7 @@ def explorer(
         line = {"color": PALETTE["blue"], "width": 2}
         trace = go.Scatter(x=index, y=row / row[0], line=line, visible=i == 0, showlegend=False)
         figure.add_trace(trace, 1, 1)
-    for colour, (label, curve) in zip(COLOURS, measures.items(), strict=False):
+    for colour, (label, curve) in zip(SERIES, measures.items(), strict=False):
         line = {"color": PALETTE[colour], "width": 2}
         figure.add_trace(go.Scatter(x=list(values), y=curve, name=label, line=line), 1, 2)
     figure.update_xaxes(type="log", title="index i", row=1, col=1)
