@@ -104,8 +104,7 @@ class Setup:
     def layout(self) -> TokenLayout:
         """How the tokens of this run lie in the sequence."""
         frames, _, height, width = self.sequence.images.shape
-        patch, special = self.model.config.patch_size, self.model.config.special_tokens
-        return TokenLayout(frames, height // patch, width // patch, special)
+        return self.model.config.layout(frames, height, width)
 
     @property
     def central_query(self) -> tuple[int, int, int]:

@@ -28,7 +28,7 @@ def test_token_list_and_weights_are_what_the_model_holds():
     model = tiny_vggt()
     estimate = memory.estimate_memory(model.config, 3, 16, 24, batch=2)
     assert estimate.weights == 4 * sum(value.numel() for value in model.parameters())
-    keep = model._layers(("camera", "depth", "points"))
+    keep = model.config.layers_read(("camera", "depth", "points"))
     with torch.no_grad():
         features, _ = model.aggregator(torch.rand(2, 3, 3, 16, 24), keep=keep)
     assert estimate.token_list == 4 * sum(value.numel() for value in features.values())

@@ -136,7 +136,8 @@ class TestNeutralArguments:
     def test_only_layers_that_are_read_are_kept(self, model):
         features, _ = model.aggregator(_images(1, 2), keep={1})
         assert set(features) == {1}
-        assert model._layers(("camera",)) == {2} and model._layers(("depth",)) == {0, 1, 2}
+        read = model.config.layers_read
+        assert read(("camera",)) == {2} and read(("depth",)) == {0, 1, 2}
 
     @pytest.mark.parametrize("rule", [None, KeyValueGridRule(stride=2, size_bias=True)])
     def test_autocast_leaves_the_heads_in_full_precision(self, model, rule):

@@ -182,16 +182,7 @@ class Plan:
         """Nk rows from those of all N tokens, for keys and for values alike."""
         return self.keys.merge(k)
 
-    def merge(
-        self,
-        q: Heads,
-        k: Heads,
-        v: Heads,
-    ) -> tuple[
-        QueryRows,
-        KeyRows,
-        KeyRows,
-    ]:
+    def merge(self, q: Heads, k: Heads, v: Heads) -> tuple[QueryRows, KeyRows, KeyRows]:
         """Queries, keys and values of the rows from those of all N tokens."""
         return self.merge_queries(q), self.merge_keys(k), self.merge_keys(v)
 

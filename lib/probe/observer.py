@@ -1,13 +1,13 @@
 """The probe: reads attention layer by layer while a model runs, and changes nothing."""
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor
 
+from lib.merging.matching import clock
 from lib.probe.features import Alignment, Sample, alignment, token_statistics
 from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading
@@ -73,15 +73,13 @@ class Probe:
 
     def _read(self, event: AttentionEvent, item: int) -> LayerReading:
         heads = range(event.q.shape[1]) if self.heads is None else self.heads
-        for name, value, size in (
-            ("item", item, len(event.x)),
-            *(("head", h, event.q.shape[1]) for h in heads),
-        ):
+        numbers = [("item", item, len(event.x)), *(("head", h, event.q.shape[1]) for h in heads)]
+        for name, value, size in numbers:
             if not 0 <= value < size:
                 raise ValueError(
                     f"{name} = {value} is not among the {size} of {event.kind} layer {event.layer}"
                 )
-        start = _now(event.x)
+        start = clock(event.x)
         frames = event.layout.frames if event.kind == "global" and event.layout is not None else 1
         x, update = event.x[item], event.update[item]
         features = token_statistics(x, update, frames, self.seed)
@@ -101,7 +99,7 @@ class Probe:
             ),
             seconds=0.0,
         )
-        return replace(reading, seconds=_now(event.x) - start)
+        return replace(reading, seconds=clock(event.x) - start)
 
     def _queries(self, event: AttentionEvent, item: int) -> list[int]:
         """Chosen queries as tokens of this item: all for a scene, those of its own frame for a frame."""
@@ -158,9 +156,3 @@ class Probe:
 
 def _rows(operator: Attention, queries: list[int]) -> Float32[Tensor, "queries tokens"]:
     return operator.attention_rows(torch.tensor(queries, device=operator.device)).float().cpu()
-
-
-def _now(x: Float[Tensor, " ..."]) -> float:
-    if x.device.type == "cuda":
-        torch.cuda.synchronize(x.device)
-    return time.perf_counter()

@@ -18,7 +18,6 @@ class StaticMerging:
     The rule plans from the same normalised tokens that the block saw; queries, keys and values are merged,
     the tokens go on unmerged. So the readings hold the static part of the effect of merging (T8 of the book),
     and those of a merged run minus these the dynamic part. `update` of the events stays that of the run.
-
     """
 
     model: VGGT

@@ -12,12 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lib.merging import MergingRule, Plan, TokenLayout
+from lib.merging import MergingRule, Plan
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dinov2 import build_patch_embed
-from lib.vggt.layers import Block, Observer, normal_parameter, patch_positions
+from lib.vggt.layers import Observer, blocks, normal_parameter, patch_positions
 from lib.vggt.logit_scale import LogitScale
 
+ImageBatch = Float[Tensor, "batch frames 3 height width"]
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
@@ -71,8 +72,10 @@ class Aggregator(nn.Module):
         # slot 0 is for the first frame, slot 1 for every other frame
         self.camera_token = normal_parameter(1, 2, 1, config.width, std=config.token_std)
         self.register_token = normal_parameter(1, 2, config.registers, config.width, std=config.token_std)
-        self.frame_blocks = nn.ModuleList(_block(config, "frame", layer) for layer in range(config.depth))
-        self.global_blocks = nn.ModuleList(_block(config, "global", layer) for layer in range(config.depth))
+        alike = ("mlp_ratio", "qk_norm", "rope_base", "layer_scale", "norm_eps")
+        sizes, options = (config.depth, config.width, config.heads), {k: getattr(config, k) for k in alike}
+        self.frame_blocks = nn.ModuleList(blocks(*sizes, kind="frame", **options))
+        self.global_blocks = nn.ModuleList(blocks(*sizes, kind="global", causal=config.causal, **options))
         # on the CPU even when the weights are made on the meta device: no checkpoint brings these values back
         for name, values in (("_resnet_mean", IMAGE_MEAN), ("_resnet_std", IMAGE_STD)):
             constant = torch.tensor(values, dtype=torch.float32, device="cpu").view(1, 1, 3, 1, 1)
@@ -80,7 +83,7 @@ class Aggregator(nn.Module):
 
     def forward(
         self,
-        images: Float[Tensor, "batch frames 3 height width"],
+        images: ImageBatch,
         *,
         keep: Collection[int],
         merging: MergingRule | None = None,
@@ -104,11 +107,10 @@ class Aggregator(nn.Module):
                 "pass merging=None"
             )
         batch, frames = images.shape[:2]
-        layout = self._layout(images)
+        layout = self.config.layout(frames, *images.shape[-2:])
         x = self._tokens(images)  # (B*S, P, C)
-        per_frame = patch_positions(
-            layout.patches_high, layout.patches_wide, layout.special, images.device
-        )  # (1, P, 2)
+        grid = (layout.patches_high, layout.patches_wide)
+        per_frame = patch_positions(*grid, layout.special, images.device)  # (1, P, 2)
         everywhere = per_frame.repeat(1, frames, 1)  # (1, N, 2)
         observe = None if probe is None else probe.observe
         counts = _PlanCounts(layout.tokens)
@@ -134,14 +136,7 @@ class Aggregator(nn.Module):
                 features[layer] = torch.cat((frame_out, x), dim=-1).unflatten(0, (batch, frames))
         return features, counts.report()
 
-    def _layout(self, images: Float[Tensor, "batch frames 3 height width"]) -> TokenLayout:
-        frames, size = images.shape[1], self.config.patch_size
-        high, wide = images.shape[-2] // size, images.shape[-1] // size
-        return TokenLayout(frames, high, wide, special=self.config.special_tokens)
-
-    def _tokens(
-        self, images: Float[Tensor, "batch frames 3 height width"]
-    ) -> Float[Tensor, "sequences tokens dim"]:
+    def _tokens(self, images: ImageBatch) -> Float[Tensor, "sequences tokens dim"]:
         """Camera token, registers and patches of every frame."""
         mean, std = self._resnet_mean.to(images), self._resnet_std.to(images)
         patches = self.patch_embed(((images - mean) / std).flatten(0, 1))
@@ -151,18 +146,3 @@ class Aggregator(nn.Module):
         special = torch.cat((first, special[:, 1:].expand(-1, frames - 1, -1, -1)), dim=1)
         special = special.expand(batch, -1, -1, -1).flatten(0, 1)
         return torch.cat((special, patches), dim=1)
-
-
-def _block(config: VGGTConfig, kind: str, layer: int) -> Block:
-    return Block(
-        config.width,
-        config.heads,
-        mlp_ratio=config.mlp_ratio,
-        qk_norm=config.qk_norm,
-        rope_base=config.rope_base,
-        layer_scale=config.layer_scale,
-        norm_eps=config.norm_eps,
-        kind=kind,
-        layer=layer,
-        causal=config.causal and kind == "global",
-    )

@@ -86,7 +86,6 @@ def load(
     package huggingface_hub). config: None takes the one stored in the file, else VGGT-1B's; given, heads that
     it leaves out are skipped in the file. dtype: of the parameters, None for float32 whatever is stored.
 
-
     Raises:
         CheckpointError: a subclass of it, named after what is wrong.
     """
@@ -117,7 +116,6 @@ def save(
     """Write weights, configuration and ``metadata`` (any JSON) to a .safetensors file, atomically.
 
     dtype: storage type such as torch.bfloat16, None for the model's own.
-
 
     Raises:
         ValueError: another suffix.

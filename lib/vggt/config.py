@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from lib.merging import TokenLayout
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,8 @@ class VGGTConfig:
     causal: bool = False
     patch_embed: PatchEmbedConfig = field(default_factory=PatchEmbedConfig)
     camera_head: CameraHeadConfig | None = field(default_factory=CameraHeadConfig)
-    depth_head: DenseHeadConfig | None = field(
-        default_factory=lambda: DenseHeadConfig(output_channels=2, activation="exp")
-    )
-    point_head: DenseHeadConfig | None = field(
-        default_factory=lambda: DenseHeadConfig(output_channels=4, activation="inv_log")
-    )
+    depth_head: DenseHeadConfig | None = field(default_factory=lambda: DenseHeadConfig(2, "exp"))
+    point_head: DenseHeadConfig | None = field(default_factory=lambda: DenseHeadConfig(4, "inv_log"))
     track_head: TrackHeadConfig | None = field(default_factory=TrackHeadConfig)
 
     def __post_init__(self) -> None:
@@ -123,18 +122,26 @@ class VGGTConfig:
         if self.patch_embed.kind not in ("dinov2", "conv"):
             raise ValueError(f"patch_embed.kind must be 'dinov2' or 'conv', got {self.patch_embed.kind!r}")
         for name in ("depth_head", "point_head", "track_head"):
-            head = getattr(self, name)
-            if head is not None:
-                self._check_layers(name, head.layers)
-
-    def _check_layers(self, name: str, layers: tuple[int, ...]) -> None:
-        if len(layers) != 4 or any(not 0 <= layer < self.depth for layer in layers):
-            raise ValueError(f"{name}.layers must be four layers in 0..{self.depth - 1}, got {list(layers)}")
+            layers = (0,) * 4 if getattr(self, name) is None else getattr(self, name).layers
+            if len(layers) != 4 or any(not 0 <= layer < self.depth for layer in layers):
+                raise ValueError(
+                    f"{name}.layers must be four layers in 0..{self.depth - 1}, got {list(layers)}"
+                )
 
     @property
     def special_tokens(self) -> int:
         """Camera token and registers in front of each frame's patches (5 in VGGT-1B)."""
         return 1 + self.registers
+
+    def layout(self, frames: int, height: int, width: int) -> TokenLayout:
+        """How the tokens of frames of (height, width) pixels lie in the sequence."""
+        return TokenLayout(frames, height // self.patch_size, width // self.patch_size, self.special_tokens)
+
+    def layers_read(self, heads: Collection[str]) -> set[int]:
+        """Aggregator layers that heads read; names as in `VGGT.forward`."""
+        dense = {"depth": self.depth_head, "points": self.point_head, "tracks": self.track_head}
+        layers = {layer for name, head in dense.items() if head and name in heads for layer in head.layers}
+        return layers | ({self.depth - 1} if "camera" in heads and self.camera_head else set())
 
     @property
     def enable_track(self) -> bool:
@@ -157,20 +164,20 @@ class VGGTConfig:
         Raises:
             ValueError: a key that no field has.
         """
-        nested = {
-            "patch_embed": PatchEmbedConfig,
-            "camera_head": CameraHeadConfig,
-            "depth_head": DenseHeadConfig,
-            "point_head": DenseHeadConfig,
-            "track_head": TrackHeadConfig,
-        }
         parts = {
-            name: _build(kind, values[name])
-            for name, kind in nested.items()
-            if isinstance(values.get(name), dict)
+            key: _build(NESTED[key], v) for key, v in values.items() if key in NESTED and isinstance(v, dict)
         }
         config: VGGTConfig = _build(cls, {**values, **parts})
         return config
+
+
+NESTED = {
+    "patch_embed": PatchEmbedConfig,
+    "camera_head": CameraHeadConfig,
+    "depth_head": DenseHeadConfig,
+    "point_head": DenseHeadConfig,
+    "track_head": TrackHeadConfig,
+}
 
 
 def _build(kind: type, values: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from lib.vggt.config import DenseHeadConfig
 Maps = Float[Tensor, "frames channels height width"]
 Features = Mapping[int, Float[Tensor, "batch frames tokens dim"]]
 Map = Float[Tensor, "batch features height width"]
+FrameMaps = Float[Tensor, "batch frames height width"]
 
 # A bilinear kernel indexes its output with 32 bits; larger outputs are made in pieces along the batch.
 INTERPOLATION_LIMIT = 1_610_612_736
@@ -188,13 +189,8 @@ class DenseHead(nn.Module):
             )
 
     def forward(
-        self,
-        features: Features,
-        image_size: tuple[int, int],
-        frames_chunk: int | None = 8,
-    ) -> tuple[
-        Float[Tensor, "batch frames height width channels"], Float[Tensor, "batch frames height width"]
-    ]:
+        self, features: Features, image_size: tuple[int, int], frames_chunk: int | None = 8
+    ) -> tuple[Float[Tensor, "batch frames height width channels"], FrameMaps]:
         """Dense prediction at image_size / down_ratio.
 
         features: tokens by aggregator layer; frames_chunk: frames decoded at once, None for all.

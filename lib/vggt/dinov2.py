@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lib.vggt.config import VGGTConfig
-from lib.vggt.layers import Block
+from lib.vggt.layers import blocks
 
 
 def interpolate_pos_embed(
@@ -56,18 +56,8 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, 1 + side * side, config.width))
         self.register_tokens = nn.Parameter(torch.empty(1, vit.registers, config.width))
         self.mask_token = nn.Parameter(torch.zeros(1, config.width))  # in the checkpoint, unused at inference
-        self.blocks = nn.ModuleList(
-            Block(
-                config.width,
-                vit.heads,
-                mlp_ratio=vit.mlp_ratio,
-                layer_scale=vit.layer_scale,
-                norm_eps=vit.norm_eps,
-                kind="vit",
-                layer=layer,
-            )
-            for layer in range(vit.depth)
-        )
+        scales = {"mlp_ratio": vit.mlp_ratio, "layer_scale": vit.layer_scale, "norm_eps": vit.norm_eps}
+        self.blocks = nn.ModuleList(blocks(vit.depth, config.width, vit.heads, kind="vit", **scales))
         self.norm = nn.LayerNorm(config.width, eps=vit.norm_eps)
         if not self.pos_embed.is_meta:  # there is nothing to fill, and trying imports torch's compiler
             nn.init.normal_(self.cls_token, std=1e-6)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lib.vggt.config import CameraHeadConfig
-from lib.vggt.layers import Block, Mlp
+from lib.vggt.layers import Mlp, blocks
 
 POSE_SIZE = 9  # translation 3, quaternion 4, field of view 2
 
@@ -26,21 +26,9 @@ class CameraHead(nn.Module):
     ) -> None:
         super().__init__()
         self.iterations = config.iterations
-        self.trunk = nn.Sequential(
-            *(
-                Block(
-                    width,
-                    config.heads,
-                    mlp_ratio=config.mlp_ratio,
-                    layer_scale=config.layer_scale,
-                    norm_eps=norm_eps,
-                    kind="camera",
-                    layer=layer,
-                    causal=causal,
-                )
-                for layer in range(config.trunk_depth)
-            )
-        )
+        scales = {"mlp_ratio": config.mlp_ratio, "layer_scale": config.layer_scale, "norm_eps": norm_eps}
+        trunk = blocks(config.trunk_depth, width, config.heads, kind="camera", causal=causal, **scales)
+        self.trunk = nn.Sequential(*trunk)
         self.token_norm = nn.LayerNorm(width, eps=norm_eps)
         self.trunk_norm = nn.LayerNorm(width, eps=norm_eps)
         self.empty_pose_tokens = nn.Parameter(torch.zeros(1, 1, POSE_SIZE))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Float32, Int
@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from lib.merging import MergingRule, Plan, TokenLayout
 from lib.merging.plan import Features, Heads, KeyRows, QueryRows
+
+AngleTable = Float[Tensor, "_ 1 tokens 2 quarter"]  # cos or sin; of each item, or of all alike
+Positions = Int[Tensor, "_ tokens 2"]  # (row, column); of each item, or of all alike
 
 
 class AttentionTensors(NamedTuple):
@@ -69,7 +72,7 @@ def rope_angles(
 
 def rope_tables(
     positions: Int[Tensor, "batch tokens 2"], head_dim: int, base: float, dtype: torch.dtype
-) -> tuple[Float[Tensor, "batch 1 tokens 2 quarter"], Float[Tensor, "batch 1 tokens 2 quarter"]]:
+) -> tuple[AngleTable, AngleTable]:
     """cos and sin, each of head_dim/4 angles an axis, for positions (row, column).
 
     Angles are rounded to `dtype` before cos and sin, as upstream does.
@@ -78,9 +81,7 @@ def rope_tables(
     return angles.cos(), angles.sin()
 
 
-def rotate(
-    x: Heads, tables: tuple[Float[Tensor, "_ 1 tokens 2 quarter"], Float[Tensor, "_ 1 tokens 2 quarter"]]
-) -> Heads:
+def rotate(x: Heads, tables: tuple[AngleTable, AngleTable]) -> Heads:
     """Rotate the first half of head_dim D by row, the second by column; element i pairs with i + D/4."""
     cos, sin = tables
     first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)  # each (B, heads, N, axis, D/4)
@@ -179,7 +180,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Features,
-        positions: Int[Tensor, "_ tokens 2"] | None = None,
+        positions: Positions | None = None,
         *,
         plan: Plan | None = None,
         factor: float = 1.0,
@@ -217,13 +218,7 @@ class Attention(nn.Module):
         y = self.proj(y.transpose(1, 2).flatten(2))  # (B, Nq, width)
         return y if plan is None else plan.unmerge(y)
 
-    def _project(
-        self, x: Features, positions: Int[Tensor, "_ tokens 2"] | None
-    ) -> tuple[
-        Heads,
-        Heads,
-        Heads,
-    ]:
+    def _project(self, x: Features, positions: Positions | None) -> tuple[Heads, Heads, Heads]:
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, head_dim)
         q, k = self.q_norm(q), self.k_norm(k)
@@ -272,7 +267,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Features,
-        positions: Int[Tensor, "_ tokens 2"] | None = None,
+        positions: Positions | None = None,
         *,
         rule: MergingRule | None = None,
         layout: TokenLayout | None = None,
@@ -300,39 +295,20 @@ class Block(nn.Module):
             planned(plan)
         seen: list[AttentionTensors] = []
         keep = None if observe is None else seen.append
-        single = 1 if layout is None else layout.tokens_per_frame
-        update = self.ls1(
-            self.attn(
-                normed,
-                positions,
-                plan=plan,
-                factor=factor,
-                frame_tokens=single if self.causal else None,
-                observe=keep,
-            )
+        single = layout.tokens_per_frame if layout is not None else 1
+        frame_tokens = single if self.causal else None
+        attended = self.attn(
+            normed, positions, plan=plan, factor=factor, frame_tokens=frame_tokens, observe=keep
         )
+        update = self.ls1(attended)
         if observe is not None:
-            observe(self._event(x, seen[0], plan, layout, factor, update))
+            scale = factor * self.attn.scale
+            observe(AttentionEvent(self.kind, self.layer, x, *seen[0], scale, plan, layout, update))
         x = x + update
         change: Tensor = self.ls2(self.mlp(self.norm2(x)))
         return x + change
 
-    def _event(
-        self,
-        x: Features,
-        seen: AttentionTensors,
-        plan: Plan | None,
-        layout: TokenLayout | None,
-        factor: float,
-        update: Features,
-    ) -> AttentionEvent:
-        return AttentionEvent(
-            kind=self.kind,
-            layer=self.layer,
-            x=x,
-            **seen._asdict(),
-            scale=factor * self.attn.scale,
-            plan=plan,
-            layout=layout,
-            update=update,
-        )
+
+def blocks(depth: int, width: int, heads: int, **options: Any) -> Iterator[Block]:
+    """Alike blocks numbered from 0; options as in `Block`."""
+    return (Block(width, heads, layer=layer, **options) for layer in range(depth))

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from lib.vggt.config import DenseHeadConfig, TrackHeadConfig, VGGTConfig
-from lib.vggt.model import VGGT
+from lib.vggt.model import HEADS, VGGT
 
 # Freed memory stays with the allocator: where the blocks dominate, a process on the CPU was measured to grow
 # 1.3 times the estimate (24 frames of 280 x 280, width 256).
@@ -86,26 +86,26 @@ def estimate_memory(
         ValueError: sizes that no forward accepts.
     """
     _check_sizes(config, batch, frames, height, width, kept)
-    names = ("camera", "depth", "points", "tracks") if heads is None else tuple(heads)
+    names = {*HEADS} if heads is None else {*heads}
+    names -= set() if query_points else {"tracks"}
     size, images = dtype.itemsize, batch * frames
     chunk = images if frames_chunk is None else min(frames_chunk, images)
     dense = {"depth": config.depth_head, "points": config.point_head}
     used = {name: head for name, head in dense.items() if head is not None and name in names}
-    tracker = config.track_head if query_points and "tracks" in names else None
-    tokens = images * (height // config.patch_size * (width // config.patch_size) + config.special_tokens)
-    kept_layers = _layers_read(config, used, tracker, names) if layers_kept is None else layers_kept
+    tracker = config.track_head if "tracks" in names else None
+    tokens = config.layout(images, height, width).tokens
+    kept_layers = len(config.layers_read(names)) if layers_kept is None else layers_kept
     pixels = height * width
+    decoding = [_dense_floats(head, config, height, width, chunk) for head in used.values()]
+    tracking = tracker and _track_floats(tracker, config, height, width, images, chunk, query_points)
     return MemoryEstimate(
         description=f"{batch} x {frames} frames of {height} x {width} in {str(dtype).removeprefix('torch.')}",
         weights=_parameters(config) * size,
         images=3 * images * pixels * size,
         token_list=kept_layers * tokens * 2 * config.width * size,
         blocks=_block_floats(config, tokens, kept) * size,
-        dense=max((_dense_floats(head, config, height, width, chunk) for head in used.values()), default=0)
-        * size,
-        tracks=0
-        if tracker is None
-        else _track_floats(tracker, config, height, width, images, chunk, query_points) * size,
+        dense=max(decoding, default=0) * size,
+        tracks=(tracking or 0) * size,
         # predictions of every head stay; the last head also holds its chunks and their concatenation
         outputs=sum(head.output_channels or 0 for head in used.values()) * 2 * images * pixels * size,
     )
@@ -187,19 +187,6 @@ def _check_sizes(
 def _parameters(config: VGGTConfig) -> int:
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in VGGT(config).parameters())
-
-
-def _layers_read(
-    config: VGGTConfig,
-    dense: dict[str, DenseHeadConfig],
-    tracker: TrackHeadConfig | None,
-    names: Collection[str],
-) -> int:
-    layers = {layer for head in dense.values() for layer in head.layers}
-    layers |= set() if tracker is None else set(tracker.layers)
-    if "camera" in names and config.camera_head is not None:
-        layers.add(config.depth - 1)
-    return len(layers)
 
 
 def _block_floats(config: VGGTConfig, tokens: int, kept: float | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lib.geometry import relative_to_first
 from lib.merging import MergingRule
-from lib.vggt.aggregator import Aggregator, ForwardReport
+from lib.vggt.aggregator import Aggregator, ForwardReport, ImageBatch
 from lib.vggt.cameras import decode_pose
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dense_head import DenseHead
@@ -22,7 +22,7 @@ from lib.vggt.layers import Observer
 from lib.vggt.logit_scale import LogitScale
 from lib.vggt.tracks import QueryPoints, TrackHead, batched_points
 
-Images = Float[Tensor, "frames 3 height width"] | Float[Tensor, "batch frames 3 height width"]
+Images = Float[Tensor, "frames 3 height width"] | ImageBatch
 HEADS = ("camera", "depth", "points", "tracks")
 
 
@@ -60,24 +60,13 @@ class VGGT(nn.Module):
         self.config = config
         self.aggregator = Aggregator(config)
         width, eps = 2 * config.width, config.norm_eps
-        self.camera_head: CameraHead | None = None
-        self.point_head: DenseHead | None = None
-        self.depth_head: DenseHead | None = None
-        self.track_head: TrackHead | None = None
-        if config.camera_head is not None:
-            self.camera_head = CameraHead(width, config.camera_head, eps, config.causal)
-        if config.point_head is not None:
-            self.point_head = DenseHead(
-                width, config.patch_size, config.special_tokens, config.point_head, eps
-            )
-        if config.depth_head is not None:
-            self.depth_head = DenseHead(
-                width, config.patch_size, config.special_tokens, config.depth_head, eps
-            )
-        if config.track_head is not None:
-            self.track_head = TrackHead(
-                width, config.patch_size, config.special_tokens, config.track_head, eps
-            )
+        sizes = (width, config.patch_size, config.special_tokens)
+        camera, track = config.camera_head, config.track_head
+        point, depth = config.point_head, config.depth_head
+        self.camera_head = CameraHead(width, camera, eps, config.causal) if camera else None
+        self.point_head = DenseHead(*sizes, point, eps) if point else None
+        self.depth_head = DenseHead(*sizes, depth, eps) if depth else None
+        self.track_head = TrackHead(*sizes, track, eps) if track else None
 
     @classmethod
     def from_seed(cls, config: VGGTConfig, seed: int) -> VGGT:
@@ -114,7 +103,6 @@ class VGGT(nn.Module):
         frames_chunk: frames a dense head decodes at once, to save memory; None = all.
         heads: which of "camera", "depth", "points", "tracks" to compute; None = all there are.
 
-
         Raises:
             ValueError: images, heads or chunks that do not fit.
         """
@@ -125,7 +113,7 @@ class VGGT(nn.Module):
             query_points = batched_points(query_points, images.shape[0]).to(images.device)
         features, report = self.aggregator(
             images.to(self.aggregator.camera_token.dtype),
-            keep=self._layers(wanted),
+            keep=self.config.layers_read(wanted),
             merging=merging,
             merging_start=merging_start,
             logit_scale=logit_scale,
@@ -177,19 +165,6 @@ class VGGT(nn.Module):
             prediction.tracks_list, prediction.tracks = tracks.points, tracks.points[-1]
             prediction.visibility, prediction.track_conf = tracks.visibility, tracks.confidence
 
-    def _layers(self, wanted: Collection[str]) -> set[int]:
-        """Aggregator layers that the wanted heads read."""
-        config = self.config
-        layers = {config.depth - 1} if "camera" in wanted else set()
-        for name, head in (
-            ("depth", config.depth_head),
-            ("points", config.point_head),
-            ("tracks", config.track_head),
-        ):
-            if name in wanted and head is not None:
-                layers.update(head.layers)
-        return layers
-
     def _check_heads(
         self, heads: Collection[str] | None, query_points: QueryPoints | None
     ) -> tuple[str, ...]:
@@ -215,13 +190,13 @@ class VGGT(nn.Module):
         if frames_chunk is not None and frames_chunk < 1:
             raise ValueError(f"frames_chunk must be at least 1, or None for all frames, got {frames_chunk}")
 
-    def _check_images(self, images: Images) -> Float[Tensor, "batch frames 3 height width"]:
+    def _check_images(self, images: Images) -> ImageBatch:
         """Images of a batch, or one clear ValueError."""
         if images.dim() == 4:
             images = images[None]
         if images.dim() != 5 or images.shape[2] != 3 or 0 in images.shape[:2]:
             raise ValueError(
-                f"images must be (S, 3, H, W) or (B, S, 3, H, W) with S >= 1, got {_shape(images.shape)}"
+                f"images must be (S, 3, H, W) or (B, S, 3, H, W) with S >= 1, got {tuple(images.shape)}"
             )
         if not images.is_floating_point():
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}: divide by 255")
@@ -246,10 +221,6 @@ def _outside_autocast(device: torch.device) -> AbstractContextManager[Any]:
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "(" + ", ".join(str(side) for side in shape) + ")"
 
 
 def _check_range(images: Tensor) -> None:

@@ -255,7 +255,6 @@ class TrackHead(nn.Module):
         features: tokens by aggregator layer; image_size: (height, width) in pixels; iterations: None for the
         config's; frames_chunk: frames whose features and correlations are computed at once, None for all.
 
-
         Raises:
             ValueError: query points of another shape, or images too small for the pyramid.
         """
