@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from book.study.corrected_theory import merging_laws
+from book.study import merging_laws
 from book.study.corrected_theory.mixtures import mixture_layers
 from lib import dynamics as dyn
 from lib.dynamics import dilution

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from book.study import mean_flow as mf
-from book.study.corrected_theory import hierarchy, merging_laws
+from book.study import merging_laws
+from book.study.corrected_theory import hierarchy
 from book.study.effective_rank import near_collapse
 from book.study.entropy import pre_ln
 from lib import dynamics as dyn
