@@ -25,7 +25,7 @@ fast: $(STAMP)
 	$(MAKE) --jobs 2 --output-sync lint quick
 
 quick: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not book and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not book and not slow" -n $(JOBS) --dist loadfile
 
 # Do the tests notice a wrong line? A seeded draw of small changes of the core, each against its tests.
 mutants: $(STAMP)

@@ -64,6 +64,7 @@ def test_parameters_can_be_trained_and_random_state_is_untouched(saved):
     assert all(parameter.requires_grad for parameter in loaded.parameters())
 
 
+@pytest.mark.slow
 def test_loading_imports_no_compiler(tmp_path):
     path = tmp_path / "all_heads.safetensors"
     dense = dict(features=8, out_channels=(8, 8, 8, 8), layers=(0, 0, 0, 0))

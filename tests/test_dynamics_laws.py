@@ -144,6 +144,7 @@ def test_pre_ln_rates():
     assert math.log2(far[0] / far[1]) == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_pre_ln_with_random_values():
     x = torch.eye(256, dtype=torch.float64)[:128]
     runs = [

@@ -88,6 +88,7 @@ print(outcome.kept, outcome.measurements["kept"])
 """
 
 
+@pytest.mark.slow
 def test_a_new_rule_needs_its_own_file_and_the_registry(tmp_path):
     shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "lib/merging/neighbours.py").write_text(RULE)

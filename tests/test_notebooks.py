@@ -89,6 +89,7 @@ def test_the_key_of_an_experiment_holds_all_that_its_cells_import(path: Path) ->
     assert not any(file.startswith("lib/records/") for file in reached)
 
 
+@pytest.mark.slow
 def test_every_declared_run_can_be_planned() -> None:
     jobs = sweep.declared(ROOT / "book" / "runs")
     by_hand = sweep.plan("book/runs/fusion.ipynb", {"m": 0.5, "seed": [34, 35]})

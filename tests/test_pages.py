@@ -67,6 +67,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_is_seen(tmp_path: Path) -> None:
     specification = importlib.util.find_spec("sphinx-mathjax-offline")
     assert specification and specification.origin

@@ -411,6 +411,7 @@ def test_what_installing_in_place_leaves_is_not_of_the_project(tmp_path: Path) -
     assert noted(script) == ["a.txt"]
 
 
+@pytest.mark.slow
 def test_weights_are_noted_although_they_are_not_opened_by_python() -> None:
     load = "from lib.vggt.checkpoint import load; load('data/weights/mini.safetensors')"
     assert "file data/weights/mini.safetensors" in noted(load)

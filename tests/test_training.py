@@ -387,6 +387,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(tmp_path: Pa
     assert checkpoints.load_latest(tmp_path / "empty") is None
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses after a kill equal those of an unbroken run, bit for bit, also when the pool moves on."""
     monkeypatch.setattr("lib.training.loop.CURVE_STEPS", 2)  # the kill comes between two points of the curves
@@ -421,6 +422,7 @@ SMALL = [  # the options of `tiny`, as they are typed
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_can_begin_with_shipped_weights(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     train.main(["--folder", str(tmp_path / "a"), "--device", "cpu", *SMALL])
@@ -443,6 +445,7 @@ def test_a_run_can_begin_with_shipped_weights(tmp_path: Path) -> None:
         Trainer(tiny(model=mini_model(depth=4, width=64, image_size=16)), tmp_path / "c").start_from(weights)
 
 
+@pytest.mark.slow
 def test_the_command_line_refuses_to_mix_runs(tmp_path: Path) -> None:
     weights, folder = tmp_path / "w.safetensors", ["--folder", str(tmp_path / "a"), "--device", "cpu"]
     train.main([*folder, *SMALL])
@@ -459,6 +462,7 @@ def test_the_command_line_refuses_to_mix_runs(tmp_path: Path) -> None:
     assert checkpoints.load_latest(tmp_path / "warm")["progress"]["parent"] == hash_path(weights)
 
 
+@pytest.mark.slow
 def test_run_finishes_exports_and_loads(tmp_path: Path) -> None:
     trainer = Trainer(tiny(validate_every=4), tmp_path / "run")
     trainer.run(show=False)
@@ -563,6 +567,7 @@ def test_records_keep_lists_of_numbers_on_one_line(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r.json").read_text()) == entries | {"d": "y"}
 
 
+@pytest.mark.slow
 def test_half_precision_only_where_it_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ class TestFullSize:
     def test_construction_on_meta_allocates_nothing(self, vggt_1b):
         assert all(parameter.is_meta for parameter in vggt_1b.parameters())
 
+    @pytest.mark.slow
     def test_shapes_propagate_on_meta_at_full_size(self, vggt_1b):
         images = torch.empty(2, 3, 28, 42, device="meta")
         prediction = vggt_1b(images, heads=("camera", "depth", "points"))

@@ -41,6 +41,7 @@ def arrays():
     return experiment.measure(PARAMS)
 
 
+@pytest.mark.slow
 def test_every_declared_quantity_is_measured_under_its_name(arrays):
     assert [p.quantity for p in PREDICTIONS] == list(experiment.QUANTITIES)
     found = experiment.measurements(arrays, 0, draws=3)

@@ -75,6 +75,7 @@ def test_projections_and_mlps_cost_what_torch_counts(model, images, layout):
     assert plain.dense + plain.embedding - attention_inside == pytest.approx(counted - camera, rel=0.02)
 
 
+@pytest.mark.slow
 def test_variants_keep_what_they_were_asked(variants, layout):
     assert list(variants) == [runtime.PLAIN, *runtime.VARIANTS]
     assert variants["plain"].kept == variants["plain"].pairs_share == 1
@@ -128,6 +129,7 @@ def test_exclusive_parts_by_hand():
     assert parts["rest"][0] == 100 - 10 - 20 - 12 - 4 - 15 - 13 - 10
 
 
+@pytest.mark.slow
 def test_records_differ_in_machine_units_only(variants, model, images, layout):
     again = runtime.measure(model, images, runtime.rules("all", 0.6, seed=33), repeats=1)
     origin = records.Run(records.Provenance("x", {}, {}, {}, {}), "cpu", "now", 0.0)
@@ -154,6 +156,7 @@ def test_no_repeats(model, images):
         runtime.measure(model, images, {}, repeats=0)
 
 
+@pytest.mark.slow
 def test_table2_measures_once_and_resumes(tmp_path, capsys):
     path = Path(__file__).parents[2] / "benchmarks" / "table2.py"
     spec = importlib.util.spec_from_file_location("table2", path)
