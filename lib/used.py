@@ -95,9 +95,12 @@ def files(root: Path = ROOT) -> set[str]:
 
 
 def modules(root: Path = ROOT) -> set[str]:
-    """Source files of the modules imported so far, as paths from ``root``."""
+    """Source files of the modules imported so far, as paths from ``root``.
+
+    Some modules only claim a file: torch's says "_ops.py", whatever the working folder.
+    """
     named = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    sources = {os.path.abspath(name) for name in named if isinstance(name, str)}
+    sources = {name for name in named if isinstance(name, str) and os.path.isabs(name)}
     prefix = f"{root}{os.sep}"
     return {os.path.relpath(s, root) for s in sources if s.startswith(prefix) and _ours(s, prefix)}
 

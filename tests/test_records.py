@@ -392,6 +392,7 @@ def noted(command: str) -> list[str]:
         ("from pathlib import Path; list(Path('book/runs').glob('*.yml'))", ["listing book/runs *"]),
         ("from importlib import metadata; metadata.entry_points()", []),
         (f"sys.path.append({FINDER!r}); from importlib import metadata; metadata.entry_points()", []),
+        ("import types; sys.modules['m'] = m = types.ModuleType('m'); m.__file__ = '_ops.py'", []),
         ("import book.study.numbers", ["module book/study/__init__.py", "module book/study/numbers.py"]),
     ],
 )
