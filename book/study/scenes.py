@@ -1,20 +1,16 @@
 """What one run saw and predicted: photographs, depth, cameras in space, attention laid over the frames."""
 
-from collections.abc import Iterable
 from collections.abc import Sequence as Many
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from book.study.style import PALETTE
-from lib.geometry import camera_centres, invert
-from lib.merging import TokenLayout
-from lib.metrics import camera_errors
-from lib.probe import LayerReading
-from lib.run import Outcome
+from lib.geometry import camera_centres
 
 
 def _bare(ax: plt.Axes) -> None:
@@ -114,72 +110,27 @@ def attention_maps(
     Returns:
         The figure. Each row has its own colour scale, at its right, in multiples of uniform attention.
     """
-    grid_h, grid_w = maps.shape[2:]
     height, width = images.shape[2:]
-    uniform = 1.0 / (maps.shape[1] * grid_h * grid_w)
-    figure, axes = plt.subplots(
-        len(layers),
-        len(indices),
-        figsize=(1.5 * len(indices) + 1.3, (1.5 * height / width + 0.12) * len(layers) + 0.5),
-        squeeze=False,
-    )
+    size = (1.5 * len(indices) + 1.3, (1.5 * height / width + 0.12) * len(layers) + 0.5)
+    figure, axes = plt.subplots(len(layers), len(indices), figsize=size, squeeze=False)
     for row, layer in enumerate(layers):
-        ratio = maps[row] / uniform
+        ratio = maps[row] * maps[row].size  # uniform attention is 1
         top = float(np.percentile(ratio[list(indices)], 99.5))
         for column, frame in enumerate(indices):
-            ax = axes[row, column]
-            ax.imshow(images[frame].mean(0), cmap="gray", vmin=0, vmax=1.3)
-            mappable = ax.imshow(
-                ratio[frame], cmap="magma", alpha=0.72, vmin=0, vmax=top, extent=(0, width, height, 0)
-            )
-            _bare(ax)
+            mappable = _laid_over(axes[row, column], images[frame], ratio[frame], top)
             if row == 0:
-                ax.set_title(f"frame {frame}", fontsize=9)
+                axes[row, column].set_title(f"frame {frame}", fontsize=9)
             if frame == query[0]:
-                ax.plot(
-                    (query[2] + 0.5) * width / grid_w, (query[1] + 0.5) * height / grid_h, "c+", ms=9, mew=2
-                )
+                y, x = (np.array(query[1:]) + 0.5) * images.shape[2:] / maps.shape[2:]
+                axes[row, column].plot(x, y, "c+", ms=9, mew=2)
         axes[row, 0].set_ylabel(f"layer {layer}", fontsize=9)
         figure.colorbar(mappable, ax=axes[row].tolist(), shrink=0.85, label="× uniform")
     return figure
 
 
-def attention_over_frames(
-    readings: Iterable[LayerReading], layout: TokenLayout, query: int = 0
-) -> np.ndarray:
-    """Where one probed query looks, layer by layer, averaged over heads.
-
-    Args:
-        readings: of global layers, made by a probe with `queries`.
-        layout: of the run.
-        query: which of the probe's queries.
-
-    Returns:
-        (layers, S, h, w) softmax probabilities of the patch tokens; special tokens are left out, so the sum
-        over one layer is below one.
-    """
-    shape = (layout.frames, layout.tokens_per_frame)
-    grid = (layout.frames, layout.patches_high, layout.patches_wide)
-    maps = []
-    for reading in readings:
-        rows = torch.stack([head.heatmaps[query] for head in reading.heads if head.heatmaps is not None])
-        maps.append(rows.mean(0).view(shape)[:, layout.special :].reshape(grid).numpy())
-    return np.stack(maps)
-
-
-def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
-    """Predicted cameras moved onto the true ones by the Sim(3) of the textbook convention.
-
-    Returns:
-        (S, 3, 4) camera-from-world, metres. Without a truth, the prediction as it is (unit: the model's own).
-
-    Raises:
-        DegenerateAlignmentError: the path is too short or straight to align.
-    """
-    assert outcome.prediction.extrinsics is not None
-    estimate = outcome.prediction.extrinsics[0].double()
-    if outcome.setup.sequence.extrinsics is None:
-        return estimate.numpy()
-    alignment = camera_errors(estimate, outcome.setup.sequence.extrinsics).alignment
-    moved = alignment.poses(invert(estimate).numpy())
-    return invert(torch.from_numpy(moved))[:, :3].numpy()
+def _laid_over(ax: plt.Axes, image: np.ndarray, ratio: np.ndarray, top: float) -> AxesImage:
+    """One map (h, w) in colour over its frame (3, H, W) in grey."""
+    height, width = image.shape[1:]
+    ax.imshow(image.mean(0), cmap="gray", vmin=0, vmax=1.3)
+    _bare(ax)
+    return ax.imshow(ratio, cmap="magma", alpha=0.72, vmin=0, vmax=top, extent=(0, width, height, 0))

@@ -68,47 +68,31 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> No
 def _whole_model(ax: Axes, d: Dimensions) -> None:
     """Upper panel: photographs in, cameras and geometry out."""
     rows, columns = d.image[0] // d.patch, d.image[1] // d.patch
-    _box(ax, 0.1, 0.9, 1.5, 1.6, f"{d.frames} photographs\n{d.image[0]}×{d.image[1]} px", PALETTE["grey"])
-    _box(
-        ax,
-        2.0,
-        0.9,
-        1.9,
-        1.6,
-        f"patch embed\n{d.patch_embed}\n{rows}×{columns} patches\nof {d.patch} px",
-        PALETTE["blue"],
-    )
-    _box(
-        ax,
-        4.3,
-        0.9,
-        2.2,
-        1.6,
-        f"+ {d.special} special tokens\n(1 camera, {d.special - 1} registers)\n"
-        f"P = {d.tokens_per_frame:,} per frame\nframe 0 has its own",
-        PALETTE["sky"],
-    )
-    _box(ax, 7.1, 0.75, 3.9, 1.9, "", PALETTE["grey"])
-    _box(
-        ax,
-        7.25,
-        0.95,
-        1.6,
-        1.25,
-        f"frame attention\n{d.frames} sequences\nof {d.tokens_per_frame:,}",
-        PALETTE["green"],
-    )
-    _box(
-        ax, 9.2, 0.95, 1.65, 1.25, f"global attention\n1 sequence\nof N = {d.tokens:,}", PALETTE["vermilion"]
-    )
-    ax.text(
-        9.05,
-        2.4,
-        f"× {d.pairs} pairs, width {d.width}, {d.heads} heads",
-        ha="center",
-        va="center",
-        fontsize=9,
-    )
+    photographs = f"{d.frames} photographs\n{d.image[0]}×{d.image[1]} px"
+    patches = f"patch embed\n{d.patch_embed}\n{rows}×{columns} patches\nof {d.patch} px"
+    special = f"+ {d.special} special tokens\n(1 camera, {d.special - 1} registers)\n"
+    special += f"P = {d.tokens_per_frame:,} per frame\nframe 0 has its own"
+    frame_attention = f"frame attention\n{d.frames} sequences\nof {d.tokens_per_frame:,}"
+    for x, y, w, h, text, colour in (
+        (0.1, 0.9, 1.5, 1.6, photographs, "grey"),
+        (2.0, 0.9, 1.9, 1.6, patches, "blue"),
+        (4.3, 0.9, 2.2, 1.6, special, "sky"),
+        (7.1, 0.75, 3.9, 1.9, "", "grey"),
+        (7.25, 0.95, 1.6, 1.25, frame_attention, "green"),
+        (9.2, 0.95, 1.65, 1.25, f"global attention\n1 sequence\nof N = {d.tokens:,}", "vermilion"),
+    ):
+        _box(ax, x, y, w, h, text, PALETTE[colour])
+    pairs = f"× {d.pairs} pairs, width {d.width}, {d.heads} heads"
+    ax.text(9.05, 2.4, pairs, ha="center", va="center", fontsize=9)
+    for start, end in [(1.62, 1.98), (3.92, 4.28), (6.52, 7.06), (8.87, 9.18)]:
+        y = 1.575 if start > 8 else 1.7
+        _arrow(ax, (start, y), (end, y))
+    _heads(ax, d)
+    ax.set(xlim=(0, 13.9), ylim=(0.4, 2.9))
+
+
+def _heads(ax: Axes, d: Dimensions) -> None:
+    """The heads at the right end of the upper panel."""
     layers = ", ".join(str(layer) for layer in d.read_layers)
     heads = [
         ("camera head", f"last layer, {d.camera_iterations} passes"),
@@ -119,10 +103,6 @@ def _whole_model(ax: Axes, d: Dimensions) -> None:
         y = 2.08 - 0.78 * i
         _box(ax, 11.6, y, 2.2, 0.62, f"{name}\n{note}", PALETTE["purple"], 8)
         _arrow(ax, (11.02, 1.7), (11.56, y + 0.31))
-    for start, end in [(1.62, 1.98), (3.92, 4.28), (6.52, 7.06), (8.87, 9.18)]:
-        y = 1.575 if start > 8 else 1.7
-        _arrow(ax, (start, y), (end, y))
-    ax.set(xlim=(0, 13.9), ylim=(0.4, 2.9))
 
 
 def _global_block(ax: Axes, d: Dimensions) -> None:

@@ -1,0 +1,169 @@
+"""The order of the house: who may import whom, what bears which name, how large it may grow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from book.study.how_it_is_built.house import House, HouseError, last, storeys
+from lib.records.code import imported, notebook_source
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Rooms of lib, the highest first: a room imports rooms of lower lines only.
+ORDER = (
+    ("train", "run", "sweep"),
+    ("training", "probe"),
+    ("vggt",),
+    ("metrics", "scenes", "merging", "spectra", "dynamics"),
+    ("records",),
+    ("geometry", "pipes", "used"),
+)
+# Pages that bring topics together, and a tool that serves several: page -> topics beside its own.
+COMPARE = {"paper_against_measurement": {"fusion", "heatmaps", "runtime"}}
+# Notebooks that bear another name than the topic they serve; None serves no topic.
+NOTEBOOKS = {"adaptive": "practice", "advice": "practice", "duplicates": "predictions", "one_run": None}
+WITHOUT_A_GRID = {"one_run"}
+SHARED_FOLDERS = {"paper", "verdicts"}  # every other folder of book/study serves one topic
+
+LIBRARY_LINES = 11_700
+FUNCTION_LINES = 40
+LONGER = {  # the longest that are left; a call in the order of the network, or a plan of its memory
+    *("Aggregator.forward", "VGGT.forward", "Block.forward", "estimate_memory", "spectrum_bracket"),
+    *("render", "load_frames", "measure"),
+}
+
+
+def studied(page: str, text: str) -> set[str]:
+    """Rooms of book/study that a page or a notebook imports, without its own."""
+    rooms = set()
+    lines = re.findall(r"^(?:from|import) (book\.study\S*)(?: import (.*))?$", text, re.MULTILINE)
+    for module, names in lines:
+        parts = module.split(".")
+        rooms |= {parts[2]} if len(parts) > 2 else {name.split()[0] for name in names.split(",")}
+    return rooms - {page}
+
+
+def broken(house: House) -> list[str]:
+    """Every arrow that runs the wrong way, as a sentence."""
+    level = {f"lib.{room}": depth for depth, rooms in enumerate(ORDER) for room in rooms}
+    topics = {last(topic) for topic in house.topics}
+    found = [f"{room} is new: put it into ORDER" for room in house.library if room not in level]
+    for path, text in house.sources.items():
+        outside = {name.split(".")[0] for name in imported(text, path.rpartition("/")[0].replace("/", "."))}
+        wrong = outside & ({"tests", "book"} if path.startswith("lib/") else {"tests"})
+        found += [f"{path} imports {name}" for name in sorted(wrong)]
+    for room, others in house.arrows.items():
+        for other in sorted(others):
+            if room in level and other in level and level[other] <= level[room]:
+                found.append(f"{room} imports {other}, which does not lie below it")
+            if not room.startswith("lib.") and last(other) in topics and other.startswith("book."):
+                found.append(f"{room} imports another's topic, {other}")
+    pages = {p.stem: p.read_text(encoding="utf-8") for p in sorted((house.root / "book").glob("*.md"))}
+    runs = {p.stem: notebook_source(p) for p in sorted((house.root / "book" / "runs").glob("*.ipynb"))}
+    for kind, allowed, texts in (("page", COMPARE, pages), ("notebook", NOTEBOOKS, runs)):
+        for name, text in texts.items():
+            beside = allowed.get(name) or set()
+            other = studied(name, text) & topics - ({beside} if isinstance(beside, str) else beside)
+            found += [f"{kind} {name} imports the topic {topic}" for topic in sorted(other)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House(ROOT)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The sources, pages and notebooks of this repository, to break them."""
+    for pattern in ("lib/**/*.py", "book/study/**/*.py", "book/*.md", "book/runs/*.ipynb", "book/runs/*.yml"):
+        for path in ROOT.glob(pattern):
+            target = tmp_path / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    return tmp_path
+
+
+def test_every_import_points_downwards(house: House) -> None:
+    assert broken(house) == []
+    storeys(house.arrows)
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("lib/geometry.py", "from book.study import style", "lib/geometry.py imports book"),
+        ("lib/spectra/exact.py", "import tests.small_models", "lib/spectra/exact.py imports tests"),
+        ("lib/merging/plan.py", "from ..vggt import layers", "lib.merging imports lib.vggt, which does not"),
+        ("lib/metrics/cameras.py", "import lib.scenes.walks", "lib.metrics imports lib.scenes, which does"),
+        ("lib/attic.py", "", "lib.attic is new: put it into ORDER"),
+        ("book/study/fusion/laws.py", "from book.study.rivals import draw", "book.study.fusion imports an"),
+        ("book/study/style.py", "import book.study.fusion.laws", "book.study.style imports another's topic"),
+        ("book/entropy.md", "from book.study.fusion import laws", "page entropy imports the topic fusion"),
+    ],
+)
+def test_an_import_upwards_or_sideways_is_found(copy: Path, file: str, line: str, message: str) -> None:
+    assert broken(House(copy)) == []
+    path = copy / file
+    path.write_text((path.read_text(encoding="utf-8") if path.exists() else "") + f"\n{line}\n")
+    (found,) = broken(House(copy))
+    assert found.startswith(message)
+
+
+def test_a_circle_is_found(copy: Path) -> None:
+    with (copy / "lib" / "geometry.py").open("a") as file:
+        file.write("\nimport lib.metrics\n")
+    with pytest.raises(HouseError, match=r"lib\.geometry, .*lib\.metrics"):
+        storeys(House(copy).arrows)
+
+
+def test_chapter_notebook_grid_and_folder_bear_one_name(house: House) -> None:
+    named = {*house.chapters, *house.notebooks}
+    folders = {path.parent.name for path in (ROOT / "book" / "study").glob("*/__init__.py")}
+    assert folders - SHARED_FOLDERS <= named, "a folder of book/study serves a chapter or a notebook"
+    assert not SHARED_FOLDERS & named
+    for notebook in house.notebooks:
+        assert NOTEBOOKS.get(notebook, notebook) in {None, *folders}, f"{notebook}.ipynb serves no topic"
+        assert (ROOT / f"book/runs/{notebook}.yml").is_file() != (notebook in WITHOUT_A_GRID)
+    grids = {path.stem for path in (ROOT / "book" / "runs").glob("*.yml")}
+    assert grids <= {*house.notebooks}
+    assert NOTEBOOKS.keys() <= {*house.notebooks} and COMPARE.keys() <= {*house.chapters}
+
+
+def test_an_experiment_is_a_folder_a_notebook_with_its_grid_and_a_chapter(copy: Path) -> None:
+    study, runs = copy / "book" / "study" / "echo", copy / "book" / "runs"
+    study.mkdir()
+    (study / "__init__.py").write_text("")
+    (study / "measure.py").write_text("from book.study import intervals\nfrom lib import dynamics\n")
+    asked = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "m = 0.0\nseed = 0"}
+    cell = {"cell_type": "code", "metadata": {}, "source": "from book.study.echo import measure"}
+    (runs / "echo.ipynb").write_text(json.dumps({"cells": [asked, cell]}))
+    (runs / "echo.yml").write_text("- notebook: book/runs/echo.ipynb\n  params: {m: [0.0, 0.5]}\n")
+    (copy / "book" / "echo.md").write_text("```{code-cell}\nfrom book.study.echo import measure\n```\n")
+    grown = House(copy)
+    assert broken(grown) == []
+    assert "book.study.echo" in grown.topics
+    assert grown.arrows["book.study.echo"] == {"book.study.intervals", "lib.dynamics"}
+    for grid in runs.glob("*.yml"):
+        if grid.stem != "echo":
+            grid.unlink()
+    plan = "from pathlib import Path; from lib import sweep; jobs = sweep.declared(Path('book/runs'))"
+    plan += "; print(len(jobs), 'book/study/echo/measure.py' in jobs[0].origin.code)"
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    command = [sys.executable, "-c", plan]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "2 True\n", done.stderr
+
+
+def test_the_library_stays_small_and_functions_fit_on_a_screen(house: House) -> None:
+    assert sum(house.size(room).lines for room in house.library) <= LIBRARY_LINES
+    long = {function.name for function in house.functions() if function.lines > FUNCTION_LINES}
+    assert long <= LONGER, f"longer than {FUNCTION_LINES} lines: {', '.join(sorted(long - LONGER))}"
