@@ -60,11 +60,18 @@ def restructured(docstring: str) -> str:
     return "\n\n".join(made) + "\n"
 
 
+def offers(module: object) -> list[str]:
+    """What a room says that it offers, or else what its door imports from its own modules."""
+    inside = f"{getattr(module, '__name__', '')}."
+    own = [n for n, v in vars(module).items() if str(getattr(v, "__module__", "")).startswith(inside)]
+    return getattr(module, "__all__", own)
+
+
 def on_docstring(app: Sphinx, what: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
     """Rewrite a docstring in place; that of a module ends with links to what the module offers."""
     lines[:] = restructured("\n".join(lines)).split("\n")
     if what == "module":
-        doors = [n for n in getattr(thing, "__all__", ()) if getattr(getattr(thing, n), "__doc__", None)]
+        doors = [n for n in offers(thing) if getattr(getattr(thing, n), "__doc__", None)]
         lines += [" · ".join(f":py:obj:`{door} <{name}.{door}>`" for door in doors), ""]
 
 

@@ -90,9 +90,7 @@ class BipartiteMerge:
         return groups_of(labels, self.size_bias, x.dtype)
 
 
-def _best_match(
-    source: Float[Tensor, "sources width"], target: Float[Tensor, "targets width"], rows: int = 4096
-) -> tuple[Float[Tensor, " sources"], Int64[Tensor, " sources"]]:
+def _best_match(source: Tensor, target: Tensor, rows: int = 4096) -> tuple[Tensor, Tensor]:
     """Largest cosine and its index in ``target``, for every row of ``source``, a slab of rows at a time."""
     parts = [(s @ target.T).max(dim=-1) for s in source.split(rows)]
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])

@@ -26,23 +26,3 @@ from lib.metrics.surfaces import (
     point_errors,
     voxel_means,
 )
-
-__all__ = [
-    "CONVENTIONS",
-    "CameraErrors",
-    "ChamferDistance",
-    "DegenerateAlignmentError",
-    "DepthErrors",
-    "PointErrors",
-    "Similarity",
-    "bounding_box_similarity",
-    "camera_errors",
-    "chamfer",
-    "chamfer_fastvggt",
-    "depth_errors",
-    "path_length",
-    "point_errors",
-    "trajectory_errors",
-    "umeyama",
-    "voxel_means",
-]

@@ -10,11 +10,12 @@ frame is spread over all frames: the two conventions give different numbers for 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Num
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from lib.geometry import invert, rotation_angle_deg
@@ -257,9 +258,7 @@ def _to_poses(values: Poses, name: str) -> Track:
     return poses
 
 
-def _check_extent(
-    points: Float64[np.ndarray, "points 3"], centred: Float64[np.ndarray, "points 3"], name: str
-) -> None:
+def _check_extent(points: NDArray[Any], centred: NDArray[Any], name: str) -> None:
     if np.abs(centred).max() <= 1e-9 * np.abs(points).max():
         raise DegenerateAlignmentError(
             f"all {len(points)} {name} points coincide (up to 1e-9 of their distance from the origin), "
@@ -267,9 +266,7 @@ def _check_extent(
         )
 
 
-def _relative_errors(
-    estimate: Track, truth: Track, delta: int
-) -> tuple[Float64[np.ndarray, " pairs"], Float64[np.ndarray, " pairs"]]:
+def _relative_errors(estimate: Track, truth: Track, delta: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Length and angle (degrees) of the difference of the motions from i to i + delta."""
     if not 1 <= delta < len(truth):
         raise ValueError(f"delta is {delta}; with {len(truth)} poses it must lie in [1, {len(truth) - 1}]")

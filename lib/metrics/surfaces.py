@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Num
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -222,11 +224,8 @@ def voxel_means(points: Cloud, size: float) -> Float64[np.ndarray, "cubes 3"]:
 
 
 def _valid(
-    guess: Float64[np.ndarray, " ..."],
-    true: Float64[np.ndarray, " ..."],
-    valid: Bool[np.ndarray, " ..."],
-    mask: Mask | None,
-) -> tuple[Float64[np.ndarray, "pixels ..."], Float64[np.ndarray, "pixels ..."]]:
+    guess: NDArray[Any], true: NDArray[Any], valid: NDArray[Any], mask: Mask | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The valid entries of both, flattened to (pixels, ...), after checking shapes and values."""
     if guess.shape != true.shape:
         raise ValueError(f"estimate is {guess.shape} but truth is {true.shape}; shapes must be equal")

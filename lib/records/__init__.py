@@ -24,27 +24,3 @@ from lib.records.store import (
     path_of,
     save,
 )
-
-__all__ = [
-    "CPU_THREADS",
-    "MEASUREMENTS",
-    "RECORDS",
-    "ROOT",
-    "Measured",
-    "Provenance",
-    "Quantity",
-    "Record",
-    "Run",
-    "StaleResultError",
-    "begin",
-    "bring_home",
-    "declared",
-    "key",
-    "load",
-    "load_measured",
-    "load_sweep",
-    "parameters",
-    "path_of",
-    "provenance",
-    "save",
-]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -165,11 +166,7 @@ def read_depth(
     return _nearest(depth, rows, columns)
 
 
-def _nearest(
-    depth: Float32[np.ndarray, "height width"],
-    rows: Float64[np.ndarray, " rows"],
-    columns: Float64[np.ndarray, " columns"],
-) -> Float32[np.ndarray, "rows columns"]:
+def _nearest(depth: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
     """`depth` at rows x columns, 0 outside of it."""
     high, wide = depth.shape
     row, column = np.rint(rows).astype(int), np.rint(columns).astype(int)

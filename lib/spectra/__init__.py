@@ -6,26 +6,3 @@ from lib.spectra.krylov import KrylovBasis, largest_singular_value, orthonormali
 from lib.spectra.lifted import LiftedAttention
 from lib.spectra.measures import DenseOperator, Measures, dense_measures, normalise
 from lib.spectra.operator import AttentionOperator, LinearMap, attention_with_lse
-
-__all__ = [
-    "AttentionOperator",
-    "Bracket",
-    "Budget",
-    "DenseOperator",
-    "KrylovBasis",
-    "LiftedAttention",
-    "LinearMap",
-    "Measures",
-    "Scalars",
-    "attention_with_lse",
-    "basis_bytes",
-    "dense_measures",
-    "exact_scalars",
-    "frame_pooled",
-    "largest_singular_value",
-    "normalise",
-    "orthonormalise",
-    "pooled_measures",
-    "rademacher",
-    "spectrum_bracket",
-]

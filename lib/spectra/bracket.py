@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float64
 from torch import Tensor
 
 from lib.spectra.krylov import KrylovBasis, rademacher
@@ -250,9 +249,7 @@ class _Sums:
     nuclear: float
 
 
-def _quadrature(
-    factor: Float64[Tensor, "rows rank"], basis: KrylovBasis, energy: float
-) -> tuple[Float64[Tensor, " rank"], _Sums]:
+def _quadrature(factor: Tensor, basis: KrylovBasis, energy: float) -> tuple[Tensor, _Sums]:
     """Singular values of `factor` and the block quadrature sums they give.
 
     Probe i weighs the pair (θ_j, y_j) by (y_jᵀ Vᵀ z_i)²; Vᵀ z_i is zero below its first block.
@@ -272,9 +269,7 @@ def _quadrature(
     return theta, _entropy_of_sums(fixed, probes, energy)
 
 
-def _right_factors(
-    factor: Float64[Tensor, "rows rank"], dtype: torch.dtype
-) -> tuple[Float64[Tensor, " rank"], Float64[Tensor, "rank rank"]]:
+def _right_factors(factor: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Singular values and right singular vectors (columns) of `factor`."""
     if dtype == torch.float64:
         _, theta, rows = torch.linalg.svd(factor)
@@ -284,9 +279,7 @@ def _right_factors(
     return values.clamp_min(0).sqrt(), vectors
 
 
-def _entropy_of_sums(
-    fixed: Float64[Tensor, " 3"], probes: Float64[Tensor, "probes 3"], energy: float
-) -> _Sums:
+def _entropy_of_sums(fixed: Tensor, probes: Tensor, energy: float) -> _Sums:
     """H = ln S₁ - S_L/S₁ from exact parts and probe samples of Σσ, Σσ ln σ, Σσ².
 
     Σσ² is known, so the samples are regressed on it; below 1e-5 of it nothing but rounding is left to

@@ -95,9 +95,7 @@ class LiftedAttention:
         out = vectors.new_zeros(self.merged.columns, vectors.shape[1])
         return out.index_add_(0, self._row, share * vectors[self._token])
 
-    def _merge_adjoint(
-        self, vectors: Float[Tensor, "{self.merged.columns} b"]
-    ) -> Float[Tensor, "{self.columns} b"]:
+    def _merge_adjoint(self, vectors: Tensor) -> Tensor:
         """Mᵀ @ vectors."""
         share = self._share[:, None].to(vectors.dtype)
         out = vectors.new_zeros(self.columns, vectors.shape[1])

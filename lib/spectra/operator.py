@@ -89,12 +89,7 @@ def _join(vectors: Float[Tensor, "n width"], extra: Float[Tensor, "n pieces"]) -
     return F.pad(joined, (0, -joined.shape[1] % _ALIGNMENT))
 
 
-def _with_bias(
-    query: Float[Tensor, "queries width"],
-    key: Float[Tensor, "keys width"],
-    scale: float,
-    bias: Float[Tensor, " keys"] | None,
-) -> tuple[Float[Tensor, "queries padded"], Float[Tensor, "keys padded"]]:
+def _with_bias(query: Tensor, key: Tensor, scale: float, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """Queries and keys whose product times `scale` is scale q kᵀ + bias: the bias is one more key column."""
     if bias is None:
         pad = (0, -query.shape[1] % _ALIGNMENT)
@@ -147,13 +142,7 @@ class AttentionOperator:
         column_lse = self._fused(self._k_adjoint, self._q_adjoint, None, self.scale)[1]
         self.column_mass = column_lse.exp()
 
-    def _fused(
-        self,
-        q: Float[Tensor, "queries width"],
-        k: Float[Tensor, "keys width"],
-        values: Float[Tensor, "keys b"] | None,
-        scale: float,
-    ) -> tuple[Float[Tensor, "queries b"], Float[Tensor, " queries"]]:
+    def _fused(self, q: Tensor, k: Tensor, values: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
         """softmax(scale q kᵀ) @ values in slices of the head width, and the log-sum-exp of its rows."""
         width = q.shape[1]
         if values is None:

@@ -11,17 +11,3 @@ from lib.sweep.command import command_line
 from lib.sweep.engine import keep, run
 from lib.sweep.jobs import Job, SweepError, declared, grid, missing, plan
 from lib.sweep.processes import execute, executor
-
-__all__ = [
-    "Job",
-    "SweepError",
-    "command_line",
-    "declared",
-    "execute",
-    "executor",
-    "grid",
-    "keep",
-    "missing",
-    "plan",
-    "run",
-]

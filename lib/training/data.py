@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from jaxtyping import Float16, Float32, Int, UInt8
+from jaxtyping import Float16, Float32, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -135,9 +135,7 @@ def _reach(config: TrainConfig, step: int) -> tuple[int, int]:
     return longest, start + round(grown * (config.shard_frames - start))
 
 
-def _frame_choice(
-    batch: int, frames: int, widest: int, available: int, generator: torch.Generator
-) -> Int[Tensor, "{batch} {frames}"]:
+def _frame_choice(batch: int, frames: int, widest: int, available: int, generator: torch.Generator) -> Tensor:
     """Distinct frame numbers in random order, each row from a window of random width."""
     rows = []
     for _ in range(batch):
@@ -147,9 +145,7 @@ def _frame_choice(
     return torch.stack(rows)
 
 
-def _recolour(
-    images: Float32[Tensor, "batch frames 3 height width"], generator: torch.Generator
-) -> Float32[Tensor, "batch frames 3 height width"]:
+def _recolour(images: Tensor, generator: torch.Generator) -> Tensor:
     """Permute the colour channels and change gain and gamma, the same for all frames of a sequence."""
     batch = images.shape[0]
     order = torch.stack([torch.randperm(3, generator=generator) for _ in range(batch)]).to(images.device)
