@@ -5,22 +5,9 @@ cosines, R the length of the mean direction. Tensors are float64 unless given ot
 simulation stay on the device of their tokens.
 """
 
-from lib.dynamics.clouds import (
-    biased_cloud,
-    equiangular_cloud,
-    gaussian,
-    mixture_cloud,
-    uniform_cloud,
-    unit,
-)
+from lib.dynamics.clouds import biased_cloud, equiangular_cloud, gaussian, mixture_cloud, uniform_cloud, unit
 from lib.dynamics.grouping import BipartiteMerge, Groups, copy_back, group_means, groups_of
-from lib.dynamics.laws import (
-    collapse_layers,
-    dilution_threshold,
-    odds_law,
-    self_share,
-    terminal_rate,
-)
+from lib.dynamics.laws import collapse_layers, dilution_threshold, odds_law, self_share, terminal_rate
 from lib.dynamics.particles import Layer, Trajectory, advance, attend, attraction, simulate
 from lib.dynamics.statistics import (
     AttentionSpectrum,

@@ -46,12 +46,7 @@ def odds_law(
 
 
 def collapse_layers(
-    tokens: float,
-    beta: float,
-    step: float,
-    cosine: float,
-    spread: float = 0.05,
-    limit: int = 10**7,
+    tokens: float, beta: float, step: float, cosine: float, spread: float = 0.05, limit: int = 10**7
 ) -> float:
     """Fractional number of post-LN layers until 1 − R² = ``spread``, by the odds law; inf beyond ``limit``.
 

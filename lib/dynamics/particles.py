@@ -145,11 +145,7 @@ def simulate(
 
 
 def advance(
-    z: Tokens,
-    layer: Layer,
-    index: int,
-    driving: Weights | None = None,
-    merge: Grouping | None = None,
+    z: Tokens, layer: Layer, index: int, driving: Weights | None = None, merge: Grouping | None = None
 ) -> Tokens:
     """One layer (number ``index``, which only seeds random values) applied to the stream ``z``."""
     u = unit(z) if layer.norm != "none" else z

@@ -108,10 +108,7 @@ class CameraErrors:
 
 
 def camera_errors(
-    estimate_w2c: Poses,
-    truth_w2c: Poses,
-    convention: str = "centres",
-    delta: int = 1,
+    estimate_w2c: Poses, truth_w2c: Poses, convention: str = "centres", delta: int = 1
 ) -> CameraErrors:
     """Errors of estimated cameras in one of the two named conventions (module docstring).
 
@@ -137,12 +134,7 @@ def camera_errors(
 
 
 def trajectory_errors(
-    estimate: Poses,
-    truth: Poses,
-    *,
-    similarity: bool = True,
-    origin: bool = False,
-    delta: int = 1,
+    estimate: Poses, truth: Poses, *, similarity: bool = True, origin: bool = False, delta: int = 1
 ) -> CameraErrors:
     """Errors of two pose tracks taken as they are: the translation of a pose is its place.
 

@@ -15,6 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+Queries = Float[Tensor, "queries width"]
+Keys = Float[Tensor, "keys width"]
+LogSizes = Float[Tensor, " keys"]  # added to the logits
+Pairs = Int[Tensor, " pairs"]  # row or column numbers
+
 # Relative error of exp(logit): accumulated logits, and in half precision the rounded weights and outputs.
 ENTRY_ERROR = {
     torch.float64: 2.0**-49,
@@ -44,11 +49,8 @@ class LinearMap(Protocol):
 
 
 def attention_with_lse(
-    query: Float[Tensor, "queries width"],
-    key: Float[Tensor, "keys width"],
-    value: Float[Tensor, "keys width"],
-    scale: float,
-) -> tuple[Float[Tensor, "queries width"], Float[Tensor, " queries"]]:
+    query: Queries, key: Keys, value: Keys, scale: float
+) -> tuple[Queries, Float[Tensor, " queries"]]:
     """One fused attention call for one head that also returns the row log-sum-exp, float32 or float64.
 
     All of one dtype. Memory is O((Nq + Nk) D). CPU: any float dtype; CUDA: float32 (memory-efficient kernel),
@@ -111,13 +113,7 @@ class AttentionOperator:
         ValueError: shapes, dtypes or devices do not fit, or scale is not positive.
     """
 
-    def __init__(
-        self,
-        query: Float[Tensor, "queries width"],
-        key: Float[Tensor, "keys width"],
-        scale: float,
-        log_sizes: Float[Tensor, " keys"] | None = None,
-    ) -> None:
+    def __init__(self, query: Queries, key: Keys, scale: float, log_sizes: LogSizes | None = None) -> None:
         if query.ndim != 2 or key.ndim != 2 or query.shape[1] != key.shape[1]:
             raise ValueError(
                 f"query {tuple(query.shape)} and key {tuple(key.shape)} must be (Nq, D), (Nk, D)"
@@ -192,9 +188,7 @@ class AttentionOperator:
             mean_logit += self.matvec(self.log_sizes[:, None].to(self.dtype))[:, 0].double()
         return self.row_lse.double() - mean_logit
 
-    def entries(
-        self, rows: Int[Tensor, " pairs"], columns: Int[Tensor, " pairs"]
-    ) -> Float64[Tensor, " pairs"]:
+    def entries(self, rows: Pairs, columns: Pairs) -> Float64[Tensor, " pairs"]:
         """A[rows, columns] pair by pair. No pass."""
         logits = self.scale * (self.query[rows].double() * self.key[columns].double()).sum(1)
         if self.log_sizes is not None:

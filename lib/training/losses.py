@@ -13,6 +13,12 @@ from lib.geometry import relative_to_first, unproject
 from lib.training.data import Batch
 from lib.vggt.cameras import encode_pose, quaternion_to_matrix
 
+Depth = Float[Tensor, "batch frames height width"]
+Points = Float[Tensor, "batch frames height width 3"]
+Intrinsics = Float[Tensor, "batch frames 3 3"]
+Encodings = Float[Tensor, "batch frames values"]
+Loss = Float[Tensor, ""]
+
 HUBER = 0.02  # where the camera loss turns from quadratic to linear
 ITERATION_DECAY = 0.6  # weight of an earlier camera iteration relative to the next
 CONFIDENCE_WEIGHT = 0.2  # of -log(confidence)
@@ -28,11 +34,11 @@ class Target:
     """
 
     pose: Float[Tensor, "batch frames 9"]
-    depth: Float[Tensor, "batch frames height width"]
-    points: Float[Tensor, "batch frames height width 3"]
+    depth: Depth
+    points: Points
     valid: Bool[Tensor, "batch frames height width"]
     relative: Float[Tensor, "batch frames 3 4"]
-    intrinsics: Float[Tensor, "batch frames 3 3"]
+    intrinsics: Intrinsics
     scale: Float[Tensor, " batch"]
 
 
@@ -62,9 +68,7 @@ def make_target(batch: Batch, reference: bool = True) -> Target:
     )
 
 
-def in_own_cameras(
-    depth: Float[Tensor, "batch frames height width"], intrinsics: Float[Tensor, "batch frames 3 3"]
-) -> Float[Tensor, "batch frames height width 3"]:
+def in_own_cameras(depth: Depth, intrinsics: Intrinsics) -> Points:
     """The points of each frame in the coordinates of its own camera."""
     return unproject(depth, torch.eye(3, 4).to(depth).expand(*depth.shape[:2], 3, 4), intrinsics)
 
@@ -81,9 +85,7 @@ def between_frames(encodings: Float[Tensor, "batch frames 9"]) -> Float[Tensor, 
     return torch.cat([moved, turned.flatten(-2), view], -1).flatten(1, 2)
 
 
-def camera_loss(
-    predictions: list[Float[Tensor, "batch frames values"]], target: Float[Tensor, "batch frames values"]
-) -> Float[Tensor, ""]:
+def camera_loss(predictions: list[Encodings], target: Encodings) -> Loss:
     """Huber loss on every iteration's encodings, or on `between_frames` of them; later ones weigh more."""
     total = target.new_zeros(())
     weight = norm = 0.0
@@ -100,7 +102,7 @@ def confident_loss(
     confidence: Float[Tensor, "*batch height width"],
     target: Float[Tensor, "*batch height width channels"],
     valid: Bool[Tensor, "*batch height width"],
-) -> Float[Tensor, ""]:
+) -> Loss:
     """Mean over valid pixels of c |prediction - target| - alpha log c."""
     error = (prediction - target).square().sum(-1).add(1e-8).sqrt()
     loss = confidence * error - CONFIDENCE_WEIGHT * confidence.log()
@@ -123,7 +125,7 @@ def matching_loss(
     tracks: Tracks,
     grid: tuple[int, int],
     patch: int,
-) -> Float[Tensor, ""]:
+) -> Loss:
     """Cross-entropy of finding each patch centre of frames 1.. among the patches of frame 0.
 
     descriptors of unit length; grid: (h, w). The truth is spread bilinearly over the
@@ -140,7 +142,7 @@ def matching_loss(
 
 def tracking_loss(
     shifts: Float[Tensor, "batch frames patches 2"], tracks: Tracks, grid: tuple[int, int], patch: int
-) -> Float[Tensor, ""]:
+) -> Loss:
     """Mean distance, in patches, between estimated and true shifts of the visible patch centres into frame 0.
 
     Frame 0's shifts are not used; grid: (h, w).
