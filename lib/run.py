@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,8 +156,7 @@ def random_config() -> VGGTConfig:
 def load_model(params: Params) -> tuple[VGGT, str | None]:
     """The model of a run in evaluation mode, and the warning that its figures must carry, if any.
 
-    Raises:
-        CheckpointError: the weights are missing or do not fit; says what to do.
+    CheckpointError: the weights are missing or do not fit; says what to do.
     """
     if params.model == "random":
         model = VGGT.from_seed(random_config(), params.seed).to(params.device)
@@ -176,8 +176,7 @@ def banner_of(params: Params) -> str | None:
 def load_scene(params: Params, config: VGGTConfig) -> Sequence:
     """The frames of a run, at the resolution that the model was made for.
 
-    Raises:
-        ValueError: see `lib.scenes.walks.open_scene`; names what is wrong.
+    ValueError: see `lib.scenes.walks.open_scene`; names what is wrong.
     """
     return open_scene(params.scene, params.frames, config.image_size, config.patch_size)
 
@@ -191,9 +190,7 @@ def prepare(params: Params, model: VGGT | None = None) -> Setup:
     """Load model and frames, and make sure that they fit into memory, before anything long starts.
 
     `model`: loaded before, for runs that differ in scene or merging only; None loads it.
-
-    Raises:
-        ValueError, CheckpointError, MemoryError: saying what to change.
+    ValueError, CheckpointError, MemoryError: saying what to change.
     """
     loaded, banner = (model, banner_of(params)) if model is not None else load_model(params)
     sequence = load_scene(params, loaded.config)
@@ -243,11 +240,8 @@ def run(setup: Setup, probe: Observer | None = None) -> Outcome:
 
 
 def _to_cpu(prediction: Prediction) -> Prediction:
-    moved = {
-        field.name: getattr(prediction, field.name).cpu()
-        for field in fields(prediction)
-        if isinstance(getattr(prediction, field.name), torch.Tensor)
-    }
+    named = vars(prediction).items()
+    moved: dict[str, Any] = {name: value.cpu() for name, value in named if isinstance(value, Tensor)}
     return replace(prediction, **moved)
 
 

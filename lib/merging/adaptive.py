@@ -41,9 +41,6 @@ class AdaptiveRule(RegisteredRule):
             fewer destinations, and one beyond the protections is taken as the largest m they permit.
         protect_first_frame, protect_special, stride, size_bias, merge_queries, seed: as in `UniformRule`;
             matching is by all channels in single precision, since the bound needs the cosines themselves.
-
-    Raises:
-        ValueError: if an argument is out of range.
     """
 
     adaptive = True
@@ -83,9 +80,6 @@ class AdaptiveRule(RegisteredRule):
         """Plan for one global block; rows are the tokens that stay, in sequence order.
 
         x is the normalised input of the block. None if no pair fits into the tolerance.
-
-        Raises:
-            ValueError: if x and layout disagree.
         """
         layout.check(x)
         start = clock(x)
@@ -121,15 +115,8 @@ class AdaptiveRule(RegisteredRule):
 
     def _uniform(self, m: float) -> UniformRule:
         """The rule that lends destinations and rows."""
-        return UniformRule(
-            m,
-            protect_first_frame=self.protect_first_frame,
-            protect_special=self.protect_special,
-            stride=self.stride,
-            size_bias=self.size_bias,
-            merge_queries=self.merge_queries,
-            seed=self.seed,
-        )
+        names = ("protect_first_frame", "protect_special", "stride", "size_bias", "merge_queries", "seed")
+        return UniformRule(m, **{name: getattr(self, name) for name in names})
 
 
 def _ordered_pairs(

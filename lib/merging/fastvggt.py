@@ -7,11 +7,22 @@ from math import prod
 from typing import Any, get_args
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, clock, unit_rows
-from .plan import Features, Grouping, Pairs, Plan, RegisteredRule, TokenLayout, check_strength
+from .plan import (
+    Destinations,
+    Features,
+    Grouping,
+    Pairs,
+    Plan,
+    RegisteredRule,
+    Sources,
+    TokenLayout,
+    Tokens,
+    check_strength,
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +48,6 @@ class FastVGGTRule(RegisteredRule):
         no_rand: as released (not as documented there): no patch outside frame 0 is a destination.
         cells: draws in [0, stride**2), (S-1, h//stride, w//stride) of them, to use in place of the
         generator's. strict: raise instead of saturating.
-
-    Raises:
-        ValueError: if an argument is out of range.
     """
 
     saturates = True
@@ -131,7 +139,7 @@ class FastVGGTRule(RegisteredRule):
         rows = _Rows(mergeable, allowed, self.protected(layout).to(sources.device), sources, destinations)
         return rows.plan(self.size_bias)
 
-    def destinations(self, layout: TokenLayout) -> Int[Tensor, " destinations"]:
+    def destinations(self, layout: TokenLayout) -> Destinations:
         """Destination tokens in ascending order."""
         return self._destination_mask(layout).nonzero().flatten()
 
@@ -177,11 +185,7 @@ class FastVGGTRule(RegisteredRule):
         return places
 
     def _match(
-        self,
-        x: Float[Tensor, "tokens width"],
-        sources: Int[Tensor, " sources"],
-        destinations: Int[Tensor, " destinations"],
-        merged: int,
+        self, x: Tokens, sources: Sources, destinations: Destinations, merged: int
     ) -> tuple[Int[Tensor, " {merged}"], Int[Tensor, " {merged}"]]:
         """The `merged` most similar sources of one batch item and the destination of each."""
         unit = unit_rows(x, self.similarity)

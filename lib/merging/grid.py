@@ -91,9 +91,7 @@ class KeyValueGridRule(RegisteredRule):
         """Plan for one global block, rows in sequence order; None if every key is kept.
 
         It reads no features: of x only batch size and device count.
-
-        Raises:
-            ValueError: if x and layout disagree, or m is out of reach.
+        ValueError: if x and layout disagree, or m is out of reach.
         """
         layout.check(x)
         start = clock(x)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+Targets = Float[Tensor, "destinations width"]
 ScorePrecision = Literal["bf16", "fp32"]
 
 # Rows and columns of one tile of scores: 4 MiB in float32, so that a tile stays in cache on a CPU ...
@@ -59,7 +60,7 @@ def projected(x: Float[Tensor, "*batch channels"], width: int, seed: int) -> Flo
 
 def best_match(
     sources: Float[Tensor, "sources width"],
-    destinations: Float[Tensor, "destinations width"],
+    destinations: Targets,
     similarity: ScorePrecision,
     tile: tuple[int, int] | None = None,
 ) -> tuple[Float[Tensor, " sources"], Int[Tensor, " sources"]]:
@@ -84,10 +85,7 @@ def best_match(
 
 
 def _match_rows(
-    rows: Float[Tensor, "rows width"],
-    destinations: Float[Tensor, "destinations width"],
-    similarity: ScorePrecision,
-    wide: int,
+    rows: Float[Tensor, "rows width"], destinations: Targets, similarity: ScorePrecision, wide: int
 ) -> tuple[Float[Tensor, " rows"], Int[Tensor, " rows"]]:
     best = place = None
     for start in range(0, destinations.shape[0], wide):

@@ -15,9 +15,14 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 Features = Float[Tensor, "batch tokens width"]  # of a block
+Tokens = Float[Tensor, "tokens width"]  # of one batch item
+Sources = Int[Tensor, " sources"]  # tokens that may merge
+Destinations = Int[Tensor, " destinations"]
 Heads = Float[Tensor, "batch heads tokens head_dim"]  # queries, keys or values
 QueryRows = Float[Tensor, "batch heads queries head_dim"]
 KeyRows = Float[Tensor, "batch heads keys head_dim"]
+Members = Int[Tensor, "batch members"]  # memberships of tokens in rows
+Weights = Float64[Tensor, "batch members"]
 Pairs = Int[Tensor, "batch merged"]  # tokens, in the order of merging
 TokenMask = Bool[Tensor, "frames places"]  # a place is a token of one frame
 
@@ -26,13 +31,7 @@ TokenMask = Bool[Tensor, "frames places"]  # a place is a token of one frame
 class TokenLayout:
     """How N tokens lie in the flattened sequence: frame by frame, specials first, then patches row by row.
 
-    Args:
-        frames: number of frames S.
-        patches_high, patches_wide: patch grid of one frame.
-        special: camera and register tokens at the head of each frame.
-
-    Raises:
-        ValueError: if a count is out of range.
+    frames: S; patches_high, patches_wide: patch grid of one frame; special: camera and register tokens.
     """
 
     frames: int
@@ -85,25 +84,18 @@ class Grouping:
         weights: share of each member in its row, one in total; None = the plain mean.
     """
 
-    members: Int[Tensor, "batch members"]
+    members: Members
     offsets: Int[Tensor, "batch rows"]
-    weights: Float64[Tensor, "batch members"] | None = None
+    weights: Weights | None = None
 
     @classmethod
     def from_rows(
-        cls,
-        rows: Int[Tensor, "batch members"],
-        length: int,
-        members: Int[Tensor, "batch members"] | None = None,
-        weights: Float64[Tensor, "batch members"] | None = None,
+        cls, rows: Members, length: int, members: Members | None = None, weights: Weights | None = None
     ) -> Grouping:
         """Build from memberships in any order.
 
-        Args:
-            rows: the row in [0, length) of each membership.
-            length: R.
-            members: the token of each membership; None means token 0, 1, ..., M-1.
-            weights: positive weight of each membership, normalised here; None = equal.
+        rows: the row in [0, length) of each membership; members: its token, None means 0, 1, ..., M-1;
+        weights: positive, normalised here; None = equal.
 
         Raises:
             ValueError: if a row has no member.

@@ -6,12 +6,22 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, clock, projected, unit_rows
 from .placement import apportion, free_tokens, nearest_kept, place_evenly
-from .plan import Features, Grouping, Pairs, Plan, RegisteredRule, TokenLayout, TokenMask, check_strength
+from .plan import (
+    Features,
+    Grouping,
+    Pairs,
+    Plan,
+    RegisteredRule,
+    TokenLayout,
+    TokenMask,
+    Tokens,
+    check_strength,
+)
 
 Matching = Literal["features", "projected", "position"]
 
@@ -40,9 +50,6 @@ class UniformRule(RegisteredRule):
         size_bias: weigh every key row by the tokens it stands for (ToMe's proportional attention).
         merge_queries: merge queries too; False leaves all N queries.
         seed: of the spread of destinations and of the projection.
-
-    Raises:
-        ValueError: if an argument is out of range.
     """
 
     m: float
@@ -144,53 +151,30 @@ class UniformRule(RegisteredRule):
         return place_evenly(layout, free, torch.cat(frames), self.seed)
 
     def _match(
-        self,
-        x: Float[Tensor, "tokens width"],
-        layout: TokenLayout,
-        source: TokenMask,
-        destination: TokenMask,
-        merged: int,
+        self, x: Tokens, layout: TokenLayout, source: TokenMask, destination: TokenMask, merged: int
     ) -> tuple[Int[Tensor, " merged"], Int[Tensor, " merged"]]:
         """Tokens merged and tokens they merge into, for one batch item."""
-        if self.matching == "position":
-            return self._match_positions(layout, source, destination)
-        unit = unit_rows(x, self.similarity)
-        sources, targets, scores = [], [], []
-        step = self._frames_per_group(layout) * layout.tokens_per_frame
-        for first in range(0, layout.tokens, step):
-            here = source.flatten()[first : first + step].nonzero().flatten() + first
-            there = destination.flatten()[first : first + step].nonzero().flatten() + first
-            if len(here):
-                score, place = best_match(unit[here], unit[there], self.similarity)
-                sources.append(here)
-                targets.append(there[place])
-                scores.append(score)
-        best = torch.cat(scores).argsort(descending=True, stable=True)[:merged]
-        return torch.cat(sources)[best], torch.cat(targets)[best]
-
-    def _match_positions(
-        self, layout: TokenLayout, source: TokenMask, destination: TokenMask
-    ) -> tuple[Int[Tensor, " merged"], Int[Tensor, " merged"]]:
-        """Every source and the nearest destination of its group."""
-        sources, targets = [], []
+        by_place = self.matching == "position"  # then every source merges, in order
+        unit = x if by_place else unit_rows(x, self.similarity)
+        found = []
         step = self._frames_per_group(layout)
         for first in range(0, layout.frames, step):
-            here, kept = source[first : first + step].flatten(), destination[first : first + step]
-            if here.any():
-                part = TokenLayout(len(kept), layout.patches_high, layout.patches_wide, layout.special)
-                tokens = here.nonzero().flatten()
-                sources.append(tokens + first * layout.tokens_per_frame)
-                targets.append(nearest_kept(part, kept)[tokens] + first * layout.tokens_per_frame)
-        return torch.cat(sources), torch.cat(targets)
+            kept, start = destination[first : first + step], first * layout.tokens_per_frame
+            here, there = (m.flatten().nonzero().flatten() for m in (source[first : first + step], kept))
+            if not len(here):
+                continue
+            if by_place:
+                target = nearest_kept(replace(layout, frames=len(kept)), kept)[here]
+                score = torch.zeros(len(here), device=x.device)
+            else:
+                score, place = best_match(unit[here + start], unit[there + start], self.similarity)
+                target = there[place]
+            found.append((score, here + start, target + start))
+        scores, sources, targets = (torch.cat(column) for column in zip(*found, strict=True))
+        best = scores.argsort(descending=True, stable=True)[:merged]
+        return sources[best], targets[best]
 
-    def _assemble(
-        self,
-        tokens: int,
-        sources: Pairs,
-        targets: Pairs,
-        x: Float[Tensor, "batch {tokens} width"],
-        start: float,
-    ) -> Plan:
+    def _assemble(self, tokens: int, sources: Pairs, targets: Pairs, x: Features, start: float) -> Plan:
         """The plan that merges `sources` into `targets` and keeps every other token's row."""
         stays = torch.ones(sources.shape[0], tokens, dtype=torch.bool, device=sources.device)
         stays.scatter_(1, sources, False)

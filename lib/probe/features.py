@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+Tokens = Float[Tensor, "tokens width"]
+Rows = Float[Tensor, "queries tokens"]  # of an attention matrix
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -34,12 +36,7 @@ class TokenStatistics:
 
 
 def token_statistics(
-    x: Float[Tensor, "tokens width"],
-    update: Float[Tensor, "tokens width"],
-    frames: int,
-    seed: int,
-    *,
-    pairs: int = 4096,
+    x: Tokens, update: Tokens, frames: int, seed: int, *, pairs: int = 4096
 ) -> TokenStatistics:
     """Statistics of the tokens x, frame after frame, and of the update that is added to them.
 
@@ -74,7 +71,7 @@ def token_statistics(
     )
 
 
-def _sampled_cosines(x: Float[Tensor, "tokens width"], pairs: int, seed: int) -> Float32[Tensor, " {pairs}"]:
+def _sampled_cosines(x: Tokens, pairs: int, seed: int) -> Float32[Tensor, " {pairs}"]:
     """Cosines of random pairs of different tokens, on the CPU."""
     rng = torch.Generator().manual_seed(seed)
     first = torch.randint(0, len(x), (pairs,), generator=rng)
@@ -91,7 +88,7 @@ class Sample:
     cosines: Float32[Tensor, "queries tokens"]
 
     @classmethod
-    def draw(cls, x: Float[Tensor, "tokens width"], count: int, seed: int) -> "Sample":
+    def draw(cls, x: Tokens, count: int, seed: int) -> "Sample":
         """`count` queries without replacement from the tokens x; memory count · N, and x once more."""
         rng = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(x), generator=rng)[:count].to(x.device)
@@ -130,12 +127,7 @@ class Alignment:
 
 
 def alignment(
-    logits: Float[Tensor, "queries tokens"],
-    attention: Float[Tensor, "queries tokens"],
-    sample: Sample,
-    gamma: float,
-    self_mass: float,
-    cluster_cosine: float = 0.9,
+    logits: Rows, attention: Rows, sample: Sample, gamma: float, self_mass: float, cluster_cosine: float = 0.9
 ) -> Alignment:
     """From logits and attention of the sampled queries; gamma of the layer, self_mass of the head."""
     own = torch.zeros_like(sample.cosines, dtype=torch.bool)

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from lib.merging.matching import clock
-from lib.probe.features import Alignment, Sample, alignment, token_statistics
+from lib.probe.features import Sample, alignment, token_statistics
 from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading
 from lib.spectra import (
@@ -124,6 +124,9 @@ class Probe:
         scalars = exact_scalars(outer, self.seed)
         pooled = frame_pooled(outer, frames) if event.kind == "global" else None
         values = None if pooled is None else torch.linalg.svdvals(pooled)
+        query, key = event.q_full[item, head], event.k_full[item, head]
+        logits = event.scale * (query[sample.queries].float() @ key.float().T)
+        attention = outer.attention_rows(sample.queries)
         bracket, among_merged = self.bracket, self.merged and inner is not outer
         return HeadReading(
             head=head,
@@ -133,25 +136,10 @@ class Probe:
             pooled_singular_values=None if values is None else values.cpu(),
             own_frame_mass=None if pooled is None else float(pooled.diagonal().mean()),
             bracket=None if bracket is None else spectrum_bracket(outer, self.seed, bracket),
-            alignment=self._alignment(event, item, head, outer, sample, gamma, scalars.trace),
+            alignment=alignment(logits, attention, sample, gamma, scalars.trace / outer.rows),
             heatmaps=_rows(outer, queries) if queries else None,
             merged_bracket=spectrum_bracket(inner, self.seed, bracket) if bracket and among_merged else None,
         )
-
-    def _alignment(
-        self,
-        event: AttentionEvent,
-        item: int,
-        head: int,
-        outer: Attention,
-        sample: Sample,
-        gamma: float,
-        trace: float,
-    ) -> Alignment:
-        query, key = event.q_full[item, head], event.k_full[item, head]
-        logits = event.scale * (query[sample.queries].float() @ key.float().T)
-        attention = outer.attention_rows(sample.queries)
-        return alignment(logits, attention, sample, gamma, trace / outer.rows)
 
 
 def _rows(operator: Attention, queries: list[int]) -> Float32[Tensor, "queries tokens"]:

@@ -85,9 +85,7 @@ def load(
     source: a local .safetensors, .pt or .pth file, or a hub id such as "facebook/VGGT-1B" (needs the optional
     package huggingface_hub). config: None takes the one stored in the file, else VGGT-1B's; given, heads that
     it leaves out are skipped in the file. dtype: of the parameters, None for float32 whatever is stored.
-
-    Raises:
-        CheckpointError: a subclass of it, named after what is wrong.
+    CheckpointError: a subclass of it, named after what is wrong.
     """
     path = resolve(source)
     weights, stored = _read(path, torch.device(device))
@@ -141,8 +139,7 @@ def save(
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The metadata given to `save`; empty for a file of other origin.
 
-    Raises:
-        CheckpointError: as `load`.
+    CheckpointError: as `load`.
     """
     path = resolve(path)
     if path.suffix not in SAFETENSORS:
@@ -155,8 +152,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 def resolve(source: str | os.PathLike[str]) -> Path:
     """Local path of a checkpoint; a hub id is downloaded (or found in the hub's own cache) first.
 
-    Raises:
-        CheckpointError: nothing there, no hub, or a file of unknown suffix.
+    CheckpointError: nothing there, no hub, or a file of unknown suffix.
     """
     path = Path(source)
     if path.is_file():

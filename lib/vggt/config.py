@@ -75,6 +75,12 @@ class TrackHeadConfig:
     virtual_tracks: int = 64
     max_scale: int = 518
 
+    @property
+    def extractor(self) -> DenseHeadConfig:
+        """The DPT head that makes its feature maps."""
+        shared = {k: getattr(self, k) for k in ("features", "out_channels", "layers", "down_ratio")}
+        return DenseHeadConfig(None, pos_embed=False, **shared)
+
 
 @dataclass(frozen=True)
 class VGGTConfig:
@@ -161,8 +167,7 @@ class VGGTConfig:
     def from_dict(cls, values: dict[str, Any]) -> VGGTConfig:
         """Inverse of `to_dict`, also after a round trip through JSON.
 
-        Raises:
-            ValueError: a key that no field has.
+        ValueError: a key that no field has.
         """
         parts = {
             key: _build(NESTED[key], v) for key, v in values.items() if key in NESTED and isinstance(v, dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Float32, Int
@@ -18,14 +18,8 @@ AngleTable = Float[Tensor, "_ 1 tokens 2 quarter"]  # cos or sin; of each item, 
 Positions = Int[Tensor, "_ tokens 2"]  # (row, column); of each item, or of all alike
 
 
-class AttentionTensors(NamedTuple):
-    """Queries, keys and values of one attention call, as they enter the softmax and before merging."""
-
-    q: QueryRows
-    k: KeyRows
-    v: KeyRows
-    q_full: Heads  # after qk-norm and RoPE
-    k_full: Heads
+# q, k, v as they enter the softmax; q and k after qk-norm and RoPE, before merging
+AttentionTensors = tuple[QueryRows, KeyRows, KeyRows, Heads, Heads]
 
 
 @dataclass(frozen=True)
@@ -197,7 +191,7 @@ class Attention(nn.Module):
         q_full, k_full, v = self._project(x, positions)
         q, k, v = (q_full, k_full, v) if plan is None else plan.merge(q_full, k_full, v)
         if observe is not None:
-            observe(AttentionTensors(q, k, v, q_full, k_full))
+            observe((q, k, v, q_full, k_full))
         del q_full, k_full
         if frame_tokens is None:
             return self._finish(q, k, v, plan, factor * self.scale)

@@ -81,9 +81,7 @@ def estimate_memory(
     residual stream and the MLPs keep all tokens, so it adds memory (the plan) and saves time.
     layers_kept: entries of the token list; None for those the heads read (upstream's code keeps all).
     dtype: of weights and activations.
-
-    Raises:
-        ValueError: sizes that no forward accepts.
+    ValueError: sizes that no forward accepts.
     """
     _check_sizes(config, batch, frames, height, width, kept)
     names = {*HEADS} if heads is None else {*heads}
@@ -124,9 +122,7 @@ def require_memory(
 
     available: bytes to assume instead of asking the device; weights_loaded: the model lies on the device
     already, so that only the activations are still to come.
-
-    Raises:
-        InsufficientMemoryError: naming what is needed and what there is.
+    InsufficientMemoryError: naming what is needed and what there is.
     """
     needed = round(ALLOCATOR_MARGIN * estimate.activations) + (0 if weights_loaded else estimate.weights)
     free = available_memory(device) if available is None else available
@@ -144,9 +140,7 @@ def available_memory(device: str | torch.device = "cpu") -> int:
 
     CUDA: free memory and what PyTorch's own cache can reuse. CPU: MemAvailable of /proc/meminfo, or what is
     left of the control group's limit if that is less.
-
-    Raises:
-        InsufficientMemoryError: neither is known.
+    InsufficientMemoryError: neither is known.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -224,8 +218,7 @@ def _track_floats(
     head: TrackHeadConfig, config: VGGTConfig, height: int, width: int, images: int, chunk: int, points: int
 ) -> int:
     """Numbers alive in the tracker: maps of all frames (4.4 copies, pyramid included), one pass of tokens."""
-    features = DenseHeadConfig(None, features=head.features, pos_embed=False, down_ratio=head.down_ratio)
-    extracting = _dense_floats(features, config, height, width, chunk)
+    extracting = _dense_floats(head.extractor, config, height, width, chunk)
     maps = images * head.features * height * width / head.down_ratio**2
     taps = chunk * points * (2 * head.corr_radius + 1) ** 2 * head.features
     tokens = images * (points + head.virtual_tracks) * head.hidden * 13

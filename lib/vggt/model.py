@@ -16,13 +16,15 @@ from lib.merging import MergingRule
 from lib.vggt.aggregator import Aggregator, ForwardReport, ImageBatch
 from lib.vggt.cameras import decode_pose
 from lib.vggt.config import VGGTConfig
-from lib.vggt.dense_head import DenseHead
+from lib.vggt.dense_head import DenseHead, Features, FrameMaps
 from lib.vggt.heads import CameraHead
 from lib.vggt.layers import Observer
 from lib.vggt.logit_scale import LogitScale
-from lib.vggt.tracks import QueryPoints, TrackHead, batched_points
+from lib.vggt.tracks import FramePoints, QueryPoints, TrackHead, batched_points
 
 Images = Float[Tensor, "frames 3 height width"] | ImageBatch
+Poses = Float[Tensor, "batch frames 9"]
+Size = tuple[int, int]  # (height, width) in pixels
 HEADS = ("camera", "depth", "points", "tracks")
 
 
@@ -38,16 +40,16 @@ class Prediction:
     """
 
     report: ForwardReport
-    pose_enc: Float[Tensor, "batch frames 9"] | None = None
-    pose_enc_list: list[Float[Tensor, "batch frames 9"]] | None = None
+    pose_enc: Poses | None = None
+    pose_enc_list: list[Poses] | None = None
     extrinsics: Float[Tensor, "batch frames 3 4"] | None = None
     intrinsics: Float[Tensor, "batch frames 3 3"] | None = None
     depth: Float[Tensor, "batch frames height width 1"] | None = None
-    depth_conf: Float[Tensor, "batch frames height width"] | None = None
+    depth_conf: FrameMaps | None = None
     world_points: Float[Tensor, "batch frames height width 3"] | None = None
-    world_points_conf: Float[Tensor, "batch frames height width"] | None = None
-    tracks: Float[Tensor, "batch frames points 2"] | None = None
-    tracks_list: list[Float[Tensor, "batch frames points 2"]] | None = None
+    world_points_conf: FrameMaps | None = None
+    tracks: FramePoints | None = None
+    tracks_list: list[FramePoints] | None = None
     visibility: Float[Tensor, "batch frames points"] | None = None
     track_conf: Float[Tensor, "batch frames points"] | None = None
 
@@ -102,9 +104,7 @@ class VGGT(nn.Module):
         probe: sees every alternating block through `observe`; never changes the result.
         frames_chunk: frames a dense head decodes at once, to save memory; None = all.
         heads: which of "camera", "depth", "points", "tracks" to compute; None = all there are.
-
-        Raises:
-            ValueError: images, heads or chunks that do not fit.
+        ValueError: images, heads or chunks that do not fit.
         """
         images = self._check_images(images)
         wanted = self._check_heads(heads, query_points)
@@ -130,10 +130,10 @@ class VGGT(nn.Module):
     def _predict_geometry(
         self,
         prediction: Prediction,
-        features: dict[int, Tensor],
-        size: tuple[int, int],
+        features: Features,
+        size: Size,
         wanted: Collection[str],
-        frames_chunk: int | None,
+        chunk: int | None,
     ) -> None:
         """Fill in what the camera, depth and point heads say; they run in the precision of their weights."""
         if self.camera_head is not None and "camera" in wanted:
@@ -143,25 +143,20 @@ class VGGT(nn.Module):
             if not self.config.reference:
                 prediction.extrinsics = relative_to_first(prediction.extrinsics)
         if self.depth_head is not None and "depth" in wanted:
-            prediction.depth, prediction.depth_conf = self.depth_head(features, size, frames_chunk)
+            prediction.depth, prediction.depth_conf = self.depth_head(features, size, chunk)
         if self.point_head is not None and "points" in wanted:
-            points, confidence = self.point_head(features, size, frames_chunk)
+            points, confidence = self.point_head(features, size, chunk)
             if not self.config.reference and prediction.extrinsics is not None:
                 moved = points - prediction.extrinsics[..., None, None, :, 3]
                 points = torch.einsum("bsji,bshwj->bshwi", prediction.extrinsics[..., :3], moved)
             prediction.world_points, prediction.world_points_conf = points, confidence
 
     def _predict_tracks(
-        self,
-        prediction: Prediction,
-        features: dict[int, Tensor],
-        size: tuple[int, int],
-        query_points: Float[Tensor, "batch points 2"],
-        frames_chunk: int | None,
+        self, prediction: Prediction, features: Features, size: Size, points: QueryPoints, chunk: int | None
     ) -> None:
         """Fill in the tracks; the tracker stays under the caller's autocast, as in the released code."""
         if self.track_head is not None:
-            tracks = self.track_head(features, size, query_points, frames_chunk=frames_chunk)
+            tracks = self.track_head(features, size, points, frames_chunk=chunk)
             prediction.tracks_list, prediction.tracks = tracks.points, tracks.points[-1]
             prediction.visibility, prediction.track_conf = tracks.visibility, tracks.confidence
 
@@ -200,20 +195,17 @@ class VGGT(nn.Module):
             )
         if not images.is_floating_point():
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}: divide by 255")
-        for name, length in (("height", images.shape[-2]), ("width", images.shape[-1])):
-            self._check_side(name, length)
+        patch = self.config.patch_size
+        for name, length in zip(("height", "width"), images.shape[-2:], strict=True):
+            if length % patch or length == 0:
+                below, above = length // patch * patch, (length // patch + 1) * patch
+                nearest = f"{below} or {above}" if below else f"{above}"
+                raise ValueError(
+                    f"image {name} {length} is not a multiple of the patch size {patch}; use {nearest}"
+                )
         if not images.is_meta:
             _check_range(images)
         return images
-
-    def _check_side(self, name: str, length: int) -> None:
-        patch = self.config.patch_size
-        if length % patch or length == 0:
-            below, above = length // patch * patch, (length // patch + 1) * patch
-            nearest = f"{below} or {above}" if below else f"{above}"
-            raise ValueError(
-                f"image {name} {length} is not a multiple of the patch size {patch}; use {nearest}"
-            )
 
 
 def _outside_autocast(device: torch.device) -> AbstractContextManager[Any]:

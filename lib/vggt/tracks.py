@@ -8,7 +8,6 @@ two correct kernels differ by some thousandths of a pixel after three iterations
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,11 +15,13 @@ from jaxtyping import Float, Float32, Num
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lib.vggt.config import DenseHeadConfig, TrackHeadConfig
-from lib.vggt.dense_head import DenseHead
+from lib.vggt.config import TrackHeadConfig
+from lib.vggt.dense_head import DenseHead, Features
 from lib.vggt.layers import Mlp, normal_parameter
 from lib.vggt.track_transformer import UpdateTransformer
 
+FramePoints = Float[Tensor, "batch frames points 2"]  # (x, y)
+PointFeatures = Float[Tensor, "batch frames points channels"]
 QueryPoints = Num[Tensor, "points 2"] | Num[Tensor, "batch points 2"]  # (x, y) in pixels of the input
 
 
@@ -31,7 +32,7 @@ class Tracks(NamedTuple):
     visibility, confidence: in (0, 1).
     """
 
-    points: list[Float[Tensor, "batch frames points 2"]]
+    points: list[FramePoints]
     visibility: Float[Tensor, "batch frames points"]
     confidence: Float[Tensor, "batch frames points"]
 
@@ -139,12 +140,10 @@ class Tracker(nn.Module):
         feature = sample(maps[:, 0], query[:, None])[:, :, 0].transpose(1, 2)  # (B, N, C) in frame 0
         feature = feature[:, None].expand(-1, frames, -1, -1)  # (B, S, N, C)
         points = query[:, None].expand(-1, frames, -1, -1)  # (B, S, N, 2)
-        slots = torch.cat(
-            (self.query_ref_token[:, :1], self.query_ref_token[:, 1:].expand(-1, frames - 1, -1)), 1
-        )
-        offset = (
-            position_embedding(query, size, slots.shape[-1])[:, :, None] + slots[:, None]
-        )  # (B, N, S, width)
+        first, others = self.query_ref_token.split(1, dim=1)
+        slots = torch.cat((first, others.expand(-1, frames - 1, -1)), dim=1)
+        place = position_embedding(query, size, slots.shape[-1])
+        offset = place[:, :, None] + slots[:, None]  # (B, N, S, width)
         pyramid = self._pyramid(maps.flatten(0, 1))
         result = []
         for _ in range(iterations):
@@ -161,10 +160,7 @@ class Tracker(nn.Module):
         return Tracks(result, visibility, torch.sigmoid(self.conf_predictor(feature)[..., 0]))
 
     def _tokens(
-        self,
-        points: Float[Tensor, "batch frames points 2"],
-        correlation: Float[Tensor, "batch frames points channels"],
-        feature: Float[Tensor, "batch frames points channels"],
+        self, points: FramePoints, correlation: PointFeatures, feature: PointFeatures
     ) -> Float[Tensor, "batch points frames width"]:
         """Input of the update transformer."""
         displacement = points - points[:, :1]
@@ -199,18 +195,15 @@ class Tracker(nn.Module):
         """
         radius = self.config.corr_radius
         side = torch.arange(-radius, radius + 1, device=points.device, dtype=points.dtype)
-        taps = torch.stack(torch.meshgrid(side, side, indexing="ij"), dim=-1).flatten(
-            0, 1
-        )  # x varies slowest
+        taps = torch.cartesian_prod(side, side)  # x varies slowest
         step = len(points) if chunk is None else chunk
         rows = []
         for start in range(0, len(points), step):
             part = slice(start, start + step)
             levels = []
             for level, maps in enumerate(pyramid):
-                near = sample(
-                    maps[part], points[part, :, None] / 2**level + taps, padding="zeros"
-                )  # (F, C, N, taps)
+                around = points[part, :, None] / 2**level + taps
+                near = sample(maps[part], around, padding="zeros")  # (F, C, N, taps)
                 levels.append(torch.einsum("fnc,fcnt->fnt", feature[part].to(near.dtype), near))
             rows.append(torch.cat(levels, dim=-1))
         scale: float = self.config.features**0.5
@@ -230,20 +223,12 @@ class TrackHead(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        extractor = DenseHeadConfig(
-            output_channels=None,
-            features=config.features,
-            out_channels=config.out_channels,
-            layers=config.layers,
-            pos_embed=False,
-            down_ratio=config.down_ratio,
-        )
-        self.feature_extractor = DenseHead(width, patch_size, special_tokens, extractor, norm_eps)
+        self.feature_extractor = DenseHead(width, patch_size, special_tokens, config.extractor, norm_eps)
         self.tracker = Tracker(config)
 
     def forward(
         self,
-        features: Mapping[int, Float[Tensor, "batch frames tokens dim"]],
+        features: Features,
         image_size: tuple[int, int],
         query_points: QueryPoints,
         *,
@@ -254,9 +239,7 @@ class TrackHead(nn.Module):
 
         features: tokens by aggregator layer; image_size: (height, width) in pixels; iterations: None for the
         config's; frames_chunk: frames whose features and correlations are computed at once, None for all.
-
-        Raises:
-            ValueError: query points of another shape, or images too small for the pyramid.
+        ValueError: query points of another shape, or images too small for the pyramid.
         """
         query_points = batched_points(query_points, next(iter(features.values())).shape[0])
         maps = self.feature_extractor.extract(features, image_size, frames_chunk)  # (B, S, C, H/2, W/2)
