@@ -55,10 +55,8 @@ def render(
     """What cameras in `rooms` see.
 
     Args:
-        rooms: B rooms.
         extrinsics: camera-from-world, OpenCV, metres.
         intrinsics: in pixels; pixel centres lie on integers.
-        height, width: image size in pixels, at least 1.
         octaves: layers of texture detail; those finer than a pixel fade out.
 
     Returns:

@@ -81,15 +81,9 @@ def render_sequence(
 
     Args:
         seed: which room of the split, >= 0.
-        frames: S >= 1.
-        height, width: pixels.
         split: "train", "val" or "test".
         stride: video frames from one kept frame to the next; at 1 neighbours overlap by more than 90 %.
         style: rooms and walks; `LARGE_ROOMS` for longer walks.
-        device: where to render and leave the tensors.
-
-    Returns:
-        A `Sequence` of `frames` images with cameras and depth.
 
     Raises:
         ValueError: a count or size below one, an unknown split, a stride that is not positive.
@@ -205,14 +199,7 @@ def draw_walks(
 ) -> Float64[Tensor, "rooms frames 3 4"]:
     """Smooth hand-held walks: each coordinate is a sum of sinusoids, so bounded and defined at any time.
 
-    Args:
-        draws: the rooms' random numbers.
-        room: half extents in metres.
-        times: in video frames, any order.
-        style: speeds and bounds.
-
-    Returns:
-        camera-from-world.
+    room: half extents in metres; times: in video frames, any order. Gives camera-from-world.
     """
     weight = draws.between(0.2, 1.0, AXES, WAVES).double() * torch.tensor([1.0, 0.5, 0.2])
     weight = weight / weight.sum(-1, keepdim=True)
