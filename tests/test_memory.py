@@ -2,12 +2,13 @@
 
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from small_models import tiny_config, tiny_vggt
 
-from lib.vggt import VGGTConfig, memory
+from lib.vggt import DenseHeadConfig, TrackHeadConfig, VGGTConfig, memory
 
 
 def test_weights_and_token_list_of_vggt_1b(golden):
@@ -32,6 +33,48 @@ def test_token_list_and_weights_are_what_the_model_holds():
     with torch.no_grad():
         features, _ = model.aggregator(torch.rand(2, 3, 3, 16, 24), keep=keep)
     assert estimate.token_list == 4 * sum(value.numel() for value in features.values())
+
+
+def test_a_dense_head_by_hand():
+    """24 patches of 8 pixels; six frames at once: skip maps, and the largest of what follows them."""
+    head = DenseHeadConfig(4, features=8, out_channels=(8, 8, 8, 8), layers=(0, 1, 1, 2), hidden=8)
+    config = tiny_config(depth_head=None, point_head=head, camera_head=None)
+    skips = 8 * 24 * (16 + 4 + 1 + 0.25)
+    hidden = 32 * 48 * (4 + 3 * 8)  # more than fusing, 3 * 64 * 24 * 8, and than the end of the pyramid
+    assert memory.estimate_memory(config, 6, 32, 48).dense == 4 * 6 * (skips + hidden)
+    thin = replace(head, hidden=1)
+    fusing = memory.estimate_memory(replace(config, point_head=thin), 6, 32, 48)
+    assert fusing.dense == 4 * 6 * (skips + 3 * 64 * 24 * 8)
+    both = replace(config, depth_head=replace(head, hidden=9))  # one head after the other: the larger one
+    assert memory.estimate_memory(both, 6, 32, 48).dense == 4 * 6 * (skips + 32 * 48 * (4 + 3 * 9))
+    outputs = memory.estimate_memory(both, 6, 32, 48).outputs
+    assert outputs == 4 * 2 * 6 * 32 * 48 * (4 + 4)
+
+
+@pytest.mark.parametrize(
+    ("points", "hidden", "floats"),
+    [
+        (5, 16, 2 * 6912 + 6 * (1530 + 13824)),  # while features are extracted
+        (200, 16, int(4.4 * 6912 + 6 * 200 * 25 * 12)),  # correlations of all points
+        (200, 64, int(4.4 * 6912 + 6 * 203 * 64 * 13)),  # tokens of all points and three virtual ones
+    ],
+)
+def test_the_tracker_by_hand(points, hidden, floats):
+    """Maps of 12 channels at half the size of 16 x 24, 6912 numbers for six frames; taps of 5 x 5."""
+    track = TrackHeadConfig(
+        features=12,
+        out_channels=(8, 8, 8, 8),
+        layers=(0, 1, 1, 2),
+        corr_levels=2,
+        corr_radius=2,
+        hidden=hidden,
+        virtual_tracks=3,
+    )
+    config = tiny_config(track_head=track)
+    estimate = memory.estimate_memory(config, 6, 16, 24, heads=["tracks"], query_points=points)
+    assert estimate.tracks == 4 * floats
+    assert memory.estimate_memory(config, 6, 16, 24, heads=["tracks"]).tracks == 0
+    assert memory.estimate_memory(config, 6, 16, 24, heads=["camera"], query_points=points).tracks == 0
 
 
 def test_directions(monkeypatch):

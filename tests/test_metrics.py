@@ -385,6 +385,8 @@ def test_fastvggt_chamfer_subset_is_seeded_and_clipped():
     truth = rng.uniform(0, 3, (5000, 3))
     first, again, other = (metrics.chamfer_fastvggt(truth, truth, max_points=500, seed=s) for s in (1, 1, 2))
     assert first == again and first.distance != other.distance
+    as_released = metrics.chamfer_fastvggt(truth, truth, max_points=500, seed=33)
+    assert metrics.chamfer_fastvggt(truth, truth, max_points=500) == as_released != first
     assert first.points_truth <= 500
     capped = metrics.chamfer_fastvggt(truth, truth, max_points=500, max_distance=1e-3)
     assert capped.accuracy <= 1e-3 and capped.completeness <= 1e-3

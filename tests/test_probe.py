@@ -216,6 +216,15 @@ def test_alignment_recovers_the_law_it_assumes():
     assert gap.self_gap - exact.self_gap == pytest.approx(7.0, rel=1e-4)
 
 
+def test_tokens_of_one_direction_have_no_slope():
+    """Cosines that do not vary leave the slope and the correlation undefined: both are zero, not NaN."""
+    x = torch.ones(12, 4)
+    sample = Sample.draw(x, 5, seed=0)
+    logits = torch.randn(5, 12, generator=torch.Generator().manual_seed(0))
+    found = alignment(logits, logits.softmax(1), sample, gamma=1.0, self_mass=0.1)
+    assert (found.beta, found.correlation) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -163,11 +163,20 @@ def test_tum_round_trip(tmp_path):
     np.testing.assert_allclose(offsets, np.arange(4), atol=1e-3)  # depth map i belongs to colour image i
 
 
-@pytest.mark.parametrize("name, focal", [("rgbd_dataset_freiburg3_office", 535.4), ("my_room", 525.0)])
-def test_tum_intrinsics_follow_the_folder_name_and_the_size(tmp_path, name, focal):
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("rgbd_dataset_freiburg1_desk", (517.3, 516.5, 318.6, 255.3)),
+        ("rgbd_dataset_freiburg2_xyz", (520.9, 521.0, 325.1, 249.7)),
+        ("rgbd_dataset_freiburg3_office", (535.4, 539.2, 320.1, 247.6)),
+        ("my_room", (525.0, 525.0, 319.5, 239.5)),
+    ],
+)
+def test_tum_intrinsics_follow_the_folder_name_and_the_size(tmp_path, name, published):
     write_tum(tmp_path / name)
-    camera = read_layout(tmp_path / name).colour_camera
-    assert camera(640, 480)[0, 0] == focal
+    camera, (focal, *_) = read_layout(tmp_path / name).colour_camera, published
+    whole = camera(640, 480)
+    assert (whole[0, 0], whole[1, 1], whole[0, 2], whole[1, 2]) == published
     assert camera(320, 240)[0, 0] == focal / 2
     assert camera(320, 240)[0, 2] == pytest.approx((camera(640, 480)[0, 2] + 0.5) / 2 - 0.5)
 

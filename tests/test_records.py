@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -78,6 +79,12 @@ def test_no_module_but_the_records_themselves_is_bookkeeping(root: Path, name: s
     (root / f"lib/{name}.py").write_text("X = 1\n")
     (root / "lib/user.py").write_text(f"from lib import {name}\nfrom lib.records import LAYOUT\n")
     assert set(code.code_hashes("lib.user", root)) == {"lib/__init__.py", "lib/user.py", f"lib/{name}.py"}
+
+
+def test_a_file_is_known_by_sixteen_digits(root: Path) -> None:
+    """More or fewer would part stored measurements from the code that made them."""
+    (digest,) = code.code_hashes("lib.base", root).values()
+    assert re.fullmatch("[0-9a-f]{16}", digest)
 
 
 EDITS = [

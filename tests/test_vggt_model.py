@@ -218,7 +218,40 @@ class TestTraining:
         assert not torch.equal(first[name], other[name])
 
 
+RELEASED = """
+image_size 518, patch_size 14, width 1024, depth 24, heads 16, mlp_ratio 4, registers 4, qk_norm True,
+rope_base 100, norm_eps 1e-5, layer_scale 0.01, token_std 1e-6, causal False, reference True
+patch_embed: kind dinov2, depth 24, heads 16, registers 4, mlp_ratio 4, layer_scale 1, norm_eps 1e-6
+camera_head: trunk_depth 4, heads 16, iterations 4, mlp_ratio 4, layer_scale 0.01
+depth_head: output_channels 2, activation exp, confidence_activation expp1, features 256, pos_embed True,
+down_ratio 1, hidden 32
+point_head: output_channels 4, activation inv_log, confidence_activation expp1, features 256, pos_embed True,
+down_ratio 1, hidden 32
+track_head: features 128, down_ratio 2, stride 2, iterations 4, corr_levels 7, corr_radius 4, hidden 384,
+heads 8, blocks 6, virtual_tracks 64, max_scale 518
+"""
+
+
 class TestConfig:
+    def test_the_large_model_is_the_released_one(self):
+        """Every size and setting of VGGT-1B, and the number of weights that they make."""
+        config = VGGTConfig.vggt_1b()
+        found = config.to_dict()
+        sections = {"": found} | {k: found.pop(k) for k in list(found) if isinstance(found[k], dict)}
+        for name in ("depth_head", "point_head", "track_head"):
+            assert list(sections[name].pop("layers")) == [4, 11, 17, 23]
+            assert list(sections[name].pop("out_channels")) == [256, 512, 1024, 1024]
+        text = RELEASED.replace(",\n", ", ").strip().split("\n")
+        for line in text:
+            name, _, settings = line.rpartition(": ")
+            pairs = dict(setting.split() for setting in settings.split(", "))
+            assert {key: str(value) for key, value in sections.pop(name).items() if key not in pairs} == {}
+            assert all(_setting(pairs[k]) == getattr(getattr(config, name, config), k) for k in pairs)
+        assert sections == {}
+        with torch.device("meta"):
+            weights = VGGT(config).parameters()
+        assert sum(value.numel() for value in weights) == 1_256_537_516
+
     def test_json_round_trip(self):
         for config in (VGGTConfig.vggt_1b(), tiny_config()):
             assert VGGTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
@@ -248,6 +281,12 @@ class TestConfig:
 
 
 @pytest.mark.usefixtures("unchecked")
+def _setting(text: str) -> bool | float | str:
+    if text in ("True", "False"):
+        return text == "True"
+    return text if text[0].isalpha() else float(text)
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("images", "message"),
