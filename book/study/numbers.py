@@ -1,4 +1,4 @@
-"""Numbers as text for prose and captions: significant digits, powers of ten, means with their spread."""
+"""Numbers as text for prose, captions and tables: digits, powers of ten, per cent, means and spreads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,24 @@ import numpy as np
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def minus(found: object) -> str:
+    """The text of a number, an interval or a line, with real minus signs in place of hyphens.
+
+    >>> minus(f"{-0.5:.2f}")
+    '−0.50'
+    """
+    return str(found).replace("-", "−")
+
+
+def percent(share: float, digits: int = 0, signed: bool = False) -> str:
+    """A share as per cent with so many decimals; ``signed`` for changes, with a plus where they rise.
+
+    >>> percent(0.125, 1), percent(-0.5, signed=True)
+    ('12.5 %', '−50 %')
+    """
+    return minus(f"{100 * share:{'+' if signed else ''}.{digits}f} %")
+
+
 def number(value: float, digits: int = 3) -> str:
     """So many significant digits, with a raised power of ten where there is one and a real minus sign.
 
@@ -16,7 +34,7 @@ def number(value: float, digits: int = 3) -> str:
     ('0.314', '−2.5·10⁻⁷')
     """
     front, e, exponent = f"{float(value):.{digits}g}".partition("e")
-    return front.replace("-", "−") + (_power(exponent) if e else "")
+    return minus(front) + (_power(exponent) if e else "")
 
 
 def power(value: float, digits: int = 0) -> str:
@@ -26,7 +44,7 @@ def power(value: float, digits: int = 0) -> str:
     '3·10⁻⁴'
     """
     front, _, exponent = f"{float(value):.{digits}e}".partition("e")
-    return front.replace("-", "−") + _power(exponent)
+    return minus(front) + _power(exponent)
 
 
 def mean_sd(values: Iterable[float], digits: int = 2) -> str:
@@ -36,7 +54,7 @@ def mean_sd(values: Iterable[float], digits: int = 2) -> str:
     '2.00 ± 1.00'
     """
     sample = np.asarray(list(values), dtype=float)
-    return f"{sample.mean():.{digits}f} ± {sample.std(ddof=1):.{digits}f}".replace("-", "−")
+    return minus(f"{sample.mean():.{digits}f} ± {sample.std(ddof=1):.{digits}f}")
 
 
 def _power(exponent: str) -> str:

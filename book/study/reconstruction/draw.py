@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from book.study.intervals import Interval, median_interval
+from book.study.numbers import minus
 from book.study.paired import PLAIN, Comparison, compare, errors_of
 from book.study.style import PALETTE, SERIES, intervals, shared_legend
 from lib.records import Record
@@ -106,7 +107,7 @@ def table_of_changes(found: Sequence[Comparison], names: Mapping[tuple[str, int]
                 shades[i, j] = 100 * cell.relative.median
                 sign = {"better": "▼", "worse": "▲", "unclear": ""}[cell.side]
                 strong = "bold" if sign else "normal"
-                words = f"{shades[i, j]:+.0f}{sign}".replace("-", "−")
+                words = minus(f"{shades[i, j]:+.0f}{sign}")
                 ax.text(j, i, words, ha="center", va="center", fontsize=8.5, weight=strong)
     drawn = ax.imshow(shades, cmap="PuOr_r", norm=TwoSlopeNorm(0, -LIMIT, LIMIT), alpha=0.6, aspect="auto")
     ax.set_yticks(range(len(rows)), [ERRORS[e].replace("\n", " ") for e in rows])
@@ -177,7 +178,7 @@ def change_by_baseline(records: Mapping[str, Record], error: str, setting: str, 
     low, high = ax.get_ylim()
     ax.set_ylim(1.4 * low, 1.4 * high)
     ticks = [b * sign for sign in (-1, 1) for b in BASELINES if b > 1 and _inside(ax, b * sign)] + [0]
-    ax.set_yticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
+    ax.set_yticks(ticks, [minus(f"{t:g}") for t in ticks])
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xticks(BASELINES, [f"{b:g}" for b in BASELINES])
     ax.xaxis.set_minor_locator(NullLocator())

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from book.study.numbers import minus
+
 Kind = Literal["identity", "measurement"]
 
 
@@ -42,7 +44,7 @@ class Bound:
 
     def __str__(self) -> str:
         less, more = ("≤", "≥") if self.inclusive else ("<", ">")
-        low, high = (f"{end:g}".replace("-", "−") for end in (self.low, self.high))
+        low, high = (minus(f"{end:g}") for end in (self.low, self.high))
         if math.isinf(self.low):
             return f"{less} {high}"
         if math.isinf(self.high):
