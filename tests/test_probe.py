@@ -120,11 +120,11 @@ def test_merged_matrix_is_read_too(model, images):
 
 
 def test_frame_attention_on_request(model, images):
-    probe = Probe(kinds=["frame"], items=[0, 2], layers=[0], queries=[1, 81])
+    probe = Probe(kinds=["frame"], items=[0, 2], layers=[0], queries=[1, 83])
     forward(model, images, probe)
     first, third = probe.readings
     assert (first.kind, first.tokens, first.frames, first.item, third.item) == ("frame", 40, 1, 0, 2)
-    assert first.queries == third.queries == (1,)  # token 81 is token 1 of frame 2
+    assert (first.queries, third.queries) == ((1,), (3,))  # token 83 is token 3 of frame 2
     assert first.heads[0].pooled is None and first.heads[0].heatmaps.shape == (1, 40)
     assert not torch.equal(first.heads[0].heatmaps, third.heads[0].heatmaps)
     assert torch.allclose(third.heads[0].heatmaps.sum(1), torch.ones(1), atol=1e-5)

@@ -87,6 +87,16 @@ def test_a_file_is_known_by_sixteen_digits(root: Path) -> None:
     assert re.fullmatch("[0-9a-f]{16}", digest)
 
 
+def test_what_a_key_does_not_cover_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other code of ours and files of the project; neither the bookkeeping nor what only the tests import."""
+    origin = records.provenance(NOTEBOOK, {}, root)
+    imported = {"lib/base.py", "lib/unrelated.py", "lib/records/__init__.py", "tests/conftest.py"}
+    monkeypatch.setattr(used, "modules", lambda _: imported)
+    monkeypatch.setattr(used, "files", lambda _: {"data/points.txt", "notes.txt"})
+    assert fingerprints.beyond(origin, root) == ("imported lib/unrelated.py", "opened notes.txt")
+    assert fingerprints.beyond(replace(origin, experiment="lib.base"), root) == ()
+
+
 EDITS = [
     ("lib/base.py", "return 1", "return 2", True),
     ("lib/base.py", "    return 1", "    '''Words.'''\n    return 1  # a comment\n\n", False),
