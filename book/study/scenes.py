@@ -1,5 +1,6 @@
 """What one run saw and predicted: photographs, depth, cameras in space, attention laid over the frames."""
 
+from collections.abc import Iterable
 from collections.abc import Sequence as Many
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,11 @@ from matplotlib.image import AxesImage
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from book.study.style import PALETTE
-from lib.geometry import camera_centres
+from lib.geometry import camera_centres, invert
+from lib.merging import TokenLayout
+from lib.metrics import camera_errors
+from lib.probe import LayerReading
+from lib.run import Outcome
 
 
 def _bare(ax: plt.Axes) -> None:
@@ -134,3 +139,44 @@ def _laid_over(ax: plt.Axes, image: np.ndarray, ratio: np.ndarray, top: float) -
     ax.imshow(image.mean(0), cmap="gray", vmin=0, vmax=1.3)
     _bare(ax)
     return ax.imshow(ratio, cmap="magma", alpha=0.72, vmin=0, vmax=top, extent=(0, width, height, 0))
+
+
+def attention_over_frames(
+    readings: Iterable[LayerReading], layout: TokenLayout, query: int = 0
+) -> np.ndarray:
+    """Where one probed query looks, layer by layer, averaged over heads.
+
+    Args:
+        readings: of global layers, made by a probe with `queries`.
+        layout: of the run.
+        query: which of the probe's queries.
+
+    Returns:
+        (layers, S, h, w) softmax probabilities of the patch tokens; special tokens are left out, so the sum
+        over one layer is below one.
+    """
+    shape = (layout.frames, layout.tokens_per_frame)
+    grid = (layout.frames, layout.patches_high, layout.patches_wide)
+    maps = []
+    for reading in readings:
+        rows = torch.stack([head.heatmaps[query] for head in reading.heads if head.heatmaps is not None])
+        maps.append(rows.mean(0).view(shape)[:, layout.special :].reshape(grid).numpy())
+    return np.stack(maps)
+
+
+def aligned_extrinsics(outcome: Outcome) -> np.ndarray:
+    """Predicted cameras moved onto the true ones by the Sim(3) of the textbook convention.
+
+    Returns:
+        (S, 3, 4) camera-from-world, metres. Without a truth, the prediction as it is (unit: the model's own).
+
+    Raises:
+        DegenerateAlignmentError: the path is too short or straight to align.
+    """
+    assert outcome.prediction.extrinsics is not None
+    estimate = outcome.prediction.extrinsics[0].double()
+    if outcome.setup.sequence.extrinsics is None:
+        return estimate.numpy()
+    alignment = camera_errors(estimate, outcome.setup.sequence.extrinsics).alignment
+    moved = alignment.poses(invert(estimate).numpy())
+    return invert(torch.from_numpy(moved))[:, :3].numpy()
