@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from book.study.long_sequences.outcome import FAILURE, Run, failures
 from book.study.style import PALETTE
 
+BAR_COLOURS = ("grey", "orange", "sky", "green")
 BLOCK_COLOURS = ("sky", "blue", "green", "vermilion", "orange", "purple")
 
 
@@ -52,8 +53,9 @@ def mass_against_frames(short: Run, long: Run, frames: Sequence[int]) -> Figure:
 
 
 def bars(runs: Mapping[str, Run], arms: Sequence[str]) -> Figure:
-    """Mean rotation error of each arm for each run, with the number of rooms that fail."""
-    figure, axes = plt.subplots(1, len(runs), figsize=(8.4, 3.4), squeeze=False)
+    """Mean rotation error of each arm for each run that has it, with the number of rooms that fail."""
+    widths = [sum(arm in run.arms for arm in arms) for run in runs.values()]
+    figure, axes = plt.subplots(1, len(runs), figsize=(8.4, 3.4), width_ratios=widths, squeeze=False)
     for ax, (title, run) in zip(axes[0], runs.items(), strict=True):
         _bars(ax, run, arms)
         ax.set_title(title, fontsize=9.5)
@@ -62,13 +64,11 @@ def bars(runs: Mapping[str, Run], arms: Sequence[str]) -> Figure:
 
 
 def _bars(ax: Axes, run: Run, arms: Sequence[str]) -> None:
-    colours = [PALETTE[name] for name in ("grey", "orange", "sky", "blue")]
-    for place, (arm, colour) in enumerate(zip(arms, colours, strict=False)):
+    measured = [arm for arm in arms if arm in run.arms]
+    for place, arm in enumerate(measured):
         errors = run.errors(arm)
-        ax.bar(place, errors.mean(), color=colour)
-        ax.errorbar(
-            place, errors.mean(), errors.std(ddof=1) / len(errors) ** 0.5, color=PALETTE["black"], lw=1
-        )
+        spread = errors.std(ddof=1) / len(errors) ** 0.5
+        ax.bar(place, errors.mean(), yerr=spread, color=PALETTE[BAR_COLOURS[arms.index(arm)]])
         ax.text(place, errors.mean() * 0.04, f"{failures(run, arm)}/{len(errors)}", ha="center", fontsize=8)
-    ax.set_xticks(range(len(arms)), arms, rotation=25, ha="right", fontsize=8.5)
+    ax.set_xticks(range(len(measured)), measured, rotation=25, ha="right", fontsize=8.5)
     ax.grid(axis="x", visible=False)
