@@ -50,6 +50,16 @@ def test_scores_are_counted_with_protections_and_groups():
     assert UniformRule(0.4, matching="position").scored_pairs(LAYOUT) == 0
 
 
+def test_operations_of_matching_by_hand():
+    """Two for each product: of the scores in all channels, or in the projected ones and of the projection."""
+    rule = UniformRule(0.4, metric_width=16)
+    pairs, tokens = rule.scored_pairs(LAYOUT), LAYOUT.tokens
+    assert rule.matching_operations(LAYOUT, 12) == rule.matching_operations(LAYOUT, 16) * 12 / 16
+    assert rule.matching_operations(LAYOUT, 16) == 2 * 16 * pairs
+    assert rule.matching_operations(LAYOUT, 40) == 2 * 16 * pairs + 2 * tokens * 40 * 16
+    assert replace(rule, matching="features").matching_operations(LAYOUT, 40) == 2 * 40 * pairs
+
+
 RULE = '''
 from dataclasses import dataclass, replace
 
