@@ -37,6 +37,18 @@ def test_every_file_that_the_doors_link_to_is_there(name: str) -> None:
     assert [target for target in linked if not (ROOT / target).exists()] == []
 
 
+PATH = re.compile(
+    r"(?<![\w/.-])(?:lib|book|tests|benchmarks|data)/[\w/.-]+\.(?:py|yml|md|ipynb|json|safetensors)\b"
+)
+PAGES = [p for kind in ("*.md", "*.yml", "*.ipynb") for p in (ROOT / "book").rglob(kind)]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    named = PATH.findall(page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_hooks_fetch_nothing() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert [repo["repo"] for repo in hooks["repos"]] == ["local"]
