@@ -37,7 +37,8 @@ def test_every_file_that_the_doors_link_to_is_there(name: str) -> None:
     assert [target for target in linked if not (ROOT / target).exists()] == []
 
 
-PATH = re.compile(
+FOLDERS = "lib|book|tests|benchmarks|data"
+PATH = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w/.-]+\.(?:py|yml|md|ipynb|json|safetensors)\b")
     r"(?<![\w/.-])(?:lib|book|tests|benchmarks|data)/[\w/.-]+\.(?:py|yml|md|ipynb|json|safetensors)\b"
 )
 PAGES = [p for kind in ("*.md", "*.yml", "*.ipynb") for p in (ROOT / "book").rglob(kind)]
