@@ -38,9 +38,8 @@ def test_every_file_that_the_doors_link_to_is_there(name: str) -> None:
 
 
 FOLDERS = "lib|book|tests|benchmarks|data"
-PATH = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w/.-]+\.(?:py|yml|md|ipynb|json|safetensors)\b")
-    r"(?<![\w/.-])(?:lib|book|tests|benchmarks|data)/[\w/.-]+\.(?:py|yml|md|ipynb|json|safetensors)\b"
-)
+ENDINGS = "py|yml|md|ipynb|json|safetensors"
+PATH = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w/.-]+\.(?:{ENDINGS})\b")
 PAGES = [p for kind in ("*.md", "*.yml", "*.ipynb") for p in (ROOT / "book").rglob(kind)]
 
 
