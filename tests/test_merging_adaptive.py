@@ -96,6 +96,14 @@ def test_most_caps_and_saturates():
     assert AdaptiveRule(4.0, most=0.0).plan(x, LAYOUT) is None
 
 
+@pytest.mark.parametrize("most", [None, 0.5])
+def test_without_a_free_token_nothing_merges(most):
+    x = tokens(5, 0.01)[:, : LAYOUT.tokens_per_frame]
+    layout = TokenLayout(1, 6, 6)
+    assert AdaptiveRule(4.0, most=most).plan(x, layout) is None
+    assert AdaptiveRule(4.0, most=most).scored_pairs(layout) == 0
+
+
 def test_protections_hold_and_a_batch_merges_what_all_its_items_permit():
     x = torch.cat([tokens(6, 0.05), tokens(7, 0.6)])
     rule = AdaptiveRule(0.05)

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lib.geometry import camera_centres, unproject
-from lib.scenes.framing import fit
+from lib.scenes.framing import fit, read_colour
 from lib.scenes.preprocessing import crop
 from lib.scenes.recording_files import RecordingError, associate
 from lib.scenes.recordings import load_frames, open_recording, read_layout, select_frames
@@ -330,6 +330,20 @@ def test_errors_of_folders(tmp_path):
         open_recording(tmp_path / "seq-01", height=8)
     with pytest.raises(ValueError, match="target 30 must be a positive multiple of patch_size 14"):
         open_recording(tmp_path / "seq-01", target=30)
+
+
+@pytest.mark.parametrize(("height", "width", "part"), [(20, 64, np.s_[14:34, :]), (48, 30, np.s_[:, 17:47])])
+def test_a_narrower_picture_is_the_middle_of_the_recorded_one(tmp_path, height, width, part):
+    pixels = write_image(tmp_path / "a.png", 3)
+    found = read_colour(tmp_path / "a.png", fit((WIDE, HIGH), height=height, width=width))
+    assert torch.equal((found * 255).round().byte(), torch.from_numpy(pixels[part]).permute(2, 0, 1))
+
+
+def test_a_coloured_depth_image_is_refused(tmp_path):
+    write_scannet(tmp_path, frames=4)
+    write_image(tmp_path / "depth" / "2.png", 0, size=(32, 24))
+    with pytest.raises(RecordingError, match=r"2\.png is not a one-channel depth image \(its mode is RGB\)"):
+        open_recording(tmp_path)
 
 
 def test_errors_of_files(tmp_path):

@@ -80,6 +80,27 @@ class TestQuaternions:
         np.testing.assert_allclose(quaternion_to_matrix(quaternion).numpy(), matrix, atol=1e-12)
 
 
+class TestEncoding:
+    @settings(deadline=None, max_examples=25)
+    @given(seed=st.integers(0, 10_000), height=st.integers(8, 60), width=st.integers(8, 60))
+    def test_cameras_with_a_central_axis_come_back(self, seed, height, width):
+        extrinsics, intrinsics, _ = _camera()
+        focal = np.random.default_rng(seed).uniform(4, 90, (2, 2))
+        intrinsics[:, 0, 0], intrinsics[:, 1, 1] = torch.tensor(focal)
+        intrinsics[:, 0, 2], intrinsics[:, 1, 2] = width / 2, height / 2
+        back = decode_pose(encode_pose(extrinsics, intrinsics, (height, width)), (height, width))
+        for value, expected in zip(back, (extrinsics, intrinsics), strict=True):
+            torch.testing.assert_close(value, expected, atol=1e-9, rtol=1e-9)
+
+    def test_fields_of_view_by_hand(self):
+        """Vertical, then horizontal: a right angle where the focal length is half the side."""
+        intrinsics = torch.tensor([[[30.0, 0, 30], [0, 20.0, 20], [0, 0, 1]]])
+        encoding = encode_pose(torch.eye(3, 4)[None], intrinsics, (40, 60))
+        torch.testing.assert_close(encoding[0], torch.tensor([0, 0, 0, 0, 0, 0, 1, np.pi / 2, np.pi / 2]))
+        wide = intrinsics * torch.tensor([3**0.5, 1.0, 1.0])[:, None]
+        assert encode_pose(torch.eye(3, 4)[None], wide, (40, 60))[0, 8] == pytest.approx(np.pi / 3)
+
+
 class TestGeometry:
     def test_unprojected_points_project_back_to_their_pixels(self):
         extrinsics, intrinsics, depth = _camera()
