@@ -245,6 +245,18 @@ def test_a_stale_record_is_an_error_that_says_what_changed(root: Path, name: str
     assert loaded(root)["ate"] == 1.5
 
 
+def test_numbers_that_are_there_already_are_left_as_they_are(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times included, so that what was drawn from them stays current; other numbers replace them."""
+    monkeypatch.setattr(store, "RECORDS", root / "records")
+    first, path = written(root)
+    assert written(root)[1] == path
+    assert loaded(root).seconds == first.seconds
+    other, again = written(root, value=2.5)
+    assert again == path and (loaded(root)["ate"], loaded(root).seconds) == (2.5, other.seconds)
+
+
 def in_two_versions(root: Path, folder: str) -> None:
     """Two records of one run, of value 1 and 2 in this order of time, by code that is no longer there."""
     starts = {1.0: "2026-03-01T00:00:00+00:00", 2.0: "2026-03-02T00:00:00+00:00"}
