@@ -288,6 +288,7 @@ def _setting(text: str) -> bool | float | str:
 
 
 class TestErrors:
+    @pytest.mark.usefixtures("unchecked")
     @pytest.mark.parametrize(
         ("images", "message"),
         [
