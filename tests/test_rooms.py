@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 
 import pytest
 import torch
@@ -215,17 +213,3 @@ def test_pictures_are_varied() -> None:
 def test_refuses(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
-
-
-@pytest.mark.slow
-def test_forty_frames_per_cpu_second() -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        times = torch.arange(8.0).double().expand(4, 8)
-        start = time.process_time()
-        render_walks([room_seed("train", i) for i in range(4)], times, 112, 112, RoomStyle())
-        rate = 32 / (time.process_time() - start)
-    finally:
-        torch.set_num_threads(threads)
-    assert rate > 40 and math.isfinite(rate)
