@@ -38,6 +38,8 @@ import pytest
 import yaml
 from mutations import Mutant, mutants
 
+from lib.pipes import reader_may_leave
+
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "_build" / "mutants"
 EQUIVALENT = ROOT / "tests" / "equivalent_mutants.yml"
@@ -125,6 +127,8 @@ def as_if_started_in(folder: Path, output: Path) -> Iterator[None]:
     os.environ["VGGT_GOLDEN"] = os.devnull
     os.chdir(folder)
     sys.path[:0] = [str(folder)]
+    for name in [name for name in sys.modules if name.split(".")[0] == "lib"]:
+        del sys.modules[name]  # the parent's; what is judged is the copy's
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -300,4 +304,5 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=30.0, help="no change is begun after so many")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--least", type=float, default=0.95, help="share killed or equivalent that is enough")
-    sys.exit(main(parser.parse_args()))
+    with reader_may_leave():
+        sys.exit(main(parser.parse_args()))

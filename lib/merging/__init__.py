@@ -6,17 +6,3 @@ from .grid import KeyValueGridRule
 from .plan import Grouping, MergingRule, Plan, RegisteredRule, TokenLayout
 from .registry import RULES, Setting
 from .uniform import UniformRule
-
-__all__ = [
-    "RULES",
-    "AdaptiveRule",
-    "FastVGGTRule",
-    "Grouping",
-    "KeyValueGridRule",
-    "MergingRule",
-    "Plan",
-    "RegisteredRule",
-    "Setting",
-    "TokenLayout",
-    "UniformRule",
-]

@@ -5,19 +5,3 @@ from lib.probe.observer import Probe
 from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading, as_arrays
 from lib.probe.static import Observers, StaticMerging
-
-__all__ = [
-    "QUANTILES",
-    "Alignment",
-    "HeadReading",
-    "LayerReading",
-    "Observers",
-    "Probe",
-    "Sample",
-    "StaticMerging",
-    "TokenStatistics",
-    "alignment",
-    "as_arrays",
-    "attention_operators",
-    "token_statistics",
-]

@@ -6,23 +6,3 @@ from lib.vggt.config import CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig,
 from lib.vggt.layers import AttentionEvent, Observer
 from lib.vggt.logit_scale import FixedScale, LengthScale, LogitScale, SinkScale, parse_scale
 from lib.vggt.model import VGGT, Prediction
-
-__all__ = [
-    "VGGT",
-    "AttentionEvent",
-    "CameraHeadConfig",
-    "DenseHeadConfig",
-    "FixedScale",
-    "ForwardReport",
-    "LengthScale",
-    "LogitScale",
-    "Observer",
-    "PatchEmbedConfig",
-    "Prediction",
-    "SinkScale",
-    "TrackHeadConfig",
-    "VGGTConfig",
-    "decode_pose",
-    "encode_pose",
-    "parse_scale",
-]

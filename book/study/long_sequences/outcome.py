@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, bootstrap
 
+from book.study import entries
 from book.study.intervals import LEVEL, Interval
 from book.study.long_sequences import law
 from lib import records
@@ -20,7 +20,7 @@ from lib import records
 EXPERIMENT = "book/runs/long_sequences.ipynb"
 FAILURE = 15.0  # degrees
 SINK = 3  # the block in which frame 0 takes most of the attention
-DECLARED: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("declared.yml").read_text("utf-8"))
+DECLARED: Mapping[str, Any] = entries.read(Path(__file__).with_name("declared.yml"), ("runs", "predictions"))
 Array = NDArray[np.float64]
 
 
