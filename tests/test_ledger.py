@@ -36,7 +36,8 @@ def register():
 """
 
 PAGES = {
-    "index": "# Start\n\n```{toctree}\nflow\nevidence\nequations\n```\n\n```{ledger}\n```\n",
+    "index": "# Start\n\n```{toctree}\nflow\nevidence\nequations\n```\n\n"
+    "```{verdict-words}\n```\n\n```{ledger}\n```\n",
     "flow": '# The flow\n\n`open_chapter("flow")`\n\n```{printed-equation} 4\n```\n\n'
     "```{verdict-box} eq-4\n```\n",
     "evidence": '# Evidence\n\n`open_chapter("evidence")`\n\n```{verdict-box} evidence\n```\n',
@@ -98,6 +99,8 @@ def test_a_complete_ledger_is_drawn(book):
     assert "mathjax" in page(book, "evidence").lower()
     assert "2 claims:" in index
     assert "1 contradicted" in index
+    for word in verdicts.Verdict:
+        assert f'<span class="verdict verdict-{word.slug}">{word}</span>: {word.meaning}' in index
     assert 'href="flow.html#verdict-eq-4"' in index
     assert 'href="evidence.html#verdict-claim-some-thing"' in index
     assert "Corrected" in page(book, "equations")

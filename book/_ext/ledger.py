@@ -1,9 +1,10 @@
 """Directives that draw verdicts from the checks that the chapters ran in this build.
 
 ``{verdict-box} eq-4`` (a claim, or the slug of a chapter for all of its claims), ``{ledger}``,
-``{equation-index}`` and ``{printed-equation} 4``. What is static is parsed where the directive stands; what
-depends on checks is a :class:`verdict_slot`, filled in after all pages have been read. A check that did not
-run or failed, or a verdict other than the pinned one, is a warning, and warnings fail the build.
+``{verdict-words}``, ``{equation-index}`` and ``{printed-equation} 4``. What is static is parsed where the
+directive stands; what depends on checks is a :class:`verdict_slot`, filled in after all pages have been read.
+A check that did not run or failed, or a verdict other than the pinned one, is a warning, and warnings fail
+the build.
 """
 
 import importlib
@@ -173,6 +174,16 @@ class PrintedEquation(LedgerDirective):
         return [nodes.math_block(tex, tex, nowrap=True, number=None)]
 
 
+class VerdictWords(LedgerDirective):
+    """``{verdict-words}``: each word that a verdict may be, in its colour, and what it means."""
+
+    def run(self) -> list[nodes.Node]:
+        from book.study.verdicts import model
+
+        self.env.note_dependency(model.__file__)
+        return [draw.words(model.Verdict)]
+
+
 def chapter_link(app: Sphinx, page: str, claim: Any) -> nodes.Node:
     """Link to the chapter that judges ``claim``, at its verdict box when it has one."""
     env: Any = app.env
@@ -261,6 +272,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         ("ledger", Ledger),
         ("equation-index", EquationIndex),
         ("printed-equation", PrintedEquation),
+        ("verdict-words", VerdictWords),
     ):
         app.add_directive(name, directive)
     app.add_css_file("verdicts.css")

@@ -1,6 +1,6 @@
 """Docutils nodes of the ledger: badges, lists of checks, tables. Nothing here knows Sphinx."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from docutils import nodes
@@ -34,10 +34,10 @@ def badge(judgement: Any) -> nodes.Node:
     """The verdict as a coloured word; a missing or unexpected one is shown as such."""
     if judgement.verdict is None:
         return nodes.inline("", "not judged", classes=["verdict", "verdict-missing"])
-    classes = ["verdict", f"verdict-{judgement.verdict.slug}"]
+    word = coloured(judgement.verdict, str(judgement.verdict))
     if not judgement.as_expected:
-        classes.append("verdict-unexpected")
-    return nodes.inline("", str(judgement.verdict), classes=classes)
+        word["classes"].append("verdict-unexpected")
+    return word
 
 
 def check_list(register: Any, judgement: Any) -> list[nodes.Node]:
@@ -61,6 +61,20 @@ def check_list(register: Any, judgement: Any) -> list[nodes.Node]:
     return [nodes.paragraph("", "", verdict, nodes.Text(" "), *inline(claim.because), nodes.Text(".")), items]
 
 
+def words(verdicts: Iterable[Any]) -> nodes.Node:
+    """A list of the words that a verdict may be, each in its colour and with its meaning."""
+    items = nodes.bullet_list()
+    for verdict in verdicts:
+        line = nodes.paragraph("", "", coloured(verdict, str(verdict)), nodes.Text(f": {verdict.meaning}"))
+        items += nodes.list_item("", line)
+    return items
+
+
+def coloured(verdict: Any, text: str) -> nodes.Node:
+    """``text`` in the colour of ``verdict``."""
+    return nodes.inline("", text, classes=["verdict", f"verdict-{verdict.slug}"])
+
+
 def summary(judgements: Sequence[Any]) -> nodes.Node:
     """One line: how many claims, and how many of each verdict."""
     from book.study.verdicts import Verdict
@@ -68,6 +82,6 @@ def summary(judgements: Sequence[Any]) -> nodes.Node:
     line = nodes.paragraph("", f"{len(judgements)} claims: ", classes=["verdict-summary"])
     for verdict in Verdict:
         count = sum(j.verdict is verdict for j in judgements)
-        line += nodes.inline("", f"{count} {verdict}", classes=["verdict", f"verdict-{verdict.slug}"])
+        line += coloured(verdict, f"{count} {verdict}")
         line += nodes.Text(" ")
     return line

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
@@ -91,11 +92,13 @@ def build(cls: Callable[..., T], entry: object, where: str, **given: object) -> 
 
 
 def typed(value: object, kind: Any, where: str) -> Any:
-    """``value`` as ``kind``: str, float, a StrEnum or a tuple of str.
+    """``value`` as ``kind``: str, float, a StrEnum or a tuple of str; ``kind | None`` is as ``kind``.
 
     Raises:
         EntryError: it is of another kind; for a StrEnum the message lists the allowed words.
     """
+    if isinstance(kind, UnionType):
+        kind = get_args(kind)[0]
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if kind is str and isinstance(value, str) and value:

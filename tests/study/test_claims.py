@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from book.study import entries, verdicts
-from book.study.verdicts import Bound, Verdict, claims
+from book.study.verdicts import Bound, Measured, Scope, Verdict, claims
 
 WHOLE = r"""
 note: |
@@ -19,6 +19,7 @@ checks:
     measurement: size at m = {{ short_sequence_m[1] }}
     below: 0.5
     unit: m
+    measured_on: small network
   rounded:
     measurement: deviation
     within: {printed: rank_deviation}
@@ -29,6 +30,7 @@ claims:
       $\dot H=-\int\rho$ is
       printed.
     corrected: It grows.
+    about: VGGT
     expected: contradicted
     because: by its sign
     refutes: [sure]
@@ -50,10 +52,12 @@ def test_a_file_becomes_checks_and_claims(study):
     assert sure.states == r"$\frac{1}{N}$ is small above 500 frames"
     assert (sure.id, sure.kind, sure.bound) == ("flow/sure", "identity", None)
     assert (size.states, size.bound, size.unit) == ("size at m = 0.5", Bound(high=0.5), "m")
+    assert (size.measured_on, sure.measured_on) == (Measured.SMALL, None)
     assert rounded.bound == Bound(7.5, 8.5, inclusive=True)
     (row,) = part.claims
     assert row.printed == r"$\dot H=-\int\rho$ is printed."
     assert (row.id, row.chapter, row.expected) == ("eq-4", "flow", Verdict.CONTRADICTED)
+    assert row.about is Scope.VGGT
     assert row.checks == ("flow/sure", "flow/size", "flow/rounded")
 
 
@@ -65,6 +69,8 @@ def test_a_file_becomes_checks_and_claims(study):
             "expected: refuted",
             r"claim eq-4, expected: 'refuted' is none of holds, ",
         ),
+        ("about: VGGT", "about: VGGT-1B", r"claim eq-4, about: 'VGGT-1B' is none of any network, VGGT"),
+        ("on: small network", "on: mini", r"check size, measured_on: 'mini' is none of small network"),
         ("    because: by its sign\n", "", r"claim eq-4: 'because' missing"),
         ("because:", "becuase:", r"claim eq-4: unknown 'becuase'; allowed: place, printed, corrected"),
         ("refutes: [sure]", "refutes: sure", r"claim eq-4, refutes: expected a list of names, got 'sure'"),

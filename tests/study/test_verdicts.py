@@ -1,6 +1,7 @@
 """Checks, the rule that computes verdicts, the register's consistency, and what chapters write."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from book.study import mean_flow as mf
 from book.study import verdicts
 from book.study.paper import printed as paper
 from book.study.verdicts import (
+    Check,
     CheckOutcome,
     Claim,
+    Measured,
+    Scope,
     Verdict,
     above,
     below,
@@ -57,6 +61,45 @@ def test_the_rule(roles, passed, verdict):
     assert judge(claim(**roles), outcomes(**passed)).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("about", "roles", "passed", "verdict"),
+    [
+        (Scope.VGGT, {"refutes": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
+        (Scope.ANY, {"refutes": ("a",)}, {"a": True}, Verdict.CONTRADICTED),
+        (Scope.VGGT, {"refutes": ("a", "big")}, {"a": True, "big": True}, Verdict.CONTRADICTED),
+        (Scope.VGGT, {"refutes": ("a", "big")}, {"a": True, "big": False}, Verdict.NOT_GENERAL),
+        (Scope.VGGT, {"supports": ("a",)}, {"a": False}, Verdict.NOT_GENERAL),
+        (Scope.VGGT, {"supports": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
+        (Scope.ANY, {"supports": ("a",)}, {"a": True}, Verdict.HOLDS),
+        (Scope.VGGT, {"supports": ("a", "big")}, {"a": True, "big": True}, Verdict.NOT_GENERAL),
+        (Scope.VGGT, {"supports": ("a", "big")}, {"a": True, "big": False}, Verdict.CONTRADICTED),
+        (Scope.VGGT, {"supports": ("big",)}, {"big": True}, Verdict.HOLDS),
+        (Scope.VGGT, {"refutes": ("a",), "breaks": ("b",)}, {"a": False, "b": True}, Verdict.DOES_NOT_FOLLOW),
+        (Scope.VGGT, {"refutes": ("a",), "breaks": ("big",)}, {"a": True, "big": True}, Verdict.NOT_GENERAL),
+    ],
+)
+def test_what_only_a_small_network_says_is_not_shown_to_be_general_of_vggt(about, roles, passed, verdict):
+    row = claim(about=about, **roles)
+    assert judge(row, outcomes(**passed), small={"one/a", "one/b"}).verdict is verdict
+
+
+def test_a_claim_that_leans_on_a_small_network_says_what_it_is_about():
+    small = Check("b", "b is small", "measurement", below(1.0), measured_on=Measured.SMALL)
+
+    def built(about):
+        row = claim(Verdict.NOT_GENERAL, refutes=("b",), about=about)
+        return verdicts.build([("one", (small,), (row,))])
+
+    with pytest.raises(verdicts.RegisterError, match=r"small networks .one/b.; say .* any network or VGGT"):
+        built(None)
+    with pytest.raises(verdicts.RegisterError, match="would give contradicted"):
+        built(Scope.ANY)
+    register = built(Scope.VGGT)
+    assert register.small == {"one/b"}
+    assert register.judge(outcomes(b=True))[0].verdict is Verdict.NOT_GENERAL
+    assert register.problems(outcomes(b=True)) == []
+
+
 def test_a_check_that_did_not_run_gives_no_verdict():
     judgement = judge(claim(supports=("a", "b")), outcomes(a=True))
     assert judgement.verdict is None
@@ -86,7 +129,7 @@ def test_bounds(bound, inside, outside, shown):
 
 def test_a_measurement_needs_a_bound():
     with pytest.raises(ValueError, match="needs one"):
-        verdicts.Check("x", "states", "measurement")
+        Check("x", "states", "measurement")
 
 
 # The book's register ---------------------------------------------------------------------------------------
@@ -110,8 +153,21 @@ def test_every_verdict_of_the_book_is_reached_when_all_checks_pass_and_only_then
         assert register.problems({**passed, failing: CheckOutcome(failing, False)})
 
 
-def test_all_five_verdicts_occur():
+def test_all_words_occur_and_each_has_a_meaning_and_a_colour():
     assert {c.expected for c in verdicts.register().claims} == set(Verdict)
+    css = Path("book/_static/verdicts.css").read_text()
+    assert [v for v in Verdict if not v.meaning.endswith(".")] == []
+    # grey, the colour of a badge without a rule of its own, is left to what nothing was decided about
+    assert {v for v in Verdict if f".verdict-{v.slug} {{" not in css} == {Verdict.NOT_DECIDABLE}
+
+
+def test_no_verdict_on_vggt_rests_on_a_small_network_alone():
+    register = verdicts.register()
+    for row in register.claims:
+        deciding = {*map(row.qualified, row.refutes + row.supports)}
+        if deciding and deciding <= register.small and row.about is Scope.VGGT:
+            assert row.expected is Verdict.NOT_GENERAL
+        assert (row.expected is Verdict.NOT_GENERAL) <= bool(deciding & register.small)
 
 
 @pytest.mark.parametrize("chapter", ["mean_field", "merging_mean_field", "entropy", "corrected_theory"])

@@ -5,6 +5,8 @@ and ``claims``. Any text may hold blanks, ``{{ frames }}``: a number of the pape
 ``book/study/paper/printed.yml``, or one of the file's own phrases. A check is an ``identity`` or a
 ``measurement``, which has a bound: ``below: 0.5``, ``above: 2``, ``within: [0, 1]``; instead of a number,
 ``below: {printed: frames}``. ``within: {printed: rank_deviation}`` is all that rounds to the printed digits.
+``measured_on: small network`` says of a measurement that only a small network was asked; a claim that leans
+on one says what it is ``about``, ``VGGT`` or ``any network``, and the verdict follows (``model.judge``).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import yaml
 from book.study import entries
 from book.study.entries import EntryError
 from book.study.paper import printed as paper
-from book.study.verdicts.model import Bound, Check, Claim, Kind, above, below, within
+from book.study.verdicts.model import Bound, Check, Claim, Kind, Measured, above, below, within
 
 STUDY = Path(__file__).resolve().parents[1]
 CONTENTS = entries.ROOT / "_toc.yml"
@@ -88,7 +90,7 @@ def _blanks(phrases: object, where: str) -> dict[str, str]:
 
 
 def _check(topic: str, name: str, entry: object, where: str) -> Check:
-    content = entries.mapping(entry, where, (*KINDS, *BOUNDS, "unit"))
+    content = entries.mapping(entry, where, (*KINDS, *BOUNDS, "unit", "measured_on"))
     kinds, bounds = [k for k in KINDS if k in content], [b for b in BOUNDS if b in content]
     if len(kinds) != 1 or len(bounds) != (kinds == ["measurement"]):
         raise EntryError(
@@ -98,7 +100,10 @@ def _check(topic: str, name: str, entry: object, where: str) -> Check:
     states = entries.typed(content[kinds[0]], str, f"{where}, {kinds[0]}")
     bound = _bound(bounds[0], content[bounds[0]], f"{where}, {bounds[0]}") if bounds else None
     unit = entries.typed(content["unit"], str, f"{where}, unit") if "unit" in content else ""
-    return Check(name, states, kinds[0], bound, unit, topic)
+    on = content.get("measured_on") and entries.typed(
+        content["measured_on"], Measured, f"{where}, measured_on"
+    )
+    return Check(name, states, kinds[0], bound, unit, topic, on)
 
 
 def _bound(kind: str, value: object, where: str) -> Bound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -14,18 +14,52 @@ Kind = Literal["identity", "measurement"]
 
 
 class Verdict(StrEnum):
-    """The words of the ledger; nothing else may be pinned, drawn or computed."""
+    """The words of the ledger, each with what it means; nothing else may be pinned, drawn or computed."""
 
-    HOLDS = "holds"
-    WITH_ASSUMPTIONS = "holds under added assumptions"
-    DOES_NOT_FOLLOW = "does not follow"
-    CONTRADICTED = "contradicted"
-    NOT_DECIDABLE = "not decidable here"
+    meaning: str  # what the word says, one sentence for the pages that explain it
+
+    def __new__(cls, word: str, meaning: str) -> Verdict:
+        verdict = str.__new__(cls, word)
+        verdict._value_, verdict.meaning = word, meaning
+        return verdict
+
+    HOLDS = (
+        "holds",
+        "the statement follows as printed, or the measurement agrees within a threshold fixed beforehand.",
+    )
+    WITH_ASSUMPTIONS = (
+        "holds under added assumptions",
+        "it follows if something is assumed that the paper does not state; we say what.",
+    )
+    DOES_NOT_FOLLOW = (
+        "does not follow",
+        "the derivation breaks, or the evidence ends, at a place that we name.",
+    )
+    CONTRADICTED = ("contradicted", "another equation or a measurement says otherwise; we name it.")
+    NOT_GENERAL = (
+        "not shown to be general",
+        "it is said of VGGT, and only a small network was asked, which fails it or keeps it; VGGT-1B may do "
+        "either, and we say what would have to be measured.",
+    )
+    NOT_DECIDABLE = ("not decidable here", "nothing that we have speaks for or against; we say what would.")
 
     @property
     def slug(self) -> str:
         """Name usable as a CSS class, e.g. ``does-not-follow``."""
         return self.value.replace(" ", "-")
+
+
+class Scope(StrEnum):
+    """What a claim speaks of: it decides how far a measurement on a small network carries."""
+
+    ANY = "any network"
+    VGGT = "VGGT"
+
+
+class Measured(StrEnum):
+    """What a check was measured on, where that is not the thing that claims speak of."""
+
+    SMALL = "small network"
 
 
 @dataclass(frozen=True)
@@ -72,6 +106,7 @@ class Check:
     """A proposition declared in advance: an identity (true or false) or a measurement with its bound.
 
     ``states`` says what is true when the check passes; every declared check is expected to pass.
+    ``measured_on`` is set where only small networks were measured.
     """
 
     name: str
@@ -80,6 +115,7 @@ class Check:
     bound: Bound | None = None
     unit: str = ""
     chapter: str = ""
+    measured_on: Measured | None = None
 
     def __post_init__(self) -> None:
         if (self.kind == "measurement") != (self.bound is not None):
@@ -122,8 +158,8 @@ class Claim:
     The five tuples name checks by id (``chapter/name``; the claim's own chapter may be left out) and give
     each its part in the verdict, see :func:`judge`. ``expected`` pins the verdict: when the checks come out
     otherwise, the build turns red instead of the verdict changing in silence. ``because`` says which
-    assumptions, where it breaks, by what it is contradicted, or what would decide it. ``chapter`` judges
-    it and is filled in by the register.
+    assumptions, where it breaks, by what it is contradicted, or what would decide it. ``about`` is the
+    claim's scope, needed where small networks decide. ``chapter`` judges it and is filled in by the register.
     """
 
     id: str
@@ -138,6 +174,7 @@ class Claim:
     rescues: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     chapter: str = ""
+    about: Scope | None = None
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -165,30 +202,40 @@ class Judgement:
         return self.verdict is self.claim.expected and all(o.passed for o in self.outcomes)
 
 
-def judge(claim: Claim, outcomes: Mapping[str, CheckOutcome]) -> Judgement:
+def judge(
+    claim: Claim, outcomes: Mapping[str, CheckOutcome], small: Collection[str] = frozenset()
+) -> Judgement:
     """Compute the verdict on ``claim`` from the outcomes of its checks.
 
     In this order: any true refutation, or any false support, contradicts; if all of ``missing`` are true,
     nothing here can decide; if all ``rescues`` are true it holds under added assumptions; any true break
-    means it does not follow; all supports true means it holds; otherwise nothing was decided. No check, or
-    a check that did not run, gives no verdict at all.
+    means it does not follow; all supports true means it holds; otherwise nothing was decided. What is said
+    of VGGT is contradicted only if a refutation reaches beyond small networks, and holds only if every
+    support does; else it is not shown to be general. ``small``: ids of the checks that were measured on
+    small networks only. No check, or one that did not run, gives no verdict.
     """
     absent = tuple(i for i in claim.checks if i not in outcomes)
     ran = tuple(outcomes[i] for i in claim.checks if i in outcomes)
     if absent or not ran:
         return Judgement(claim, None, ran, absent)
 
-    def passed(names: Iterable[str]) -> list[bool]:
-        return [outcomes[claim.qualified(name)].passed for name in names]
+    def which(names: Iterable[str], passed: bool = True) -> list[str]:
+        return [i for i in map(claim.qualified, names) if outcomes[i].passed is passed]
 
-    if any(passed(claim.refutes)) or not all(passed(claim.supports)):
-        verdict = Verdict.CONTRADICTED
-    elif claim.missing and all(passed(claim.missing)):
+    about_vggt = claim.about is Scope.VGGT
+    against = which(claim.refutes) + which(claim.supports, passed=False)
+    if against:
+        carries = not about_vggt or any(i not in small for i in against)
+        verdict = Verdict.CONTRADICTED if carries else Verdict.NOT_GENERAL
+    elif claim.missing and not which(claim.missing, passed=False):
         verdict = Verdict.NOT_DECIDABLE
-    elif claim.rescues and all(passed(claim.rescues)):
+    elif claim.rescues and not which(claim.rescues, passed=False):
         verdict = Verdict.WITH_ASSUMPTIONS
-    elif any(passed(claim.breaks)):
+    elif which(claim.breaks):
         verdict = Verdict.DOES_NOT_FOLLOW
+    elif claim.supports:
+        carries = not about_vggt or all(i not in small for i in which(claim.supports))
+        verdict = Verdict.HOLDS if carries else Verdict.NOT_GENERAL
     else:
-        verdict = Verdict.HOLDS if claim.supports else Verdict.NOT_DECIDABLE
+        verdict = Verdict.NOT_DECIDABLE
     return Judgement(claim, verdict, ran)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from book.study.verdicts.model import Check, CheckOutcome, Claim, Judgement, judge
+from book.study.verdicts.model import Check, CheckOutcome, Claim, Judgement, Measured, Scope, judge
 
 
 class RegisterError(ValueError):
@@ -24,6 +24,11 @@ class Register:
         """Chapters that have a check or a claim, in order of first appearance."""
         names = [check.chapter for check in self.checks.values()] + [claim.chapter for claim in self.claims]
         return tuple(dict.fromkeys(names))
+
+    @property
+    def small(self) -> frozenset[str]:
+        """Ids of the checks that were measured on small networks only."""
+        return frozenset(i for i, check in self.checks.items() if check.measured_on is Measured.SMALL)
 
     def checks_of(self, chapter: str) -> tuple[Check, ...]:
         """The checks that ``chapter`` must run."""
@@ -48,7 +53,7 @@ class Register:
 
     def judge(self, outcomes: Mapping[str, CheckOutcome]) -> tuple[Judgement, ...]:
         """A judgement for every claim, in order."""
-        return tuple(judge(claim, outcomes) for claim in self.claims)
+        return tuple(judge(claim, outcomes, self.small) for claim in self.claims)
 
     def problems(self, outcomes: Mapping[str, CheckOutcome], only: Iterable[str] | None = None) -> list[str]:
         """Everything that must stop a build, as sentences; empty when all is complete and as pinned.
@@ -70,7 +75,8 @@ class Register:
                 check = self.checks[outcome.check]
                 shown = outcome.error or f"value {outcome.value}, must be {check.bound}"
                 found.append(f"check {check.id} failed: {check.states} ({shown})")
-        for verdict, claim in ((judge(claim, outcomes).verdict, claim) for claim in claims):
+        for claim in claims:
+            verdict = judge(claim, outcomes, self.small).verdict
             if verdict not in (None, claim.expected):
                 found.append(
                     f"claim {claim.id}: the checks give {verdict!s}, but {claim.expected!s} is pinned"
@@ -83,7 +89,8 @@ def build(parts: Iterable[tuple[str, Iterable[Check], Iterable[Claim]]]) -> Regi
 
     Raises:
         RegisterError: an id is used twice, a claim names no check or an undeclared one, a check judges
-            nothing, or a pinned verdict is not what its checks give when all of them pass.
+            nothing, a claim leans on small networks without its scope, or a pinned verdict is not what its
+            checks give when all of them pass.
     """
     checks: dict[str, Check] = {}
     claims: list[Claim] = []
@@ -116,7 +123,14 @@ def _validate(register: Register) -> None:
         unknown = [i for i in claim.checks if i not in register.checks]
         if unknown or not claim.checks:
             raise RegisterError(f"claim {claim.id} names {unknown or 'no checks'}; declare its checks first")
-        reached = judge(claim, {i: CheckOutcome(i, passed=True) for i in claim.checks}).verdict
+        leans = sorted(register.small & set(map(claim.qualified, claim.refutes + claim.supports)))
+        if leans and claim.about is None:
+            raise RegisterError(
+                f"claim {claim.id} leans on small networks ({', '.join(leans)}); say what it is about: "
+                f"{' or '.join(Scope)}"
+            )
+        every = {i: CheckOutcome(i, passed=True) for i in claim.checks}
+        reached = judge(claim, every, register.small).verdict
         if reached is not claim.expected:
             raise RegisterError(
                 f"claim {claim.id} pins {claim.expected!s}, but its checks would give {reached!s}"
