@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from book.study.long_sequences import law, outcome
-from book.study.long_sequences.anchor import Anchored, FrameBias, bias_between
+from book.study.long_sequences.anchor import Anchored, FrameBias, Split, bias_between
 from book.study.long_sequences.arms import ARMS, OVERLAP, Arm, Result, _append, chunk_bounds, run_arm
-from book.study.long_sequences.measure import errors, measure, trained_frames
+from book.study.long_sequences.measure import ERRORS, errors, geometry, measure, trained_frames
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks, matching_tokens
 from lib.geometry import invert
 from lib.merging import FastVGGTRule
@@ -179,3 +179,69 @@ def test_words_follow_numbers():
         asked = outcome.DECLARED["runs"][one["in"]]
         assert "arm" not in one or one["arm"] in ["plain", *asked["arms"]]
         assert outcome.measured(one, {}) is None
+
+
+def split_pass(setup, share, pattern):
+    layout = setup.layout
+    with Split(layout.frames, layout.tokens_per_frame, share, pattern):
+        return run(setup).prediction.pose_enc
+
+
+def test_share_and_pattern_together_are_the_factor(setup):
+    close = {"atol": 1e-5, "rtol": 1e-4}
+    plain = run(setup).prediction.pose_enc
+    factor = run(replace(setup, params=replace(setup.params, logit_scale="1.5"))).prediction.pose_enc
+    torch.testing.assert_close(split_pass(setup, 1.0, 1.0), plain, **close)
+    torch.testing.assert_close(split_pass(setup, 1.5, 1.5), factor, **close)
+    share, pattern = split_pass(setup, 1.5, 1.0), split_pass(setup, 1.0, 1.5)
+    for one in (share, pattern):
+        assert min(float((one - other).abs().max()) for other in (plain, factor)) > 1e-4
+
+
+def test_split_keeps_the_share_of_frame_0(setup):
+    layout, keeper = setup.layout, Keeper()
+    run(setup, keeper)
+    q, k = keeper.events[0].q, keeper.events[0].k
+    values = torch.zeros_like(q)
+    values[..., : layout.tokens_per_frame, 0] = 1.0
+    attend = torch.nn.functional.scaled_dot_product_attention
+    shares = [attend(q, k, values, scale=s)[..., 0] for s in (0.1, 0.2)]
+    with Split(layout.frames, layout.tokens_per_frame, 2.0, 1.0):
+        torch.testing.assert_close(attend(q, k, values, scale=0.1)[..., 0], shares[1])
+    with Split(layout.frames, layout.tokens_per_frame, 1.0, 2.0):
+        torch.testing.assert_close(attend(q, k, values, scale=0.1)[..., 0], shares[0])
+
+
+def test_a_bias_for_some_queries_only(setup):
+    tokens, special = setup.layout.tokens_per_frame, setup.layout.special
+    masks = {
+        queries: FrameBias(bias_between(6, first=1.0), tokens, None, queries, special).mask
+        for queries in ("all", "special", "patches")
+    }
+    torch.testing.assert_close(masks["special"] + masks["patches"], masks["all"])
+    assert masks["special"][:special, :tokens].eq(1).all() and not masks["special"][special:tokens].any()
+
+
+def test_the_scale_acts_in_the_layers_of_its_arm():
+    assert ARMS["scaled, blocks 2 3"].length_scale(4) == "length 4 in 2 3"
+    assert ARMS["scaled"].length_scale(4) == "length 4"
+    both = ARMS["scaled, blocks 2 3"].layers + ARMS["scaled, other blocks"].layers
+    assert sorted(both) == list(range(6))
+
+
+def test_all_are_judged_on_every_fourth_frame(setup):
+    nine = prepare(Params(model="random", scene="denser:3", frames=9, m=0.0, seed=1))
+    every = run_arm(nine, Arm(), trained=3)
+    found = errors(nine.sequence, every)
+    alone = geometry(
+        nine.sequence,
+        replace(every, extrinsics=every.extrinsics[::4], depth=every.depth[::4], frames=[0, 4, 8]),
+    )
+    assert alone == {name: found[f"{name}_fourth"] for name in alone}
+    assert set(ERRORS) == set(found) and found["rotation"] != found["rotation_fourth"]
+    turned = replace(every, extrinsics=nine.sequence.extrinsics.double().clone())
+    turned.extrinsics[0, :, :3] = (
+        -turned.extrinsics[0, :, :3].clone() @ torch.diag(torch.tensor([1.0, 1, -1])).double()
+    )
+    wrong = geometry(nine.sequence, turned)
+    assert wrong["rotation"] > 90 > 1e-3 > wrong["rotation_pairs"]  # frame 0 alone is wrong

@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 from lib.merging import MergingRule, Plan, TokenLayout
 from lib.merging.plan import Grouping
 
+QUERIES = ("all", "special", "patches")
+
 
 @dataclass(frozen=True)
 class Anchored:
@@ -54,12 +56,24 @@ class FrameBias(TorchFunctionMode):
     Args:
         bias: (S, S) nats, rows are frames of queries. tokens: of one frame.
         layers: global blocks that get it, None = all.
+        queries: "all", or only "special" tokens (camera and registers), or only "patches".
+        special: how many of a frame's tokens are special.
     """
 
-    def __init__(self, bias: Tensor, tokens: int, layers: Collection[int] | None = None) -> None:
+    def __init__(
+        self,
+        bias: Tensor,
+        tokens: int,
+        layers: Collection[int] | None = None,
+        queries: str = "all",
+        special: int = 0,
+    ) -> None:
         super().__init__()
         self.total = len(bias) * tokens
         self.mask = bias.repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
+        if queries != "all":
+            is_special = torch.arange(self.total) % tokens < special
+            self.mask[is_special if queries == "patches" else ~is_special] = 0.0
         self.layers, self.seen = layers, 0
 
     def __torch_function__(
@@ -76,6 +90,41 @@ class FrameBias(TorchFunctionMode):
                 args, kwargs["attn_mask"] = args[:3], self.mask
             self.seen += 1
         return func(*args, **kwargs)
+
+
+class Split(TorchFunctionMode):
+    """Within it unmerged global attention takes the share of frame 0 and the rest from unlike sharpness.
+
+    Two softmaxes, one over the keys of frame 0 and one over all others, their logits multiplied by
+    `pattern`, are joined with the mass that frame 0 has when the logits are multiplied by `share`. With
+    share = pattern = f this is the factor f on all logits.
+
+    Args:
+        frames, tokens: S, and the tokens of one frame.
+    """
+
+    def __init__(self, frames: int, tokens: int, share: float, pattern: float) -> None:
+        super().__init__()
+        self.total, self.tokens, self.share, self.pattern = frames * tokens, tokens, share, pattern
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Pass everything on; attention among all tokens is put together from its two parts."""
+        kwargs = dict(kwargs or {})
+        if func is not scaled_dot_product_attention or args[0].shape[-2] != self.total:
+            return func(*args, **kwargs)
+        q, k, v = args[:3]
+        sharp, cut = kwargs["scale"] * self.pattern, self.tokens
+        frame_0 = torch.zeros_like(v)
+        frame_0[..., :cut, :] = 1.0
+        mass = func(q, k, frame_0, scale=kwargs["scale"] * self.share)[..., :1]
+        first = func(q, k[..., :cut, :], v[..., :cut, :], scale=sharp)
+        return mass * first + (1 - mass) * func(q, k[..., cut:, :], v[..., cut:, :], scale=sharp)
 
 
 def bias_between(frames: int, first: float = 0.0, own: float = 0.0) -> Tensor:

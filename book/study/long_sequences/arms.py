@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from book.study.long_sequences.anchor import Anchored, FrameBias, bias_between
+from book.study.long_sequences.anchor import Anchored, FrameBias, Split, bias_between
 from lib.geometry import invert, unproject
-from lib.merging import MergingRule, UniformRule
+from lib.merging import MergingRule, TokenLayout, UniformRule
 from lib.metrics.cameras import umeyama
 from lib.run import Setup, merging_rule, run
 from lib.scenes.sequence import Sequence
 from lib.scenes.walks import open_scene
-from lib.vggt import Observer
+from lib.vggt import LengthScale, Observer
 
 OVERLAP = 4  # frames that two neighbouring chunks share
 CLOUD = 4000  # points by which two chunks are joined
@@ -31,9 +31,12 @@ class Arm:
 
     Attributes:
         m, rule, size_bias: of merging, as in `lib.run.Params`; open: frame 0 merges too (uniform rule).
-        scale: the logits are multiplied by ln N / ln N_train.
+        scale: the logits are multiplied by f = ln N / ln N_train, in `layers` (None: all).
+        split: f acts only on the "share" of frame 0 against all other keys, or only on the "pattern" among
+            the keys of frame 0 and among the others.
         anchored: frame 0's keys get ln((S−1)/(S_train−1)), by a rule that composes with merging.
-        first, own: that bias on the keys of frame 0, of the query's own frame, in `layers` (None: all).
+        first, own: that bias on the keys of frame 0, of the query's own frame, in `layers` (None: all) and
+            for `queries` of one kind only, if not "all".
         starved: frame 0's keys get the bias that imitates so many frames.
         keep: every how many-th frame is used. middle: the middle frame comes first.
         chunks: pieces of the training length, joined by Sim(3).
@@ -48,7 +51,9 @@ class Arm:
     anchored: bool = False
     first: bool = False
     own: bool = False
+    split: str = ""
     layers: tuple[int, ...] | None = None
+    queries: str = "all"
     starved: int = 0
     keep: int = 1
     middle: bool = False
@@ -71,17 +76,41 @@ class Arm:
         full = math.log(max(1.0, (frames - 1) / (trained - 1)))
         return bias_between(frames, first=full * self.first, own=full * self.own)
 
+    def length_scale(self, trained: int) -> str:
+        """The logit scale of this arm as `lib.vggt.parse_scale` reads it."""
+        where = "" if self.layers is None else " in " + " ".join(map(str, self.layers))
+        return f"length {trained}{where}"
+
+    def intervention(self, layout: TokenLayout, trained: int) -> AbstractContextManager[object]:
+        """What changes global attention of the unmerged network beyond the arguments of its forward."""
+        frames, tokens = layout.frames, layout.tokens_per_frame
+        if self.split:
+            f = LengthScale(trained).factor(0, layout)
+            return Split(frames, tokens, *((f, 1.0) if self.split == "share" else (1.0, f)))
+        bias = self.bias(frames, trained)
+        if bias is None:
+            return nullcontext()
+        return FrameBias(bias, tokens, self.layers, self.queries, layout.special)
+
 
 SINK = (3,)  # the block in which frame 0 takes most of the attention
 OTHERS = (0, 1, 2, 4, 5)
+RESTORED = (2, 3)  # the blocks in which the scale gives frame 0 its share back
+FLAT = (0, 1, 4, 5)  # those in which it does not
 ARMS = {
     "plain": Arm(),
     "merged": Arm(m=0.7),
+    "merged 0.5": Arm(m=0.5),
+    "merged 0.9": Arm(m=0.9),
     "merged, size bias": Arm(m=0.7, size_bias=True),
     "uniform": Arm(m=0.7, rule="uniform"),
     "uniform, size bias": Arm(m=0.7, rule="uniform", size_bias=True),
     "uniform, frame 0 merged too": Arm(m=0.7, rule="uniform", open=True),
     "scaled": Arm(scale=True),
+    "scaled, blocks 2 3": Arm(scale=True, layers=RESTORED),
+    "scaled, other blocks": Arm(scale=True, layers=FLAT),
+    "scaled share": Arm(split="share"),
+    "scaled pattern": Arm(split="pattern"),
     "scaled, merged": Arm(scale=True, m=0.7),
     "anchored": Arm(anchored=True),
     "anchored, merged": Arm(anchored=True, m=0.7),
@@ -93,6 +122,8 @@ ARMS = {
     "own frame": Arm(own=True),
     "anchored, sink's block": Arm(first=True, layers=SINK),
     "anchored, other blocks": Arm(first=True, layers=OTHERS),
+    "anchored, special queries": Arm(first=True, queries="special"),
+    "anchored, patch queries": Arm(first=True, queries="patches"),
     "starved 32": Arm(starved=32),
     "starved 128": Arm(starved=128),
     "starved 512": Arm(starved=512),
@@ -108,7 +139,8 @@ class Result:
     """What an arm says of the frames it used.
 
     extrinsics (S', 3, 4) camera-from-world and depth (S', H, W), float64, any unit; frames: their indices in
-    the sequence; pairs: query-key pairs of one head over all global blocks; seconds: of the forward passes.
+    the sequence; pairs: query-key pairs of one head over all global blocks; seconds: of the processor, for
+    the forward passes.
     """
 
     extrinsics: Tensor
@@ -131,7 +163,7 @@ def run_arm(setup: Setup, arm: Arm, trained: int, added: int = 0, probe: Observe
         middle = frames[len(frames) // 2]
         frames = [middle, *(f for f in frames if f != middle)]
     if arm.scale:
-        setup = replace(setup, params=replace(setup.params, logit_scale=f"length {trained}"))
+        setup = replace(setup, params=replace(setup.params, logit_scale=arm.length_scale(trained)))
     return _once(replace(setup, rule=arm.merging(setup, trained)), arm, trained, frames, added, probe)
 
 
@@ -142,11 +174,13 @@ def _once(
     if arm.company:
         images = torch.cat([sequence.images, _company(setup, arm.company, added)])
         sequence = Sequence(sequence.name, images)  # no truth: only the frames are judged, by the caller
-    bias = arm.bias(len(sequence), trained)
-    mode = nullcontext() if bias is None else FrameBias(bias, setup.layout.tokens_per_frame, arm.layers)
-    start = time.perf_counter()
-    with mode:
-        prediction = run(replace(setup, sequence=sequence), probe).prediction
+    here = replace(setup, sequence=sequence)
+    # of the processor: on a busy machine waiting does not count
+    clock = time.process_time if setup.params.device == "cpu" else time.perf_counter
+    with arm.intervention(here.layout, trained):
+        start = clock()
+        prediction = run(here, probe).prediction
+        seconds = clock() - start
     if prediction.extrinsics is None or prediction.depth is None:
         raise ValueError("this experiment compares cameras and depth; the network needs both heads")
     order = torch.tensor(np.argsort(frames))
@@ -155,7 +189,7 @@ def _once(
         prediction.depth[0, :count, ..., 0][order].double(),
         sorted(frames),
         prediction.report.pairs,
-        time.perf_counter() - start,
+        seconds,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
@@ -82,18 +83,23 @@ class Shares:
 
     masks: of `group_masks`. factors: by which the logits are multiplied on top of what the model did, each
     read from the same activations. found: one array (factors, heads, queries, 4) a layer, nats; merged keys
-    count for the groups of their members in equal parts.
+    count for the groups of their members in equal parts. seconds: of the processor, spent here.
     """
 
     queries: Tensor
     masks: Tensor
     factors: Several[float] = (1.0,)
     found: list[NDArray[np.float32]] = field(default_factory=list)
+    seconds: float = 0.0
 
     def observe(self, event: AttentionEvent) -> None:
         """Read one layer."""
-        if event.kind != "global":
-            return
+        if event.kind == "global":
+            start = time.process_time()
+            self.found.append(self._read(event))
+            self.seconds += time.process_time() - start
+
+    def _read(self, event: AttentionEvent) -> NDArray[np.float32]:
         plan = event.plan
         rows = self.queries if plan is None or plan.output_rows is None else plan.output_rows[0, self.queries]
         weights = self.masks.flatten(1)[None, None]
@@ -108,7 +114,7 @@ class Shares:
             top = scaled.amax(-1, keepdim=True)
             sums = torch.einsum("hqk,kqg->hqg", (scaled - top).exp(), weights)
             layer.append(sums.clamp(min=1e-30).log() + top)
-        self.found.append(torch.stack(layer).numpy())
+        return torch.stack(layer).numpy()
 
     def table(self) -> NDArray[np.float32]:
         """(layers, factors, heads, queries, 4)."""
