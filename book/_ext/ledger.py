@@ -121,11 +121,12 @@ class Ledger(LedgerDirective):
         register = load_register(self.env)
         self.reads(*register.chapters)
         rows = [
-            [
-                [nodes.paragraph("", "", nodes.strong("", draw.label(c.id))), self.origin(c)],
+            draw.row(
+                c,
+                [draw.name(c), self.origin(c)],
                 self.parse(c.printed),
                 [nodes.paragraph("", "", self.slot("badge", c.id)), *self.parse(c.corrected)],
-            ]
+            )
             for c in register.claims
         ]
         head = ("Claim", "As printed", "Verdict and corrected statement")
@@ -147,15 +148,14 @@ class EquationIndex(LedgerDirective):
             number = nodes.paragraph("", f"({equation.number})", ids=[f"paper-{equation.id}"])
             number["names"].append(f"paper-{equation.id}")
             self.state.document.note_explicit_target(number)
+            claim = known[equation.id]
             rows.append(
-                [
-                    [number, self.origin(known[equation.id])],
+                draw.row(
+                    claim,
+                    [number, self.origin(claim)],
                     [nodes.math_block(equation.tex, equation.tex, nowrap=False, number=None)],
-                    [
-                        nodes.paragraph("", "", self.slot("badge", equation.id)),
-                        *self.parse(known[equation.id].corrected),
-                    ],
-                ]
+                    [nodes.paragraph("", "", self.slot("badge", claim.id)), *self.parse(claim.corrected)],
+                )
             )
         return [draw.table(("No.", "As printed", "Verdict and corrected form"), (12, 43, 45), rows)]
 
@@ -276,6 +276,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     ):
         app.add_directive(name, directive)
     app.add_css_file("verdicts.css")
+    app.add_js_file("ledger.js", loading_method="defer")
     app.connect("env-purge-doc", forget)
     app.connect("env-before-read-docs", prepare)
     app.connect("source-read", note_source)

@@ -13,14 +13,27 @@ def label(claim_id: str) -> str:
     return names.get(kind, f"Claim: {rest.replace('-', ' ')}")
 
 
-def table(
-    head: Sequence[str], widths: Sequence[int], rows: Sequence[Sequence[list[nodes.Node]]]
-) -> nodes.Node:
-    """A docutils table with class ``ledger`` from lists of nodes."""
+def row(claim: Any, *cells: list[nodes.Node]) -> nodes.row:
+    """A row of a claim, which can be linked to and which `ledger.js` can choose by kind and chapter."""
+    kind = claim.id.partition("-")[0]
+    found = nodes.row("", *[nodes.entry("", *cell) for cell in cells])
+    found["ids"].append(f"ledger-{claim.id}")
+    found["classes"] += [f"kind-{kind}", f"chapter-{claim.chapter}"]
+    return found
+
+
+def name(claim: Any) -> nodes.paragraph:
+    """The name of a claim, as a link to its own row."""
+    link = nodes.reference("", label(claim.id), internal=True, refuri=f"#ledger-{claim.id}")
+    return nodes.paragraph("", "", nodes.strong("", "", link), classes=["claim"])
+
+
+def table(head: Sequence[str], widths: Sequence[int], rows: Sequence[nodes.row]) -> nodes.Node:
+    """A docutils table with class ``ledger``."""
     group = nodes.tgroup("", *[nodes.colspec("", colwidth=w) for w in widths], cols=len(widths))
     titles = [[nodes.paragraph("", title)] for title in head]
     group += nodes.thead("", nodes.row("", *[nodes.entry("", *cell) for cell in titles]))
-    group += nodes.tbody("", *[nodes.row("", *[nodes.entry("", *c) for c in row]) for row in rows])
+    group += nodes.tbody("", *rows)
     return nodes.table("", group, classes=["ledger"])
 
 

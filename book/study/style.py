@@ -6,11 +6,14 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
+from IPython.core.getipython import get_ipython
+from IPython.core.pylabtools import select_figure_formats
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from book.study.intervals import Interval
+from book.study.picture import picture
 
 # Okabe and Ito's palette, darkest first so that one-line plots read well in print.
 PALETTE = {
@@ -31,6 +34,7 @@ SERIES = (
     "orange",
     "sky",
 )  # lines with no role of their own, in order
+INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
 RULES = {  # a merging rule has one colour and one marker, in every chapter
     "fastvggt": ("vermilion", "o"),
     "uniform": ("blue", "s"),
@@ -41,9 +45,18 @@ RULES = {  # a merging rule has one colour and one marker, in every chapter
 
 
 def style() -> None:
-    """Set matplotlib's defaults for the book; call it in the first cell of a page."""
+    """Set matplotlib's defaults for the book; call it in the first cell of a page.
+
+    Lines of text and axes have one ink (`PALETTE`'s black) on clear ground: the pages swap it in their dark
+    theme. Pure black is for what lies on a colour and stays.
+    """
+    ink = dict.fromkeys(INKED, PALETTE["black"])
     mpl.rcParams.update(
-        {
+        ink
+        | {
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "legend.facecolor": "none",
             "figure.figsize": (7.2, 3.6),
             "figure.dpi": 110,
             "savefig.dpi": 160,
@@ -63,6 +76,11 @@ def style() -> None:
             "grid.linewidth": 0.6,
         }
     )
+    if (shell := get_ipython()) is not None:
+        import matplotlib_inline.backend_inline  # noqa: F401  # it sets its own formats when it is imported
+
+        select_figure_formats(shell, [])
+        shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, picture)
 
 
 def intervals(

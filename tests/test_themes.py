@@ -1,0 +1,53 @@
+"""Copies of figures for the dark theme: which colours change, and where the copy lies."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from docutils import nodes
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
+import themes
+
+from book.study.style import PALETTE
+
+
+@pytest.mark.parametrize(
+    ("colour", "dark"),
+    [
+        ("222222", "e4e4e4"),  # the ink
+        ("0072b2", "4da3e0"),
+        ("404040", "bfbfbf"),  # another dark grey
+        ("000000", "000000"),  # lies on a colour
+        ("ffffff", "ffffff"),
+        ("b0b0b0", "b0b0b0"),  # light enough
+        ("8a4b00", "8a4b00"),  # a colour map's
+    ],
+)
+def test_what_a_colour_becomes(colour: str, dark: str) -> None:
+    assert themes.lighter(colour) == dark
+
+
+def test_every_exchanged_hue_is_the_palettes() -> None:
+    assert set(themes.LIGHTER) <= {c.removeprefix("#").lower() for c in PALETTE.values()}
+
+
+def test_only_paint_is_exchanged() -> None:
+    svg = '<g id="a222222"><path style="fill: #222222; stroke: #ffffff"/><use xlink:href="#222222"/></g>'
+    assert themes.for_dark(svg) == svg.replace("fill: #222222", "fill: #e4e4e4")
+
+
+def test_a_drawn_figure_gets_a_twin(tmp_path: Path) -> None:
+    (tmp_path / "drawn.svg").write_text('<svg><path style="stroke: #222222"/></svg>')
+    holder = nodes.container(
+        "", nodes.image(uri="drawn.svg", alt="A curve."), nodes.image(uri="photo.png", alt="A photograph.")
+    )
+    app = SimpleNamespace(env=SimpleNamespace(relfn2path=lambda uri: (uri, str(tmp_path / uri))))
+    themes.with_dark_copies(app, holder)  # type: ignore[arg-type]
+    assert [(i["uri"], i["alt"], i["classes"]) for i in holder.children] == [
+        ("drawn.svg", "A curve.", ["only-light"]),
+        ("drawn-dark.svg", "A curve.", ["only-dark"]),
+        ("photo.png", "A photograph.", []),
+    ]
+    assert "e4e4e4" in (tmp_path / "drawn-dark.svg").read_text()
