@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from book.study import collapse_laws as laws
 from book.study import mean_flow as mf
-from book.study import merging_laws
+from book.study import merging_laws, particle_merging
 from book.study.corrected_theory import hierarchy
 from book.study.effective_rank import near_collapse
 from book.study.entropy import pre_ln
 from lib import dynamics as dyn
+from lib.spectra import dense_measures
 
 # Collapse without merging ----------------------------------------------------------------------------------
 
@@ -20,31 +22,35 @@ from lib import dynamics as dyn
 @pytest.mark.parametrize(("tokens", "beta", "step", "cosine"), [(20, 0.0, 0.1, 0.0), (30, 6.0, 0.5, 0.2)])
 def test_odds_law_is_exact_for_equiangular_tokens(norm, tokens, beta, step, cosine):
     run = dyn.simulate(dyn.equiangular_cloud(tokens, cosine), dyn.Layer(beta, step, norm), 40)
-    law = dyn.odds_law(tokens, beta, step, 40, cosine, norm)
+    law = laws.odds_law(tokens, beta, step, 40, cosine, norm)
     np.testing.assert_allclose(run.odds.numpy(), law, rtol=1e-10)
 
 
 def test_self_share_is_the_excess_weight_of_a_token_on_itself():
     a = dyn.attention_matrix(dyn.equiangular_cloud(12, 0.3), 4.0)
-    assert dyn.self_share(12, 4.0, 0.3) == pytest.approx(float(a[0, 0] - a[0, 1]))
-    assert dyn.self_share(12, 0.0, 0.3) == 0.0
+    assert laws.self_share(12, 4.0, 0.3) == pytest.approx(float(a[0, 0] - a[0, 1]))
+    assert laws.self_share(12, 0.0, 0.3) == 0.0
 
 
 @pytest.mark.parametrize(("beta", "tokens"), [(0.0, 50), (4.0, 50), (8.0, 20)])
 def test_collapse_layers_follow_the_odds_law(beta, tokens):
-    odds = dyn.odds_law(tokens, beta, 0.1, 2000, 0.2)
+    odds = laws.odds_law(tokens, beta, 0.1, 2000, 0.2)
     first = int(np.argmax(1 / (1 + odds) < 0.05))
-    assert first - 1 < dyn.collapse_layers(tokens, beta, 0.1, 0.2) <= first
+    assert first - 1 < laws.collapse_layers(tokens, beta, 0.1, 0.2) <= first
 
 
 def test_collapse_layers_may_never_come():
-    assert dyn.collapse_layers(8, 12.0, 0.1, 0.2, limit=50) == math.inf
+    assert laws.collapse_layers(8, 12.0, 0.1, 0.2, limit=50) == math.inf
 
 
 def test_dilution_collapse_time_falls_with_n_below_the_threshold_and_is_flat_above():
-    star = dyn.dilution_threshold(12.0, 0.2)
-    below = dyn.collapse_layers(star / 200, 12.0, 0.1, 0.2) / dyn.collapse_layers(star / 100, 12.0, 0.1, 0.2)
-    above = dyn.collapse_layers(100 * star, 12.0, 0.1, 0.2) / dyn.collapse_layers(200 * star, 12.0, 0.1, 0.2)
+    star = laws.dilution_threshold(12.0, 0.2)
+    below = laws.collapse_layers(star / 200, 12.0, 0.1, 0.2) / laws.collapse_layers(
+        star / 100, 12.0, 0.1, 0.2
+    )
+    above = laws.collapse_layers(100 * star, 12.0, 0.1, 0.2) / laws.collapse_layers(
+        200 * star, 12.0, 0.1, 0.2
+    )
     assert below == pytest.approx(2, rel=0.1)
     assert above == pytest.approx(1, rel=0.01)
 
@@ -53,7 +59,7 @@ def test_dilution_collapse_time_falls_with_n_below_the_threshold_and_is_flat_abo
 def test_terminal_rate(beta):
     run = dyn.simulate(dyn.biased_cloud(60, 8, 0.7, 0), dyn.Layer(beta, 0.1), 90)
     late = torch.log(run.spread[70] / run.spread[90]) / 20
-    assert late == pytest.approx(dyn.terminal_rate(0.1), rel=0.01)
+    assert late == pytest.approx(laws.terminal_rate(0.1), rel=0.01)
 
 
 def test_uniform_clouds_need_a_layer_more_per_log_token():
@@ -99,7 +105,7 @@ def test_logistic_spread_is_the_mobius_law_at_two_and_the_odds_law_of_small_step
     np.testing.assert_allclose(
         mf.logistic_spread(t, 0.3, rate=1.0), 1 - mf.mobius_solution(t, 0.3, 2) ** 2, atol=1e-8
     )
-    odds = dyn.odds_law(20, 0.0, 1e-3, 1000, 0.1)[-1]
+    odds = laws.odds_law(20, 0.0, 1e-3, 1000, 0.1)[-1]
     r_start = math.sqrt((1 + 19 * 0.1) / 20)
     assert 1 / (1 + odds) == pytest.approx(float(mf.logistic_spread(1.0, r_start)), rel=2e-3)
 
@@ -133,7 +139,7 @@ def test_without_residual_the_log_of_the_variance_triples():
 
 @pytest.mark.parametrize("layer", [50, 300, 1000])
 def test_pre_ln_with_identity_values(layer):
-    odds = dyn.odds_law(128, 0.0, 0.02, layer, norm="pre")[-1]
+    odds = laws.odds_law(128, 0.0, 0.02, layer, norm="pre")[-1]
     assert pre_ln.pre_ln_spread(layer, 0.02, 1 / 128) == pytest.approx(1 / (1 + odds), rel=0.02)
 
 
@@ -173,18 +179,8 @@ def test_near_collapse_rank_is_exact_for_its_spectrum_and_right_near_collapse():
     run = dyn.simulate(dyn.biased_cloud(200, 8, 0.7, 0), dyn.Layer(1.0, 0.1), 40)
     trace, rank = near_collapse.covariance_rank(run.tokens)
     assert trace == pytest.approx(float(run.spread[-1]))
-    measured = dyn.attention_spectrum(run.tokens, 1.0).effective_rank
+    measured = dense_measures(dyn.attention_matrix(run.tokens, 1.0)).effective_rank
     assert measured - 1 == pytest.approx(float(near_collapse.near_collapse_rank(trace, rank)) - 1, rel=0.01)
-
-
-def test_spectrum_of_consensus_and_of_separated_tokens():
-    same = dyn.attention_spectrum(torch.ones(6, 3, dtype=torch.float64), 5.0)
-    assert same.effective_rank == pytest.approx(1)
-    assert same.row_entropy == pytest.approx(math.log(6))
-    apart = dyn.attention_spectrum(dyn.equiangular_cloud(6), 200.0)
-    assert apart.effective_rank == pytest.approx(6)
-    assert apart.stable_rank == pytest.approx(6)
-    assert apart.row_entropy == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -252,17 +248,17 @@ def test_unique_share_rises_to_the_turning_point_and_returns_at_saturation():
 
 
 def test_unique_share_against_bipartite_matching():
-    x, alone = dyn.mixture_cloud(1200, 64, 0.3, 0.3, 0)
+    x, alone = particle_merging.mixture_cloud(1200, 64, 0.3, 0.3, 0)
     for m in (0.3, 0.525, 0.7):
-        groups = dyn.BipartiteMerge(m, 0.25, 0)(x, 0)
+        groups = particle_merging.BipartiteMerge(m, 0.25, 0)(x, 0)
         survivors = torch.ones(len(groups.sizes)).scatter_reduce(0, groups.labels, alone.float(), "amin")
         assert survivors.mean() == pytest.approx(float(merging_laws.unique_share(m, 0.3, 0.25)), abs=0.02)
 
 
 def test_unweighted_merging_slows_most_at_the_turning_point_and_size_bias_makes_it_flat():
     def layers(m, size_bias):
-        x, _ = dyn.mixture_cloud(600, 64, 0.3, 0.3, 1)
-        merge = dyn.BipartiteMerge(m, 0.25, 0, size_bias) if m else None
+        x, _ = particle_merging.mixture_cloud(600, 64, 0.3, 0.3, 1)
+        merge = particle_merging.BipartiteMerge(m, 0.25, 0, size_bias) if m else None
         return dyn.simulate(x, dyn.Layer(1.0, 0.1), 60, merge=merge, stop=0.05).layers_to()
 
     plain, turning, saturated = (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from book.study import collapse_laws as laws
 from book.study.attention_map.precise import collapse_logs, kernel_pivots
 from lib import dynamics as dyn
 
@@ -23,7 +24,7 @@ def test_without_residual_the_logarithm_triples_and_with_it_grows_linearly():
     bare = collapse_logs(x, 1.0, 4, digits=120)
     assert bare[-1] / bare[-2] == pytest.approx(3, abs=1e-3)
     slow = collapse_logs(x, 1.0, 60, step=0.5, digits=60)
-    assert slow[-2] - slow[-1] == pytest.approx(dyn.terminal_rate(0.5), rel=1e-3)
+    assert slow[-2] - slow[-1] == pytest.approx(laws.terminal_rate(0.5), rel=1e-3)
 
 
 def test_collapse_refuses_what_it_cannot_hold():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from parity import assert_close_golden
 from scipy.spatial.transform import Rotation
 
+from book.study.reconstruction.chamfer import chamfer_fastvggt, voxel_means
 from lib import metrics
 
 SEEDS = st.integers(0, 2**31)
@@ -104,7 +105,7 @@ def test_chamfer_equals_the_stored_numbers(evaluation, golden_config):
     section, inputs, expected = evaluation
     tolerances = golden_config["tolerances"]["eval_metrics"]
     for case in section["chamfer"]:
-        result = metrics.chamfer_fastvggt(
+        result = chamfer_fastvggt(
             inputs["chamfer_pred"],
             inputs["chamfer_gt"],
             voxel_size=section["voxel_size"],
@@ -373,31 +374,31 @@ def test_fastvggt_chamfer_forgets_scale_and_shift_of_the_estimate(seed, scale):
     rng = np.random.default_rng(seed)
     truth = rng.uniform(0, 3, (400, 3))
     estimate = truth[:300] + rng.normal(size=(300, 3)) * 0.02
-    plain = metrics.chamfer_fastvggt(estimate, truth)
-    moved = metrics.chamfer_fastvggt(estimate * scale + [1.0, -2.0, 5.0], truth)
+    plain = chamfer_fastvggt(estimate, truth)
+    moved = chamfer_fastvggt(estimate * scale + [1.0, -2.0, 5.0], truth)
     assert moved.distance == pytest.approx(plain.distance, rel=1e-6)
     assert moved.scale == pytest.approx(plain.scale / scale)
-    assert metrics.chamfer_fastvggt(truth * scale, truth).distance < 1e-9
+    assert chamfer_fastvggt(truth * scale, truth).distance < 1e-9
 
 
 def test_fastvggt_chamfer_subset_is_seeded_and_clipped():
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 3, (5000, 3))
-    first, again, other = (metrics.chamfer_fastvggt(truth, truth, max_points=500, seed=s) for s in (1, 1, 2))
+    first, again, other = (chamfer_fastvggt(truth, truth, max_points=500, seed=s) for s in (1, 1, 2))
     assert first == again and first.distance != other.distance
-    as_released = metrics.chamfer_fastvggt(truth, truth, max_points=500, seed=33)
-    assert metrics.chamfer_fastvggt(truth, truth, max_points=500) == as_released != first
+    as_released = chamfer_fastvggt(truth, truth, max_points=500, seed=33)
+    assert chamfer_fastvggt(truth, truth, max_points=500) == as_released != first
     assert first.points_truth <= 500
-    capped = metrics.chamfer_fastvggt(truth, truth, max_points=500, max_distance=1e-3)
+    capped = chamfer_fastvggt(truth, truth, max_points=500, max_distance=1e-3)
     assert capped.accuracy <= 1e-3 and capped.completeness <= 1e-3
 
 
 def test_voxel_means_by_hand():
     points = np.array([[0.0, 0, 0], [0.02, 0, 0], [0.9, 0, 0]])
-    np.testing.assert_allclose(metrics.voxel_means(points, 0.1), [[0.01, 0, 0], [0.9, 0, 0]])
+    np.testing.assert_allclose(voxel_means(points, 0.1), [[0.01, 0, 0], [0.9, 0, 0]])
     # the first cube is centred on the smallest coordinates: its upper face lies at 0.05
     split = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.04], [1.0, 2.0, 3.06]])
-    np.testing.assert_allclose(metrics.voxel_means(split, 0.1), [[1, 2, 3.02], [1, 2, 3.06]])
+    np.testing.assert_allclose(voxel_means(split, 0.1), [[1, 2, 3.02], [1, 2, 3.06]])
 
 
 def test_clouds_are_checked():
@@ -407,6 +408,6 @@ def test_clouds_are_checked():
     with pytest.raises(ValueError, match="estimate holds 15 NaN"):
         metrics.chamfer(cloud * np.nan, cloud)
     with pytest.raises(ValueError, match="all source points coincide"):
-        metrics.chamfer_fastvggt(np.repeat(cloud[:1], 4, axis=0), cloud)
+        chamfer_fastvggt(np.repeat(cloud[:1], 4, axis=0), cloud)
     with pytest.raises(ValueError, match=r"max_distance 0, .* must be positive"):
-        metrics.chamfer_fastvggt(cloud, cloud, max_distance=0)
+        chamfer_fastvggt(cloud, cloud, max_distance=0)

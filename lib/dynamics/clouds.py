@@ -1,11 +1,11 @@
-"""Initial tokens on the unit sphere: uniform, biased, equiangular, Poisson-kernel, mixed, hierarchical."""
+"""Initial tokens on the unit sphere: uniform, biased, equiangular."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 Tokens = Float[Tensor, "tokens width"]
@@ -57,29 +57,3 @@ def equiangular_cloud(tokens: int, cosine: float = 0.0) -> Float64[Tensor, "{tok
     return (
         unit(common * e + math.sqrt(1 - common**2) * unit(deviation)) if common < 1 else e.repeat(tokens, 1)
     )
-
-
-def mixture_cloud(
-    tokens: int, width: int, unique: float, jitter: float, seed: int, clusters: int = 1
-) -> tuple[Float64[Tensor, "{tokens} {width}"], Bool[Tensor, " {tokens}"]]:
-    """Redundant and unique tokens as unit vectors, and a flag that is True where a token is unique.
-
-    A share ``unique`` in [0, 1] is uniform; the others lie around ``clusters`` random centres at distance
-    about ``jitter`` (radius before normalisation).
-
-    Raises:
-        ValueError: ``unique`` lies outside [0, 1].
-    """
-    if not 0 <= unique <= 1:
-        raise ValueError(f"unique {unique} must lie in [0, 1]")
-    alone = round(unique * tokens)
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(rows: int) -> Tensor:
-        return unit(torch.randn(rows, width, generator=generator, dtype=torch.float64))
-
-    centres = draw(clusters)
-    label = torch.randint(clusters, (tokens - alone,), generator=generator)
-    redundant = unit(centres[label] + jitter * draw(tokens - alone))
-    flag = torch.arange(tokens) >= tokens - alone
-    return torch.cat([redundant, draw(alone)]), flag

@@ -16,7 +16,7 @@ from lib.dynamics.grouping import Groups, copy_back, group_means
 from lib.dynamics.statistics import spread
 
 Norm = Literal["post", "pre", "none"]
-Grouping = Callable[[Tokens, int], Groups]  # of the normalised tokens, in layer ℓ
+Merge = Callable[[Tokens, int], Groups]  # of the normalised tokens, in layer ℓ
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,6 @@ class Trajectory:
     def odds(self) -> Float64[Tensor, " layers"]:
         """R²/(1 − R²)."""
         return (1 - self.spread) / self.spread
-
-    @property
-    def mean_cosine(self) -> Float64[Tensor, " layers"]:
-        """Mean cosine over pairs of different tokens (uniform mass)."""
-        n = len(self.tokens)
-        return (n * (1 - self.spread) - 1) / (n - 1)
 
     def layers_to(self, spread: float = 0.05) -> float:
         """Fractional layer where 1 − R² falls below ``spread`` (log-linear in between); inf if never."""
@@ -116,7 +110,7 @@ def simulate(
     *,
     driving: Weights | None = None,
     mass: Weights | None = None,
-    merge: Grouping | None = None,
+    merge: Merge | None = None,
     stop: float = 0.0,
     observe: Callable[[int, Tokens], None] | None = None,
 ) -> Trajectory:
@@ -145,7 +139,7 @@ def simulate(
 
 
 def advance(
-    z: Tokens, layer: Layer, index: int, driving: Weights | None = None, merge: Grouping | None = None
+    z: Tokens, layer: Layer, index: int, driving: Weights | None = None, merge: Merge | None = None
 ) -> Tokens:
     """One layer (number ``index``, which only seeds random values) applied to the stream ``z``."""
     u = unit(z) if layer.norm != "none" else z

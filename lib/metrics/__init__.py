@@ -1,7 +1,7 @@
 """How far a prediction is from the truth: cameras, depth, points and clouds.
 
 Lengths come in the unit of the truth (metres for every `Sequence` with recorded or rendered cameras), angles
-in degrees where the name ends in ``_deg``. The convention of a camera or Chamfer error is part of its result,
+in degrees where the name ends in ``_deg``. The convention of a camera error is part of its result,
 because the same trajectory has several numbers that are all called ATE.
 """
 
@@ -19,10 +19,7 @@ from lib.metrics.surfaces import (
     ChamferDistance,
     DepthErrors,
     PointErrors,
-    bounding_box_similarity,
     chamfer,
-    chamfer_fastvggt,
     depth_errors,
     point_errors,
-    voxel_means,
 )

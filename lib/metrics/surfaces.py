@@ -50,8 +50,8 @@ class ChamferDistance:
     """Nearest-neighbour distances between two clouds, in the unit of the truth.
 
     `accuracy` is the mean from the estimate to the truth, `completeness` the mean from the truth to the
-    estimate, `distance` their mean (convention "textbook") or their sum ("fastvggt"); the numbers of points
-    are those compared, `scale` the factor that the estimate was multiplied with.
+    estimate, `distance` their mean; the numbers of points are those compared, `scale` the factor that the
+    estimate was multiplied with.
     """
 
     distance: float
@@ -60,7 +60,6 @@ class ChamferDistance:
     points_estimate: int
     points_truth: int
     scale: float
-    convention: str
 
 
 def depth_errors(
@@ -147,80 +146,11 @@ def chamfer(estimate: Cloud, truth: Cloud, *, alignment: Similarity | None = Non
         ValueError: a cloud is empty, not (n, 3) or not finite.
     """
     move = _given(alignment)
-    guess, true = move.points(_cloud(estimate, "estimate")), _cloud(truth, "truth")
-    there, back = _nearest(guess, true), _nearest(true, guess)
+    guess, true = move.points(checked_cloud(estimate, "estimate")), checked_cloud(truth, "truth")
+    there, back = nearest_distances(guess, true), nearest_distances(true, guess)
     accuracy, completeness = float(there.mean()), float(back.mean())
     mean = (accuracy + completeness) / 2
-    return ChamferDistance(mean, accuracy, completeness, len(guess), len(true), move.scale, "textbook")
-
-
-def chamfer_fastvggt(
-    estimate: Cloud,
-    truth: Cloud,
-    *,
-    seed: int = 33,
-    voxel_size: float = 0.05,
-    max_distance: float = 0.5,
-    max_points: int = 100_000,
-) -> ChamferDistance:
-    """Chamfer distance as FastVGGT evaluates it.
-
-    The estimate is moved and scaled so that centre and diagonal of its axis-aligned bounding box equal those
-    of the truth (so one outlier changes the scale); at most `max_points` random points of each cloud are
-    averaged in voxels; the two means of the distances clipped at `max_distance` are **summed**. Lengths in
-    the unit of the truth, metres for the defaults. The random choice is our own generator's, so above
-    `max_points` points the number agrees with the released code only up to sampling noise.
-
-    Args:
-        estimate, truth: finite; their numbers of points may differ.
-
-    Raises:
-        ValueError: a cloud is empty or not finite, the estimate is one point, a size is not positive.
-
-    Source: the released evaluation of FastVGGT.
-    """
-    if not min(voxel_size, max_distance, max_points) > 0:
-        raise ValueError(
-            f"voxel_size {voxel_size}, max_distance {max_distance}, max_points {max_points} must be positive"
-        )
-    guess, true = _cloud(estimate, "estimate"), _cloud(truth, "truth")
-    move = bounding_box_similarity(guess, true)
-    rng = np.random.default_rng(seed)
-    guess, true = (_subset(cloud, max_points, rng) for cloud in (move.points(guess), true))
-    guess, true = voxel_means(guess, voxel_size), voxel_means(true, voxel_size)
-    accuracy = float(np.minimum(_nearest(guess, true), max_distance).mean())
-    completeness = float(np.minimum(_nearest(true, guess), max_distance).mean())
-    total = accuracy + completeness
-    return ChamferDistance(total, accuracy, completeness, len(guess), len(true), move.scale, "fastvggt")
-
-
-def bounding_box_similarity(source: Cloud, target: Cloud) -> Similarity:
-    """Scale and shift that give the axis-aligned bounding boxes the same centre and diagonal.
-
-    Raises:
-        ValueError: the source is a single place.
-
-    Source: the released evaluation of FastVGGT.
-    """
-    low, high = _box(_cloud(source, "source"))
-    low_target, high_target = _box(_cloud(target, "target"))
-    diagonal = float(np.linalg.norm(high - low))
-    if diagonal == 0:
-        raise ValueError("all source points coincide, so their bounding box has no diagonal to scale by")
-    scale = float(np.linalg.norm(high_target - low_target)) / diagonal
-    return Similarity(scale, np.eye(3), (low_target + high_target) / 2 - scale * (low + high) / 2)
-
-
-def voxel_means(points: Cloud, size: float) -> Float64[np.ndarray, "cubes 3"]:
-    """Mean of the points in each occupied cube of edge `size`.
-
-    The grid starts half an edge below the smallest coordinates, as in open3d's voxel down-sampling.
-    """
-    cloud = _cloud(points, "points")
-    cells = np.floor((cloud - (cloud.min(0) - size / 2)) / size).astype(np.int64)
-    _, owner, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(owner.ravel(), weights=cloud[:, axis]) for axis in range(3)], axis=1)
-    return sums / counts[:, None]
+    return ChamferDistance(mean, accuracy, completeness, len(guess), len(true), move.scale)
 
 
 def _valid(
@@ -251,7 +181,12 @@ def _given(alignment: Similarity | str | None) -> Similarity:
     return alignment
 
 
-def _cloud(points: Cloud, name: str) -> Array:
+def checked_cloud(points: Cloud, name: str) -> Array:
+    """Points in float64.
+
+    Raises:
+        ValueError: none, not (n, 3) or not finite; the message begins with `name`.
+    """
     cloud = to_array(points)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) == 0:
         raise ValueError(f"{name} must be a cloud (n >= 1, 3), got {cloud.shape}")
@@ -260,13 +195,6 @@ def _cloud(points: Cloud, name: str) -> Array:
     return cloud
 
 
-def _subset(points: Array, at_most: int, rng: np.random.Generator) -> Array:
-    return points if len(points) <= at_most else points[rng.choice(len(points), at_most, replace=False)]
-
-
-def _nearest(points: Array, cloud: Array) -> Float64[np.ndarray, " points"]:
+def nearest_distances(points: Array, cloud: Array) -> Float64[np.ndarray, " points"]:
+    """Distance of each point to the nearest of a cloud."""
     return np.asarray(cKDTree(cloud).query(points)[0])
-
-
-def _box(points: Array) -> tuple[Float64[np.ndarray, " 3"], Float64[np.ndarray, " 3"]]:
-    return points.min(0), points.max(0)

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from book.study.reconstruction.chamfer import chamfer_fastvggt
 from lib.geometry import invert, relative_to_first, rotation_angle_deg, unproject
 from lib.merging import Setting
 from lib.merging.registry import PLAIN
 from lib.metrics import DegenerateAlignmentError, path_length
 from lib.metrics.cameras import umeyama
-from lib.metrics.surfaces import chamfer, chamfer_fastvggt
+from lib.metrics.surfaces import chamfer
 from lib.probe import attention_operators
 from lib.run import Measurements, Params, Setup, errors, load_model, prepare, run
 from lib.scenes.sequence import Sequence
