@@ -52,17 +52,19 @@ def test_a_dense_head_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("points", "hidden", "floats"),
+    ("points", "hidden", "down_ratio", "floats"),
     [
-        (5, 16, 2 * 6912 + 6 * (1530 + 13824)),  # while features are extracted
-        (200, 16, int(4.4 * 6912 + 6 * 200 * 25 * 12)),  # correlations of all points
-        (200, 64, int(4.4 * 6912 + 6 * 203 * 64 * 13)),  # tokens of all points and three virtual ones
+        (5, 16, 2, 2 * 6912 + 6 * (1530 + 13824)),  # while features are extracted: the finest fusion
+        (5, 16, 1, 2 * 27648 + 6 * (1530 + 12 * (3 * 384 + 64 * 6))),  # the output, three times, beside it
+        (200, 16, 2, int(4.4 * 6912 + 6 * 200 * 25 * 12)),  # correlations of all points
+        (200, 64, 2, int(4.4 * 6912 + 6 * 203 * 64 * 13)),  # tokens of all points and three virtual ones
     ],
 )
-def test_the_tracker_by_hand(points, hidden, floats):
-    """Maps of 12 channels at half the size of 16 x 24, 6912 numbers for six frames; taps of 5 x 5."""
+def test_the_tracker_by_hand(points, hidden, down_ratio, floats):
+    """Maps of 12 channels, at half the size of 16 x 24 6912 numbers for six frames; taps of 5 x 5."""
     track = TrackHeadConfig(
         features=12,
+        down_ratio=down_ratio,
         out_channels=(8, 8, 8, 8),
         layers=(0, 1, 1, 2),
         corr_levels=2,
@@ -125,6 +127,12 @@ def test_available_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_control_group_left", lambda: None)
     with pytest.raises(memory.InsufficientMemoryError, match="available=<bytes>"):
         memory.available_memory("cpu")
+
+
+def test_available_memory_of_a_gpu_counts_what_the_cache_holds(monkeypatch):
+    for name, value in (("mem_get_info", (100, 800)), ("memory_reserved", 30), ("memory_allocated", 12)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert memory.available_memory("cuda") == 118
 
 
 def test_sizes_out_of_range():

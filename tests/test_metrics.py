@@ -222,6 +222,7 @@ def test_path_length_is_that_of_the_centres_in_both_conventions():
     for convention in metrics.CONVENTIONS:
         errors = metrics.camera_errors(np.linalg.inv(truth), np.linalg.inv(truth), convention)
         assert errors.path_length == pytest.approx(steps)
+        assert errors.convention == convention
 
 
 def test_the_alignment_of_the_centres_moves_points_too():

@@ -194,6 +194,11 @@ def test_small_matrices_are_dense():
     assert got.entropy == pytest.approx(dense_measures(head_operator("random", 256, 0).dense()).entropy)
 
 
+def test_a_budget_allows_four_gibibytes_of_bases():
+    million = DenseOperator(torch.empty(2**20, 2**20, device="meta"))  # 512 MiB a step
+    assert Budget().most_steps(million) == 8
+
+
 def test_impossible_budgets_are_refused():
     op = head_operator("random", 1024, 0)
     with pytest.raises(ValueError, match="two are needed"):

@@ -53,8 +53,8 @@ class Framing:
         self,
     ) -> tuple[Float64[np.ndarray, " {self.width}"], Float64[np.ndarray, " {self.height}"]]:
         """Where the pixels of the result lie in the recorded image: columns and rows."""
-        columns = (np.arange(self.width, dtype=float) + self.offset[0] + 0.5) / self.scale[0] - 0.5
-        rows = (np.arange(self.height, dtype=float) + self.offset[1] + 0.5) / self.scale[1] - 0.5
+        columns = (np.arange(self.width) + self.offset[0] + 0.5) / self.scale[0] - 0.5
+        rows = (np.arange(self.height) + self.offset[1] + 0.5) / self.scale[1] - 0.5
         return columns, rows
 
 
