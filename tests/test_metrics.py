@@ -261,6 +261,9 @@ def test_camera_errors_refuse_a_line_other_lengths_and_bad_choices():
     line[:, 0, 3] = np.arange(5)
     with pytest.raises(metrics.DegenerateAlignmentError, match="on one line"):
         metrics.camera_errors(line, line)
+    slanted = np.outer(np.random.default_rng(0).normal(size=9), [0.1, -1.3, 0.6])  # on it up to rounding
+    with pytest.raises(metrics.DegenerateAlignmentError, match="on one line"):
+        metrics.umeyama(slanted, slanted)
     with pytest.raises(metrics.DegenerateAlignmentError, match="all 5 estimated points coincide"):
         metrics.camera_errors(np.repeat(poses[:1], 5, axis=0), poses)
     with pytest.raises(ValueError, match="5 estimated poses but 4 true ones"):
