@@ -371,6 +371,22 @@ def test_a_measurement_says_whether_the_code_is_still_the_same(
         store.measured_in(root / "data/measurements", root, NOTEBOOK, {"m": 0.9})
 
 
+def test_a_measurement_from_before_a_parameter_is_one_with_its_default(root: Path) -> None:
+    (root / "data/measurements/old.json").unlink()
+    record, _ = written(root, m=0.3)
+    records.save(record, root / "data/measurements", root)
+    notebook = root / NOTEBOOK
+    notebook.write_text(notebook.read_text().replace("seed = 0", "logit_scale = 'none'\\nseed = 0"))
+
+    def measured(**params: object) -> store.Measured:
+        return store.measured_in(root / "data/measurements", root, NOTEBOOK, {"m": 0.3, **params})
+
+    assert measured().changed == ()
+    assert measured().record.params["logit_scale"] == "none"
+    with pytest.raises(records.StaleResultError, match="holds no run"):
+        measured(logit_scale="1.5")
+
+
 # --- where records lie ---
 
 

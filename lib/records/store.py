@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import used
+from lib.records.experiments import declared
 from lib.records.fingerprints import ROOT, WEIGHTS, Provenance, beyond, provenance
 from lib.records.record import Quantity, Record
 
@@ -176,7 +177,7 @@ def load_from(folder: Path, root: Path, experiment: str, params: Mapping[str, An
     path = path_of(now, folder)
     if path.is_file():
         return read(path)
-    older = [r.provenance for r in _same_run(folder, now)]
+    older = [r.provenance for r in _same_run(folder, root, now)]
     why = f"changed since the last run: {', '.join(older[-1].changes(now))}" if older else "it never ran"
     flags = " ".join(f"-p {k} {v}" for k, v in params.items())
     raise StaleResultError(
@@ -190,10 +191,17 @@ def load_sweep(experiment: str, grid: Iterable[Mapping[str, Any]]) -> list[Recor
     return [load(experiment, **params) for params in grid]
 
 
-def _same_run(folder: Path, now: Provenance) -> list[Record]:
-    """Records of the same experiment and parameters, oldest first, whatever code made them."""
+def _same_run(folder: Path, root: Path, now: Provenance) -> list[Record]:
+    """Records of the same experiment and parameters, oldest first, whatever code made them.
+
+    One from before a parameter was there counts as a run with that parameter's default.
+    """
+    defaults = declared(now.experiment, root) if now.experiment.endswith(".ipynb") else {}
     found = [read(p) for p in used.listed(folder, f"{stem(now.experiment)}-*.json")]
-    same = [r for r in found if (r.provenance.experiment, r.params) == (now.experiment, now.params)]
+    same = [
+        r for r in found if (r.provenance.experiment, defaults | r.params) == (now.experiment, now.params)
+    ]
+    same = [replace(r, provenance=replace(r.provenance, params=now.params)) for r in same]
     return sorted(same, key=lambda r: r.started)
 
 
@@ -237,7 +245,7 @@ def load_measured(experiment: str, /, **params: Any) -> Measured:
 def measured_in(folder: Path, root: Path, experiment: str, params: Mapping[str, Any]) -> Measured:
     """`load_measured` from any folder of records of any project root."""
     now = provenance(experiment, params, root)
-    found = _same_run(folder, now)
+    found = _same_run(folder, root, now)
     if not found:
         raise StaleResultError(f"{folder.name} holds no run of {experiment} with {dict(params)}")
     record = found[-1]

@@ -30,7 +30,7 @@ from lib.merging import (
 from lib.merging.adaptive import ErrorBudget
 from lib.probe import Observers
 from lib.run import Outcome, Params, Setup, prepare, run
-from lib.vggt import VGGT
+from lib.vggt import VGGT, parse_scale
 from lib.vggt.layers import AttentionEvent
 
 POINTS = (0.3, 0.9)  # m asked of FastVGGT; the last is saturated
@@ -108,8 +108,9 @@ def calibrate(
 def _pairs(setup: Setup, rule: MergingRule) -> float:
     """Relative pairs of one run of the alternating blocks."""
     images = setup.sequence.images[None].to(setup.params.device)
+    scale = parse_scale(setup.params.logit_scale)
     with torch.inference_mode():
-        _, report = setup.model.aggregator(images, keep=set(), merging=rule)
+        _, report = setup.model.aggregator(images, keep=set(), merging=rule, logit_scale=scale)
     return float(report.pairs / report.pairs_plain)
 
 

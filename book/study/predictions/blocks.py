@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize, scaled_dot_product_attention
+from torch.nn.functional import normalize
 
 from book.study.predictions.profiles import STEP, WEAK, Arrays, Undefined
 from lib.merging import MergingRule, Plan, TokenLayout, UniformRule
@@ -24,10 +24,10 @@ SIGN_STRENGTHS = (0.3, 0.5)  # of P4
 SIGN_DRAWS = 3  # seeds of the rule in P4
 
 
-def duplicated_change(q: Tensor, k: Tensor, v: Tensor, count: int) -> float:
+def duplicated_change(q: Tensor, k: Tensor, v: Tensor, count: int, scale: float) -> float:
     """‖y' − y‖/‖y‖ of the attention output when keys and values (B, heads, N, D) come `count` times."""
-    y = scaled_dot_product_attention(q, k, v)
-    again = scaled_dot_product_attention(q, k.repeat(1, 1, count, 1), v.repeat(1, 1, count, 1))
+    y = softmax_attention(q, k, v, None, scale)
+    again = softmax_attention(q, k.repeat(1, 1, count, 1), v.repeat(1, 1, count, 1), None, scale)
     return float((again - y).norm() / y.norm())
 
 
@@ -90,7 +90,7 @@ class Blocks:
         with torch.inference_mode(), torch.autocast(event.x.device.type, enabled=False):
             normed = block.norm1(event.x.float())
             q, k, v = event.q.float(), event.k.float(), event.v.float()
-            row = {"copies_change": np.array(duplicated_change(q, k, v, STEP))}
+            row = {"copies_change": np.array(duplicated_change(q, k, v, STEP, event.scale))}
             row["errors"] = self._errors(event, normed)
             row["length"], row["change"] = self._signs(block, event, normed)
             self.rows.append(row)

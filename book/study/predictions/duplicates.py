@@ -17,11 +17,10 @@ from book.study.predictions.blocks import duplicated_change
 from book.study.predictions.merging import Ranks
 from book.study.predictions.profiles import STEP, Profile, copies, every_fourth
 from lib.geometry import relative_to_first, rotation_angle_deg
-from lib.merging import MergingRule
 from lib.probe import Observers
 from lib.run import Params, Setup, errors, forward, load_model, prepare
 from lib.scenes.sequence import Sequence
-from lib.vggt import VGGT, AttentionEvent, Observer
+from lib.vggt import VGGT, AttentionEvent, Observer, parse_scale
 
 COPIES = (1, 2, STEP)
 ARMS = ("copies", "new")
@@ -42,7 +41,7 @@ class Duplicated:
         if event.kind == "global":
             with torch.inference_mode(), torch.autocast(event.x.device.type, enabled=False):
                 qkv = event.q.float(), event.k.float(), event.v.float()
-                self.rows.append([duplicated_change(*qkv, count) for count in COPIES[1:]])
+                self.rows.append([duplicated_change(*qkv, count, event.scale) for count in COPIES[1:]])
 
 
 def frames_for(sequence: Sequence, arm: str, count: int) -> Sequence:
@@ -94,7 +93,9 @@ def measure_scene(model: VGGT, setup: Setup) -> Arrays:
                     ranks,
                     *([duplicated] if (merged, a, c) == (0, 0, 0) else []),
                 ]
-                poses, kept, rotation = _run(model, sequence, rule, Observers(watching))
+                poses, kept, rotation = _run(
+                    replace(setup, sequence=sequence, rule=rule), Observers(watching)
+                )
                 for name in PROFILE:
                     found[name][a, c, merged] = probe.arrays()[name]
                 found["kept"][a, c, merged], found["rotation"][a, c, merged] = kept, rotation
@@ -105,17 +106,16 @@ def measure_scene(model: VGGT, setup: Setup) -> Arrays:
     return found | {"module": np.array(duplicated.rows)}
 
 
-def _run(
-    model: VGGT, sequence: Sequence, rule: MergingRule | None, probe: Observers
-) -> tuple[torch.Tensor | None, float, float]:
+def _run(setup: Setup, probe: Observers) -> tuple[torch.Tensor | None, float, float]:
     """Predicted cameras (S, 3, 4) on the CPU, mean kept fraction, rotation error in degrees."""
+    model, scale = setup.model, parse_scale(setup.params.logit_scale)
     heads = [name for name in ("camera",) if name in model.available_heads]
-    prediction = forward(model, sequence.images, rule, probe, heads=heads)
+    prediction = forward(model, setup.sequence.images, setup.rule, probe, logit_scale=scale, heads=heads)
     kept = float(np.mean(prediction.report.kept))
     if prediction.extrinsics is None:
         return None, kept, np.nan
     prediction = replace(prediction, extrinsics=prediction.extrinsics.cpu())
-    value = errors(sequence, prediction).get(ERROR, (None, ""))[0]
+    value = errors(setup.sequence, prediction).get(ERROR, (None, ""))[0]
     assert prediction.extrinsics is not None
     return prediction.extrinsics[0], kept, np.nan if value is None else float(value)
 

@@ -53,7 +53,7 @@ from book.study.predictions.profiles import (
 )
 from lib.merging import RegisteredRule
 from lib.run import Params, Setup, load_model, merging_rule, prepare
-from lib.vggt import VGGT
+from lib.vggt import VGGT, parse_scale
 
 Quantity = Callable[[Arrays], float]
 Measured = dict[str, tuple[float | str | list[float] | None, str]]
@@ -129,15 +129,16 @@ def measure_scene(model: VGGT, setup: Setup) -> Arrays:
     few = every_fourth(setup.sequence)
     layout = replace(setup.layout, frames=len(few))
     blocks = Blocks(model, lambda m, seed: rule(m, seed, False), params.m, params.seed)
-    watching, finish = sweep(model, few.images, layout, rule, params.m, params.seed, params.size_bias)
+    scale = parse_scale(params.logit_scale)
+    watching, finish = sweep(model, few.images, layout, rule, params.m, params.seed, params.size_bias, scale)
     found: dict[str, Arrays] = {
-        "few": profile(model, few.images, params.seed, blocks, *watching),
-        "all": profile(model, setup.sequence.images, params.seed),
-        "copies": profile(model, copies(few, STEP).images, params.seed),
+        "few": profile(model, few.images, params.seed, blocks, *watching, logit_scale=scale),
+        "all": profile(model, setup.sequence.images, params.seed, logit_scale=scale),
+        "copies": profile(model, copies(few, STEP).images, params.seed, logit_scale=scale),
         "blocks": blocks.arrays(),
     }
     arrays = {f"{which}.{name}": values for which, part in found.items() for name, values in part.items()}
-    saturated = saturated_runs(model, few.images, layout, params.seed)
+    saturated = saturated_runs(model, few.images, layout, params.seed, scale)
     return arrays | finish() | {"saturated": np.array(saturated)}
 
 

@@ -20,7 +20,7 @@ from lib.merging import FastVGGTRule, MergingRule, RegisteredRule, TokenLayout
 from lib.probe import Observers, StaticMerging, attention_operators
 from lib.run import forward
 from lib.spectra import Budget, spectrum_bracket
-from lib.vggt import VGGT, AttentionEvent, Observer
+from lib.vggt import VGGT, AttentionEvent, LogitScale, Observer
 
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 FITTED = 0.5  # P13: the paper's law is fitted up to here and tested above
@@ -85,7 +85,14 @@ def reachable(rule: Rule, layout: TokenLayout) -> tuple[list[float], list[int]]:
 
 
 def sweep(
-    model: VGGT, images: Tensor, layout: TokenLayout, rule: Rule, m: float, seed: int, size_bias: bool
+    model: VGGT,
+    images: Tensor,
+    layout: TokenLayout,
+    rule: Rule,
+    m: float,
+    seed: int,
+    size_bias: bool,
+    logit_scale: LogitScale | None = None,
 ) -> tuple[list[Observer], Callable[[], Arrays]]:
     """Everything merged runs are needed for, on one scene.
 
@@ -104,7 +111,7 @@ def sweep(
     ]
 
     def finish() -> Arrays:
-        runs = [_merged(model, images, rule(a, seed, bias), seed) for a, bias in cases]
+        runs = [_merged(model, images, rule(a, seed, bias), seed, logit_scale) for a, bias in cases]
         ranks = {
             "static": np.stack([r.rows for r in static]),
             "merged": np.stack([r.rows for r, _, _ in runs]),
@@ -125,14 +132,16 @@ def _at(values: NDArray[np.float64], index: Sequence[int]) -> NDArray[np.float64
 
 
 def _merged(
-    model: VGGT, images: Tensor, rule: MergingRule, seed: int
+    model: VGGT, images: Tensor, rule: MergingRule, seed: int, scale: LogitScale | None
 ) -> tuple[Ranks, NDArray[np.float64], float]:
     ranks, profile = Ranks.of(model, seed), Profile(seed)
-    prediction = forward(model, images, rule, Observers([ranks, profile]), heads=())
+    prediction = forward(model, images, rule, Observers([ranks, profile]), logit_scale=scale, heads=())
     return ranks, profile.arrays()["common"], float(np.mean(prediction.report.kept))
 
 
-def saturated_runs(model: VGGT, images: Tensor, layout: TokenLayout, seed: int) -> float:
+def saturated_runs(
+    model: VGGT, images: Tensor, layout: TokenLayout, seed: int, logit_scale: LogitScale | None = None
+) -> float:
     """Largest difference of pose encodings and depths of the released rule at m = 0.7 and 0.9 (P6a).
 
     NaN where the rule does not saturate below 0.7, or the model predicts neither.
@@ -140,7 +149,10 @@ def saturated_runs(model: VGGT, images: Tensor, layout: TokenLayout, seed: int) 
     heads = [name for name in ("camera", "depth") if name in model.available_heads]
     if not heads or FastVGGTRule(SATURATED[0]).largest_m(layout) > SATURATED[0]:
         return math.nan
-    one, other = (forward(model, images, FastVGGTRule(m, seed=seed), heads=heads) for m in SATURATED)
+    one, other = (
+        forward(model, images, FastVGGTRule(m, seed=seed), logit_scale=logit_scale, heads=heads)
+        for m in SATURATED
+    )
     parts = [(a, b) for a, b in ((one.pose_enc, other.pose_enc), (one.depth, other.depth)) if a is not None]
     return max(float((a - b).abs().max()) for a, b in parts if b is not None)
 

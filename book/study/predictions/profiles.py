@@ -18,7 +18,7 @@ from torch import Tensor
 from lib.probe import Observers, Sample, alignment, attention_operators, token_statistics
 from lib.run import forward
 from lib.scenes.sequence import Sequence
-from lib.vggt import VGGT, AttentionEvent, Observer, VGGTConfig
+from lib.vggt import VGGT, AttentionEvent, LogitScale, Observer, VGGTConfig
 from lib.vggt.memory import estimate_memory, require_memory
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -86,10 +86,12 @@ class Profile:
         return {name: np.stack([row[name] for row in self.rows]) for name in self.rows[0]}
 
 
-def profile(model: VGGT, images: Tensor, seed: int, *others: Observer) -> Arrays:
+def profile(
+    model: VGGT, images: Tensor, seed: int, *others: Observer, logit_scale: LogitScale | None = None
+) -> Arrays:
     """Profile of an unmerged run, shown to `others` as well."""
     probe = Profile(seed)
-    forward(model, images, probe=Observers([probe, *others]), heads=())
+    forward(model, images, probe=Observers([probe, *others]), logit_scale=logit_scale, heads=())
     return probe.arrays()
 
 

@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from book.study.operations import Operations, forward_operations
 from book.study.runtime.stopwatch import CLOCKS, PARTS, Stopwatch, TimedRule, exclusive, watched
 from lib.merging import RULES, RegisteredRule, Setting, TokenLayout
-from lib.vggt import VGGT, VGGTConfig
+from lib.vggt import VGGT, LogitScale, VGGTConfig
 from lib.vggt.aggregator import ForwardReport
 
 REGIONS = "regions"
@@ -68,6 +68,7 @@ class Variant:
     """
 
     rule: RegisteredRule | None
+    logit_scale: LogitScale | None = None
     kept: float = 1.0
     pairs_share: float = 1.0
     peak_mib: float = 0.0
@@ -89,7 +90,7 @@ def timed_pass(model: VGGT, images: Tensor, variant: Variant) -> None:
         before = torch.cuda.memory_allocated(images.device)
     with torch.inference_mode(), _precision(images.device), watched(model, stopwatch):
         stopwatch.start("whole")
-        report: ForwardReport = model(images, merging=rule).report
+        report: ForwardReport = model(images, merging=rule, logit_scale=variant.logit_scale).report
         stopwatch.stop("whole")
     if cuda:
         variant.peak_mib = (torch.cuda.max_memory_allocated(images.device) - before) / 2**20
@@ -110,7 +111,7 @@ def warm_up(model: VGGT, images: Tensor, variant: Variant) -> None:
         _precision(images.device),
         profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded,
     ):
-        model(images, merging=variant.rule)
+        model(images, merging=variant.rule, logit_scale=variant.logit_scale)
     held = peak = 0
     kernels: set[str] = set()
     for event in recorded.profiler.kineto_results.events():  # type: ignore[union-attr]
@@ -130,6 +131,7 @@ def measure(
     chosen: Mapping[str, RegisteredRule],
     repeats: int,
     warm_frames: int | None = None,
+    logit_scale: LogitScale | None = None,
 ) -> dict[str, Variant]:
     """Time the plain network and every rule, taking turns; each repeat begins with another one.
 
@@ -137,13 +139,15 @@ def measure(
         images: (S, 3, H, W) on the device of the model.
         repeats: timed passes of each variant, after one warm-up.
         warm_frames: frames of the warm-up; None for all, which a peak on a CPU needs.
+        logit_scale: of every variant.
 
     Raises:
         ValueError: repeats below 1, or a rule that cannot reach its m.
     """
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}")
-    variants = {PLAIN: Variant(None)} | {name: Variant(rule) for name, rule in chosen.items()}
+    variants = {PLAIN: Variant(None, logit_scale)}
+    variants |= {name: Variant(rule, logit_scale) for name, rule in chosen.items()}
     order = list(variants.values())
     for variant in order:
         warm_up(model, images[:warm_frames], variant)

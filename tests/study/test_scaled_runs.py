@@ -1,0 +1,136 @@
+"""`logit_scale` in every run: what a run measures with a factor it measures of a network scaled by hand."""
+
+import ast
+import copy
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from book.study.fusion import measure as fusion
+from book.study.heatmaps import measure as heatmaps
+from book.study.long_sequences import measure as long_sequences
+from book.study.practice import adaptive, advice
+from book.study.predictions import duplicates
+from book.study.predictions import measure as predictions
+from book.study.reconstruction import measure as reconstruction
+from book.study.rivals import measure as rivals
+from book.study.runtime import measure as runtime
+from lib import records
+from lib.records.code import notebook_source
+from lib.run import Params, load_model, prepare, run
+from lib.vggt import parse_scale
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS = sorted(path.name for path in (ROOT / "book" / "runs").glob("*.ipynb"))
+PARAMS = Params(model="random", scene="denser:0", frames=6, m=0.5)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return load_model(PARAMS)[0].requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def by_hand(plain):
+    """The two-line recipe for the original VGGT, factor 1.7."""
+    model = copy.deepcopy(plain)
+    for block in model.aggregator.global_blocks:
+        block.attn.q_norm.weight.data.mul_(1.7), block.attn.q_norm.bias.data.mul_(1.7)
+    return model
+
+
+def of_reconstruction(params, model, patch):
+    patch.setattr(reconstruction, "load_model", lambda _: (model, None))
+    return reconstruction.measure(params, ["fastvggt 0.5", "grid 0.5 biased"], "pooled", 100).values
+
+
+def of_long_sequences(params, model, patch):
+    patch.setattr(long_sequences, "load_model", lambda _: (model, None))
+    table = long_sequences.measure(replace(params, m=0.0), ["merged", "anchored", "quarter"], trained=3)
+    return table.errors | {"mass": table.mass, "log_sums": table.log_sums}
+
+
+def of_heatmaps(params, model, patch):
+    setup = prepare(params, model)
+    reading = heatmaps.read_scene(setup, heatmaps.chosen_tokens(setup.sequence, setup.layout), 8, False)
+    return reading.numbers | {f"rehearsed.{n}": v for n, v in (reading.rehearsed or {}).items()}
+
+
+def of_adaptive(params, model, patch):
+    patch.setattr(adaptive, "BUDGETS", ("block",))
+    patch.setattr(adaptive, "CALIBRATION", ("100",))
+    patch.setattr(adaptive, "POINTS", (0.3,))
+    rules = adaptive.contenders(params, model)
+    tolerances = np.array([rule.merging.tolerance for rule in rules if rule.merging.adaptive])
+    return adaptive.compare(params, model, rules[-1:]).arrays | {"tolerances": tolerances}
+
+
+def of_advice(params, model, patch):
+    setup = prepare(replace(params, m=0.0), model)
+    forecast = advice.Forecast(model, list(advice.considered(setup.layout, 0).values()))
+    run(setup, forecast)
+    return forecast.arrays()
+
+
+def of_runtime(params, model, patch):
+    seen = []
+    take = lambda *args, **options: seen.append(model(*args, **options).pose_enc) or FakeReport()  # noqa: E731
+    patch.setattr(runtime, "watched", lambda *_: torch.inference_mode())
+    patch.setattr(runtime, "exclusive", lambda spent: spent)
+    images, scale = prepare(replace(params, frames=2), model).sequence.images, parse_scale(params.logit_scale)
+    runtime.measure(take, images, runtime.rules("uniform", 0.5, 0), 1, logit_scale=scale)
+    return {"pose": torch.stack(seen).numpy()}
+
+
+class FakeReport:
+    report = type("Report", (), {"kept": (1.0,), "pairs": 1, "pairs_plain": 1})
+
+
+MEASURES = {
+    "adaptive": of_adaptive,
+    "advice": of_advice,
+    "duplicates": lambda p, model, _: duplicates.measure_scene(model, prepare(p, model)),
+    "fusion": lambda p, model, _: fusion.measure(p, True, model).arrays,
+    "heatmaps": of_heatmaps,
+    "long_sequences": of_long_sequences,
+    "predictions": lambda p, model, _: predictions.measure_scene(model, prepare(p, model)),
+    "reconstruction": of_reconstruction,
+    "rivals": lambda p, model, _: rivals.measure(p, model, 1, False, True, 2).known(),
+    "runtime": of_runtime,
+}
+
+
+@pytest.mark.parametrize("experiment", MEASURES)
+def test_a_run_with_a_factor_measures_a_network_scaled_by_hand(experiment, plain, by_hand, monkeypatch):
+    measure = MEASURES[experiment]
+    asked = measure(replace(PARAMS, logit_scale="1.7"), plain, monkeypatch)
+    recipe = measure(PARAMS, by_hand, monkeypatch)
+    unscaled = measure(PARAMS, plain, monkeypatch)
+    moved = []
+    for name in sorted(asked.keys() - {"seconds"}):
+        np.testing.assert_allclose(asked[name], recipe[name], rtol=2e-3, atol=2e-4, err_msg=name)
+        moved.append(not np.allclose(asked[name], unscaled[name], rtol=1e-2, atol=1e-3, equal_nan=True))
+    assert any(moved)
+
+
+def test_every_run_takes_the_factor_and_none_is_plain():
+    assert {f"{name}.ipynb" for name in MEASURES} == set(RUNS) - {"one_run.ipynb"}
+    for name in RUNS:
+        assert records.declared(f"book/runs/{name}", ROOT)["logit_scale"] == "none", name
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_notebook_hands_its_factor_on(name):
+    """All its parameters that `Params` has go there, together, under their names; never one by one."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(notebook_source(ROOT / "book" / "runs" / name)))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Params"
+    ]
+    assert calls
+    for call in calls:
+        assert any(keyword.arg is None for keyword in call.keywords), ast.unparse(call)
+    assert "logit_scale" in {field.name for field in fields(Params)}
