@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_models import tiny_vggt
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from book.study.fusion import measure as fusion
 from book.study.heatmaps import measure as heatmaps
+from book.study.long_sequences import law
 from book.study.long_sequences import measure as long_sequences
+from book.study.long_sequences.anchor import Anchored
+from book.study.long_sequences.shares import Shares, draw_queries, group_masks
 from book.study.practice import adaptive, advice
 from book.study.predictions import duplicates
 from book.study.predictions import measure as predictions
@@ -19,9 +24,11 @@ from book.study.reconstruction import measure as reconstruction
 from book.study.rivals import measure as rivals
 from book.study.runtime import measure as runtime
 from lib import records
+from lib.merging import RULES, Setting
+from lib.probe import Probe
 from lib.records.code import notebook_source
 from lib.run import Params, load_model, prepare, run
-from lib.vggt import parse_scale
+from lib.vggt import FixedScale, LengthScale, SinkScale, parse_scale
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = sorted(path.name for path in (ROOT / "book" / "runs").glob("*.ipynb"))
@@ -101,6 +108,68 @@ MEASURES = {
     "rivals": lambda p, model, _: rivals.measure(p, model, 1, False, True, 2).known(),
     "runtime": of_runtime,
 }
+
+
+# ---- rules, scales, probe, dtypes, kernels -----------------------------------------------------------------
+
+RULING = {"none": None, "anchored": Anchored(2)}
+RULING |= {name: Setting(name, 0.02 if kind.adaptive else 0.3).merging(0) for name, kind in RULES.items()}
+RULING |= {
+    f"{n}, size bias": replace(rule, size_bias=True)
+    for n, rule in RULING.items()
+    if n in ("fastvggt", "grid")
+}
+RULING["anchored, merged, size bias"] = Anchored(2, RULING["fastvggt, size bias"])
+SCALES = {
+    "none": lambda b: None,
+    "fixed": lambda b: FixedScale(1.7),
+    "some layers": lambda b: FixedScale(0.6, layers=(1, 2)),
+    "from training length": lambda b: LengthScale(2),
+    "from the measured sink": lambda b: SinkScale(2, b),
+}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A model, images, and b of each layer as measured: the log-odds of frame 0 against another frame."""
+    model = tiny_vggt().requires_grad_(False)
+    images = torch.rand(4, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    layout = model.config.layout(len(images), *images.shape[-2:])
+    queries = draw_queries(layout, 8, 0)
+    seen = Shares(queries, group_masks(layout, queries, torch.zeros(len(queries), layout.tokens, dtype=bool)))
+    model(images, probe=seen)
+    held = law.shares(seen.table()[:, 0])[..., 0].mean((1, 2))
+    return model, images, tuple(abs(np.log(held / (1 - held)) + np.log(len(images) - 1)) + 0.5)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("rule", RULING)
+def test_a_scale_composes(rule, scale, tiny):
+    model, images, odds = tiny
+    chosen, merging = SCALES[scale](odds), RULING[rule]
+    layout = model.config.layout(len(images), *images.shape[-2:])
+    recipe = copy.deepcopy(model)
+    for layer, block in enumerate(recipe.aggregator.global_blocks):
+        factor = 1.0 if chosen is None else chosen.factor(layer, layout)
+        block.attn.q_norm.weight.data.mul_(factor), block.attn.q_norm.bias.data.mul_(factor)
+
+    def poses(network=model, logit_scale=chosen, **options):
+        return network(images, merging=merging, logit_scale=logit_scale, heads=["camera"], **options).pose_enc
+
+    asked, plain = poses(), model(images, merging=merging, heads=["camera"]).pose_enc
+    assert torch.equal(asked, poses(probe=Probe(heads=())))
+    torch.testing.assert_close(asked, poses(recipe, None), atol=2e-5, rtol=2e-4)
+    with sdpa_kernel([SDPBackend.MATH]):
+        torch.testing.assert_close(asked, poses(), atol=2e-5, rtol=2e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (poses() - asked).norm() < 0.15 * asked.norm()
+    if chosen is None:
+        assert torch.equal(asked, plain)
+    else:
+        assert (asked - plain).abs().max() > 1e-4
+
+
+# ---- the runs ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("experiment", MEASURES)
