@@ -29,7 +29,10 @@ ORDER = (
 # Pages that bring topics together, and a tool that serves several: page -> topics beside its own.
 COMPARE = {"paper_against_measurement": {"fusion", "heatmaps", "runtime"}}
 # Notebooks that bear another name than the topic they serve; None serves no topic.
-NOTEBOOKS = {"adaptive": "practice", "advice": "practice", "duplicates": "predictions", "one_run": None}
+NOTEBOOKS = {
+    **{"adaptive": "practice", "advice": "practice", "duplicates": "predictions", "lengths": "fusion"},
+    "one_run": None,
+}
 WITHOUT_A_GRID = {"one_run"}
 SHARED_FOLDERS = {"paper", "verdicts"}  # every other folder of book/study serves one topic
 
