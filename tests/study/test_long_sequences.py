@@ -3,11 +3,13 @@
 import math
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
-from book.study.long_sequences import law, outcome
+from book.study.intervals import Interval
+from book.study.long_sequences import draw, law, outcome
 from book.study.long_sequences.anchor import Anchored, FrameBias, Split, bias_between
 from book.study.long_sequences.arms import ARMS, OVERLAP, Arm, Result, _append, chunk_bounds, run_arm
 from book.study.long_sequences.measure import ERRORS, errors, geometry, measure, trained_frames
@@ -161,15 +163,25 @@ def test_the_law_is_the_softmax_of_more_keys():
     assert law.reference_share(b + law.keeping_bias(100, 8), 100) == pytest.approx(law.reference_share(b, 8))
 
 
-def test_intervals_hold_their_level():
-    rng, hits = np.random.default_rng(0), np.zeros(2)
-    for _ in range(150):
-        room = rng.lognormal(1, 0.7, 24)
-        new, old = room * rng.lognormal(-0.3, 0.4, 24), room * rng.lognormal(0, 0.4, 24)
+@pytest.mark.parametrize("rooms, level", [(8, 0.85), (12, 0.89), (24, 0.89)])
+def test_intervals_hold_their_level(rooms, level):
+    rng, hits, times = np.random.default_rng(0), np.zeros(2), 200
+    for _ in range(times):
+        room = rng.lognormal(1, 0.7, rooms)
+        new, old = room * rng.lognormal(-0.3, 0.4, rooms), room * rng.lognormal(0, 0.4, rooms)
         ratio, share = outcome.mean_ratio(new, old), outcome.share_better(new, old)
         true_share = 0.5 * math.erfc(-0.3 / math.hypot(0.4, 0.4) / 2**0.5)
         hits += [ratio.low < math.exp(-0.3) < ratio.high, share.low < true_share < share.high]
-    assert (hits / 150 > 0.88).all()  # 95 % less three standard errors and what BCa lacks at 24 skewed rooms
+    assert (hits / times > level).all()  # 95 % less four standard errors of 200 times; less with 8 rooms
+
+
+def test_a_ratio_of_pairs_is_surer_than_one_of_strangers():
+    rng = np.random.default_rng(0)
+    room = rng.lognormal(1, 1, 24)
+    new, old = 0.5 * room * rng.lognormal(0, 0.1, 24), room
+    pairs, strangers = outcome.mean_ratio(new, old), outcome.mean_ratio(new, old[::-1], paired=False)
+    assert pairs.median == pytest.approx(strangers.median) == pytest.approx(new.mean() / old.mean())
+    assert 0.4 < pairs.low < pairs.high < 0.6 and strangers.low < 0.4
 
 
 def test_words_follow_numbers():
@@ -177,8 +189,70 @@ def test_words_follow_numbers():
     assert outcome.word({"below": 0.6}, None) == "open"
     for one in outcome.DECLARED["predictions"].values():
         asked = outcome.DECLARED["runs"][one["in"]]
-        assert "arm" not in one or one["arm"] in ["plain", *asked["arms"]]
+        there = outcome.DECLARED["runs"].get(one.get("than"), asked)
+        assert {one.get("arm", "plain"), one.get("than", "plain")} <= {
+            "plain",
+            one.get("than"),
+            *asked["arms"],
+        }
+        assert there is not asked or one.get("than", "plain") in ["plain", *asked["arms"]]
+        assert set(asked["arms"]) <= set(ARMS) and {one.get("error"), one.get("than_error")} <= {
+            None,
+            *ERRORS,
+        }
         assert outcome.measured(one, {}) is None
+    assert sum(len(batch["predictions"]) for batch in outcome.BATCHES) == len(outcome.DECLARED["predictions"])
+    assert sum(len(batch["runs"]) for batch in outcome.BATCHES) == len(outcome.DECLARED["runs"])
+
+
+def test_an_outcome_is_sure_where_the_whole_interval_says_it():
+    one = {"above": 0.5, "below": 1.0}
+    assert outcome.sure(one, Interval(0.8, 0.6, 0.9)) and outcome.sure(one, Interval(1.2, 1.1, 1.3))
+    assert not outcome.sure(one, Interval(0.8, 0.4, 0.9)) and not outcome.sure(one, None)
+    assert not outcome.sure(one, Interval(0.8, 0.4, 1.1))  # both ends outside, the number inside
+    assert outcome.sure(one, 0.7)
+
+
+class Found:
+    """A record as `outcome.Run` reads it."""
+
+    def __init__(self, **errors):
+        self.record = self
+        self.params = {"frames": 128}
+        rooms = [f"denser:{n}" for n in range(len(errors["rotation"][0]))]
+        self.all = {"arms": ["plain", "anchored"], "scenes": rooms}
+        self.all |= {f"errors.{name}": np.array(rows, float) for name, rows in errors.items()}
+
+    def __getitem__(self, name):
+        return self.all[name]
+
+
+@pytest.fixture
+def half_run():
+    rng = np.random.default_rng(0)
+    plain = rng.lognormal(2.5, 0.5, 12)
+    return outcome.Run("x", (Found(rotation=[plain, plain / 2], rotation_pairs=[plain / 4, plain / 8]),))
+
+
+def test_quantities_name_arm_error_and_run(half_run):
+    one = {"in": "x", "arm": "anchored", "than": "plain", "quantity": "mean_ratio"}
+    assert outcome.measured(one, {"x": half_run}).median == pytest.approx(0.5)
+    loose = one | {"arm": "plain", "error": "rotation_pairs", "than_error": "rotation"}
+    assert outcome.measured(loose, {"x": half_run}).median == pytest.approx(0.25)
+    assert outcome.measured(one | {"quantity": "better"}, {"x": half_run}).median == 1
+    with pytest.raises(KeyError, match=r"errors\.ate"):
+        outcome.measured(one | {"error": "ate"}, {"x": half_run})
+
+
+def test_figures_show_each_room_and_the_ratio_of_means(half_run):
+    figure = draw.effects({"here": half_run, "again": half_run}, ["anchored"])
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    diamonds = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "D"]
+    assert [len(line.get_xdata()) for line in dots] == [12, 12] and diamonds == pytest.approx([0.5, 0.5])
+    single = draw.causes(half_run, {"with a bias": "anchored"})
+    assert [label.get_text() for label in single.axes[0].get_yticklabels()] == ["with a bias"]
+    assert len(draw.line_per_room({"one": (half_run, ["plain", "anchored"])}).axes[0].lines) >= 12
+    plt.close("all")
 
 
 def split_pass(setup, share, pattern):

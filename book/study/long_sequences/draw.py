@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from book.study.long_sequences.outcome import FAILURE, Run, failures
+from book.study.intervals import Interval
+from book.study.long_sequences.outcome import FAILURE, Run, failures, mean_ratio
 from book.study.style import PALETTE
 
 BAR_COLOURS = ("grey", "orange", "sky", "green")
@@ -34,8 +35,8 @@ def line_per_room(panels: Mapping[str, tuple[Run, Sequence[str]]]) -> Figure:
     return figure
 
 
-def mass_against_frames(short: Run, long: Run, frames: Sequence[int]) -> Figure:
-    """Mass on frame 0 against the number of frames: law from `short`, measured in both; a colour a block."""
+def mass_against_frames(short: Run, others: Sequence[Run], frames: Sequence[int]) -> Figure:
+    """Mass on frame 0 against the number of frames: law from `short`, circles measured; a colour a block."""
     figure, axes = plt.subplots(1, 2, sharey=True, figsize=(8.4, 3.8))
     for which, (ax, title) in enumerate(
         zip(axes, ("queries: patches", "queries: camera tokens"), strict=True)
@@ -43,13 +44,56 @@ def mass_against_frames(short: Run, long: Run, frames: Sequence[int]) -> Figure:
         curves = np.array([short.law(s)[:, which, 0] for s in frames])
         for block, colour in zip(range(curves.shape[1]), BLOCK_COLOURS, strict=False):
             ax.plot(frames, curves[:, block], color=PALETTE[colour], label=f"block {block}")
-            points = [run.mass()[block, which, 0] for run in (short, long)]
-            ax.plot([short.frames, long.frames], points, "o", color=PALETTE[colour], ms=6)
+            points = [(run.frames, run.mass()[block, which, 0]) for run in (short, *others)]
+            ax.plot(*np.transpose(points), "o", color=PALETTE[colour], ms=6)
         ax.plot(frames, 1 / np.asarray(frames, float), color=PALETTE["black"], lw=0.8, ls=":", label="1/S")
         ax.set(title=title, xscale="log", yscale="log", xlabel="number of frames S")
     axes[0].set_ylabel("attention on frame 0")
     axes[1].legend(fontsize=8)
     return figure
+
+
+def effects(runs: Mapping[str, Run], arms: Sequence[str]) -> Figure:
+    """A panel an arm, a row a run: error as a multiple of plain, dots rooms, diamonds ratios of means."""
+    figure, axes = plt.subplots(
+        1, len(arms), sharex=True, sharey=True, figsize=(8.4, 0.9 + 0.42 * len(runs)), squeeze=False
+    )
+    for ax, arm in zip(axes[0], arms, strict=True):
+        for row, run in enumerate(runs.values()):
+            if arm in run.arms:
+                new, plain = run.errors(arm), run.errors("plain")
+                ax.plot(
+                    new / plain, np.full(len(new), row + 0.22), "o", color=PALETTE["grey"], ms=3, alpha=0.6
+                )
+                _ratio(ax, row - 0.12, mean_ratio(new, plain))
+        _ratio_axis(ax)
+        ax.set_title(arm)
+    axes[0][0].set_yticks(range(len(runs)), list(runs), fontsize=8.5)
+    axes[0][0].invert_yaxis()
+    return figure
+
+
+def causes(run: Run, rows: Mapping[str, str]) -> Figure:
+    """Rotation error of arms as a multiple of plain with intervals; `rows`: what to call an arm -> arm."""
+    figure, ax = plt.subplots(figsize=(7.2, 0.8 + 0.34 * len(rows)))
+    for row, arm in enumerate(rows.values()):
+        _ratio(ax, row, mean_ratio(run.errors(arm), run.errors("plain")))
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.invert_yaxis()
+    _ratio_axis(ax)
+    return figure
+
+
+def _ratio(ax: Axes, row: float, ratio: Interval) -> None:
+    ax.plot([ratio.low, ratio.high], [row, row], color=PALETTE["vermilion"], lw=2)
+    ax.plot(ratio.median, row, "D", color=PALETTE["vermilion"], ms=5.5)
+
+
+def _ratio_axis(ax: Axes) -> None:
+    ax.axvline(1, color=PALETTE["black"], lw=0.8, ls=":")
+    ax.set(xscale="log", xlim=(0.1, 6), xlabel="rotation error ÷ plain")
+    ax.set_xticks([0.1, 0.25, 0.5, 1, 2, 4], ["0.1", "¼", "½", "1", "2", "4"])
+    ax.minorticks_off()
 
 
 def bars(runs: Mapping[str, Run], arms: Sequence[str]) -> Figure:

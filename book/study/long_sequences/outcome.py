@@ -97,6 +97,8 @@ def mean_ratio(new: ArrayLike, old: ArrayLike, seed: int = 0, paired: bool = Tru
     """
     rng, samples = np.random.default_rng(seed), (np.asarray(new, float), np.asarray(old, float))
     value, error = _log_ratio(*samples, paired)
+    if error < 1e-12:  # the same in every room
+        return Interval(*[float(np.exp(value))] * 3)
     draws = [rng.integers(0, len(sample), (RESAMPLES, len(sample))) for sample in samples]
     again, spread = _log_ratio(samples[0][draws[0]], samples[1][draws[0 if paired else 1]], paired)
     low, high = np.quantile((again - value) / np.maximum(spread, error / 100), [0.025, 0.975])
