@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib.scenes.raycasting import Rooms, render
+from lib.scenes.raycasting import RAYS_AT_ONCE, Rooms, render, rooms_at_once
 from lib.scenes.rooms import (
     LARGE_ROOMS,
     SPLITS,
@@ -55,6 +55,12 @@ def one_room() -> Rooms:
     faces[:, 1, :, :9] = 0.75
     faces[..., 9:11] = faces[..., 14:] = 1.0
     return Rooms(centre, half, torch.zeros(1, 2), faces)
+
+
+def test_as_many_rooms_at_once_as_the_cache_of_a_cpu_holds() -> None:
+    assert rooms_at_once(9, RAYS_AT_ONCE // 3, torch.device("cpu")) == 3
+    assert rooms_at_once(9, 2 * RAYS_AT_ONCE, torch.device("cpu")) == 1
+    assert rooms_at_once(9, 2 * RAYS_AT_ONCE, torch.device("cuda")) == 9
 
 
 def test_a_box_that_can_be_worked_out_by_hand() -> None:

@@ -97,7 +97,7 @@ def test_three_rounds_stay_orthogonal_where_two_do_not():
 
 def test_basis_spans_the_krylov_space_and_counts_its_passes():
     op = prescribed(SPECTRA["power"], 700, seed=2)
-    basis = KrylovBasis(op, rademacher(600, 16, 0, like=op.matrix))
+    basis = KrylovBasis(op, rademacher(600, 16, 0, like=op))
     basis.extend(4)
     basis.extend(4)
     assert (basis.steps, op.passes) == (4, 7)

@@ -8,7 +8,8 @@ from parity import assert_close_golden
 from safetensors.torch import load_file
 
 from lib.merging import Plan, TokenLayout
-from lib.vggt.layers import Attention, Block, patch_positions, rope_angles, rope_tables, rotate
+from lib.merging.placement import positions
+from lib.vggt.layers import Attention, Block, rope_angles, rope_tables, rotate
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ class TestRope:
         config, tolerances = golden_config["units"], golden_config["tolerances"]["units"]
         grid = config["rope_grid"]
         special = config["rope_special_tokens"]
-        ours = patch_positions(grid["height"], grid["width"], special)[0]
+        ours = positions(TokenLayout(1, grid["height"], grid["width"], special))
         stored = units[grid["positions"]]
         # the stored grid counts from 0; patches are shifted by one because the special tokens hold (0, 0)
         shift = 1 - int(stored.min())
@@ -75,7 +76,7 @@ class TestRope:
     def test_positions_by_hand(self):
         """Special tokens at the origin; patches count rows, then columns, from one."""
         expected = [[0, 0], [0, 0], [1, 1], [1, 2], [1, 3], [2, 1], [2, 2], [2, 3]]
-        assert patch_positions(2, 3, 2).tolist() == [expected]
+        assert positions(TokenLayout(1, 2, 3, 2)).tolist() == expected
 
     @settings(deadline=None, max_examples=25)
     @given(st.integers(1, 4), st.integers(0, 40), st.integers(0, 40), st.sampled_from([10.0, 100.0]))
@@ -225,6 +226,6 @@ def _random_block():
 
 def _tokens():
     layout = TokenLayout(2, 2, 2, special=1)
-    positions = patch_positions(2, 2, 1).repeat(1, 2, 1)
+    places = positions(layout)[None].repeat(1, 2, 1)
     x = torch.randn(2, layout.tokens, 24, generator=torch.Generator().manual_seed(1))
-    return x, positions, layout
+    return x, places, layout

@@ -300,6 +300,7 @@ class TestErrors:
             (torch.full((2, 3, 16, 24), float("nan")), "NaN or infinite"),
             (torch.rand(2, 3, 16, 24) / 0, "NaN or infinite"),
             ((1 / torch.arange(24)).expand(2, 3, 16, 24), "NaN or infinite"),
+            ((-1 / torch.arange(24)).expand(2, 3, 16, 24), "NaN or infinite"),
             (torch.rand(2, 3, 16, 24) * 255, "divide by 255"),
             (torch.rand(2, 3, 16, 24) - 0.5, r"lie in \[0, 1\]"),
             (torch.zeros(2, 3, 16, 24, dtype=torch.uint8), "floating point"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .plan import TokenLayout, TokenMask
 
@@ -69,12 +70,13 @@ def place_evenly(
     return rank < shares[:, None]
 
 
-def positions(layout: TokenLayout) -> Float32[Tensor, "{layout.tokens_per_frame} 2"]:
-    """Rows and columns in one frame: patches from (1, 1), specials at (0, 0) as in RoPE."""
-    row = torch.arange(1, layout.patches_high + 1)
-    column = torch.arange(1, layout.patches_wide + 1)
-    grid = torch.cartesian_prod(row, column)
-    return torch.cat([grid.new_zeros(layout.special, 2), grid]).float()
+def positions(
+    layout: TokenLayout, device: torch.device | None = None
+) -> Int[Tensor, "{layout.tokens_per_frame} 2"]:
+    """Rows and columns in one frame, as RoPE takes them: patches from (1, 1), specials at (0, 0)."""
+    rows = torch.arange(1, layout.patches_high + 1, device=device)
+    columns = torch.arange(1, layout.patches_wide + 1, device=device)
+    return pad(torch.cartesian_prod(rows, columns), (0, 0, layout.special, 0))
 
 
 def nearest_kept(layout: TokenLayout, kept: TokenMask) -> Int[Tensor, " {layout.tokens}"]:
@@ -104,8 +106,8 @@ def _nearest_in_frame(layout: TokenLayout, pattern: Bool[Tensor, " tokens"]) -> 
     tokens = pattern.nonzero().flatten()
     if len(tokens) == 0:
         return torch.zeros_like(pattern, dtype=torch.int64)
-    place = positions(layout).to(pattern.device)
-    # Squared distances are whole numbers, so that ties are exact (and no product is left to autocast).
+    place = positions(layout, pattern.device)
+    # Whole numbers, so that ties are exact and no product is left to autocast.
     return tokens[(place[:, None] - place[tokens]).square().sum(dim=-1).argmin(dim=1)]
 
 

@@ -73,10 +73,7 @@ def render(
             f"extrinsics {tuple(extrinsics.shape)}, intrinsics {tuple(intrinsics.shape)}"
         )
     lattice = texture_lattice(extrinsics.device)
-    frames = extrinsics.shape[1]
-    step = len(rooms)
-    if extrinsics.device.type == "cpu":
-        step = max(1, RAYS_AT_ONCE // (frames * height * width))
+    step = rooms_at_once(len(rooms), extrinsics.shape[1] * height * width, extrinsics.device)
     parts = [
         _render_some(rooms.take(slice(i, i + step)), extrinsics[i : i + step], intrinsics[i : i + step],
                      (height, width), octaves, lattice)
@@ -84,6 +81,11 @@ def render(
     ]  # fmt: skip
     images, depth = (torch.cat(part) for part in zip(*parts, strict=True))
     return images, depth
+
+
+def rooms_at_once(rooms: int, rays: int, device: torch.device) -> int:
+    """How many rooms of so many rays each are rendered together: all, or on a CPU what its cache holds."""
+    return max(1, RAYS_AT_ONCE // rays) if device.type == "cpu" else rooms
 
 
 def texture_lattice(device: torch.device | str) -> Float32[Tensor, "corners 2"]:

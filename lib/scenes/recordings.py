@@ -14,9 +14,11 @@ from typing import Unpack
 
 import numpy as np
 import torch
+from jaxtyping import Float32
+from torch import Tensor
 
-from lib.scenes.framing import Size, fit, image_size, read_colour, read_depth
-from lib.scenes.layouts import Recording, read_layout
+from lib.scenes.framing import Framing, Size, fit, image_size, read_colour, read_depth
+from lib.scenes.layouts import Frame, Recording, read_layout
 from lib.scenes.recording_files import Matrix, RecordingError
 from lib.scenes.sequence import Sequence
 
@@ -120,21 +122,27 @@ def load_frames(
     framing = fit(recorded, **size)
     camera = _colour_camera(recording, recorded, intrinsics)
     images = torch.stack([read_colour(frame.colour, framing) for frame in frames])
-    depth = None
-    if any(frame.depth for frame in frames):
-        maps = [
-            np.zeros((framing.height, framing.width), np.float32)
-            if frame.depth is None
-            else read_depth(frame.depth, framing, recording.depth_unit, camera, recording.depth_camera)
-            for frame in frames
-        ]
-        depth = torch.from_numpy(np.stack(maps))
+    depth = _depth_maps(recording, frames, framing, camera)
     poses = [frame.pose for frame in frames if frame.pose is not None]
     extrinsics = torch.from_numpy(np.linalg.inv(np.stack(poses))[:, :3]) if poses else None
     intrinsic = None
     if camera is not None:
         intrinsic = torch.from_numpy(framing.intrinsics(camera)).expand(len(frames), 3, 3).contiguous()
     return Sequence(recording.name, images, extrinsics, intrinsic, depth)
+
+
+def _depth_maps(
+    recording: Recording, frames: list[Frame], framing: Framing, camera: Matrix | None
+) -> Float32[Tensor, "frames height width"] | None:
+    if not any(frame.depth for frame in frames):
+        return None
+    maps = [
+        np.zeros((framing.height, framing.width), np.float32)
+        if frame.depth is None
+        else read_depth(frame.depth, framing, recording.depth_unit, camera, recording.depth_camera)
+        for frame in frames
+    ]
+    return torch.from_numpy(np.stack(maps))
 
 
 def _common_size(files: list[Path]) -> tuple[int, int]:

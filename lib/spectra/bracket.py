@@ -146,27 +146,30 @@ def spectrum_bracket(
     if steps is not None and not 2 <= steps <= most:
         raise ValueError(f"steps = {steps} must lie in [2, {most}], what {budget} allows")
     energy = operator.frobenius_squared() if frobenius_squared is None else frobenius_squared
-    example = torch.empty(0, dtype=operator.dtype, device=operator.device)
     products = _stored_if_small(operator, basis_bytes(operator, budget.block, steps or most))
-    basis = KrylovBasis(products, rademacher(operator.columns, budget.block, seed, example))
-    goal = min(FIRST_STEPS, most) if steps is None else steps
-    while True:
-        basis.extend(goal)
-        looks = _look(basis, energy)
-        if steps is not None or goal == most or looks["upper"] - looks["lower"] <= budget.width:
-            break
-        goal = min(2 * goal, most)
+    basis = KrylovBasis(products, rademacher(operator.columns, budget.block, seed, operator))
+    looks = _widened(basis, energy, budget.width, steps or min(FIRST_STEPS, most), steps or most)
     stored = products is not operator
     return Bracket(
         **looks,
         size=min(operator.rows, operator.columns),
         passes=operator.passes - before + stored * products.passes,
-        steps=goal,
+        steps=basis.steps,
         block=budget.block,
-        bytes=basis_bytes(operator, budget.block, goal) + stored * _matrix_bytes(operator),
+        bytes=basis_bytes(operator, budget.block, basis.steps) + stored * _matrix_bytes(operator),
         seconds=time.perf_counter() - begin,
         reached=looks["upper"] - looks["lower"] <= budget.width,
     )
+
+
+def _widened(basis: KrylovBasis, energy: float, width: float, steps: int, most: int) -> dict[str, Any]:
+    """What a basis of `steps` says, doubled up to `most` until the bracket is at most `width` wide."""
+    while True:
+        basis.extend(steps)
+        looks = _look(basis, energy)
+        if steps == most or looks["upper"] - looks["lower"] <= width:
+            return looks
+        steps = min(2 * steps, most)
 
 
 def _matrix_bytes(operator: LinearMap) -> int:

@@ -83,7 +83,7 @@ class KrylovBasis:
 
 
 def rademacher(
-    rows: int, columns: int, seed: int, like: Float[Tensor, " ..."] | None = None
+    rows: int, columns: int, seed: int, like: LinearMap | None = None
 ) -> Float[Tensor, "{rows} {columns}"]:
     """Random signs; float32 on the CPU, or dtype and device of `like`."""
     rng = torch.Generator().manual_seed(seed)
@@ -102,7 +102,7 @@ def largest_singular_value(
     isolated. Returns (θ, ρ/2).
     """
     block = max(1, min(block, operator.columns // 8))  # room for at least eight steps
-    start = rademacher(operator.columns, block, seed, _example(operator))
+    start = rademacher(operator.columns, block, seed, operator)
     start[:, 0] = 1.0  # column means: the collapsed direction
     basis = KrylovBasis(operator, start)
     while True:
@@ -114,7 +114,3 @@ def largest_singular_value(
         if residual <= tolerance or basis.steps >= max_steps or not room:
             return float(values[-1].sqrt()), residual / 2
         basis.extend(basis.steps + 1)
-
-
-def _example(operator: LinearMap) -> Float[Tensor, " 0"]:
-    return torch.empty(0, dtype=operator.dtype, device=operator.device)

@@ -6,16 +6,17 @@ Source: VGGT, section 3.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.merging import MergingRule, Plan
+from lib.merging.placement import positions
 from lib.vggt.config import VGGTConfig
 from lib.vggt.dinov2 import build_patch_embed
-from lib.vggt.layers import Observer, blocks, normal_parameter, patch_positions
+from lib.vggt.layers import Observer, blocks, normal_parameter
 from lib.vggt.logit_scale import LogitScale
 
 ImageBatch = Float[Tensor, "batch frames 3 height width"]
@@ -23,40 +24,29 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ForwardReport:
-    """What merging did in one forward pass.
+    """What merging did in one forward pass, added up block by block.
 
     tokens: N; kept: merged keys / N per global layer, 1.0 where nothing merged; pairs: query-key pairs of one
-    scene and one head, summed over the global layers, and pairs_plain the same without merging;
-    matching_seconds: time spent in choosing plans.
+    scene and one head, summed over the global layers; matching_seconds: time spent in choosing plans.
     """
 
     tokens: int
-    kept: tuple[float, ...]
-    pairs: int
-    pairs_plain: int
-    matching_seconds: float
-
-
-@dataclass
-class _PlanCounts:
-    """Sizes of the plans of the global blocks, added up block by block."""
-
-    tokens: int
-    kept: list[float] = field(default_factory=list)
+    kept: tuple[float, ...] = ()
     pairs: int = 0
-    seconds: float = 0.0
+    matching_seconds: float = 0.0
+
+    @property
+    def pairs_plain(self) -> int:
+        """The same pairs without merging."""
+        return len(self.kept) * self.tokens**2
 
     def add(self, plan: Plan | None) -> None:
         """Count one block; None is a block that merged nothing."""
-        self.kept.append(1.0 if plan is None else float(plan.kept))
+        self.kept += (1.0 if plan is None else float(plan.kept),)
         self.pairs += self.tokens**2 if plan is None else int(plan.pairs)
-        self.seconds += 0.0 if plan is None else float(plan.seconds)
-
-    def report(self) -> ForwardReport:
-        plain = len(self.kept) * self.tokens**2
-        return ForwardReport(self.tokens, tuple(self.kept), self.pairs, plain, self.seconds)
+        self.matching_seconds += 0.0 if plan is None else float(plan.seconds)
 
 
 class Aggregator(nn.Module):
@@ -109,32 +99,24 @@ class Aggregator(nn.Module):
         batch, frames = images.shape[:2]
         layout = self.config.layout(frames, *images.shape[-2:])
         x = self._tokens(images)  # (B*S, P, C)
-        grid = (layout.patches_high, layout.patches_wide)
-        per_frame = patch_positions(*grid, layout.special, images.device)  # (1, P, 2)
+        per_frame = positions(layout, images.device)[None]  # (1, P, 2)
         everywhere = per_frame.repeat(1, frames, 1)  # (1, N, 2)
         observe = None if probe is None else probe.observe
-        counts = _PlanCounts(layout.tokens)
-        features = {}
-        for layer, (frame_block, global_block) in enumerate(
-            zip(self.frame_blocks, self.global_blocks, strict=True)
-        ):
+        report, features = ForwardReport(layout.tokens), {}
+        pairs = zip(self.frame_blocks, self.global_blocks, strict=True)
+        for layer, (frame_block, global_block) in enumerate(pairs):
             x = frame_block(x, per_frame, layout=layout, observe=observe)
             frame_out = x if layer in keep else None
             x = x.view(batch, layout.tokens, -1)
+            rule = merging if layer >= merging_start else None
             factor = 1.0 if logit_scale is None else logit_scale.factor(layer, layout)
             x = global_block(
-                x,
-                everywhere,
-                rule=merging if layer >= merging_start else None,
-                layout=layout,
-                factor=factor,
-                planned=counts.add,
-                observe=observe,
+                x, everywhere, rule=rule, layout=layout, factor=factor, planned=report.add, observe=observe
             )
             x = x.view(batch * frames, layout.tokens_per_frame, -1)
             if frame_out is not None:
                 features[layer] = torch.cat((frame_out, x), dim=-1).unflatten(0, (batch, frames))
-        return features, counts.report()
+        return features, report
 
     def _tokens(self, images: ImageBatch) -> Float[Tensor, "sequences tokens dim"]:
         """Camera token, registers and patches of every frame."""

@@ -82,16 +82,6 @@ def rotate(x: Heads, tables: tuple[AngleTable, AngleTable]) -> Heads:
     return torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-2).flatten(-3)
 
 
-def patch_positions(
-    height: int, width: int, special: int, device: torch.device | None = None
-) -> Int[Tensor, "1 {special}+{height}*{width} 2"]:
-    """Integer positions of a frame: specials (0, 0), patches from (1, 1)."""
-    rows = torch.arange(1, height + 1, device=device)
-    columns = torch.arange(1, width + 1, device=device)
-    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(1, height * width, 2)
-    return functional.pad(grid, (0, 0, special, 0))
-
-
 def normal_parameter(*shape: int, std: float = 1.0) -> nn.Parameter:
     """A new parameter of independent normal numbers, mean 0; on the meta device of its shape only.
 
@@ -280,17 +270,14 @@ class Block(nn.Module):
             ValueError: a rule without the layout.
         """
         normed = self.norm1(x)
-        plan = None
-        if rule is not None:
-            if layout is None:
-                raise ValueError("merging needs the token layout: pass layout together with rule")
-            plan = rule.plan(normed, layout)
+        if rule is not None and layout is None:
+            raise ValueError("merging needs the token layout: pass layout together with rule")
+        plan = None if rule is None or layout is None else rule.plan(normed, layout)
         if planned is not None:
             planned(plan)
         seen: list[AttentionTensors] = []
         keep = None if observe is None else seen.append
-        single = layout.tokens_per_frame if layout is not None else 1
-        frame_tokens = single if self.causal else None
+        frame_tokens = None if not self.causal else 1 if layout is None else layout.tokens_per_frame
         attended = self.attn(
             normed, positions, plan=plan, factor=factor, frame_tokens=frame_tokens, observe=keep
         )

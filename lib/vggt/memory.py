@@ -86,27 +86,17 @@ def estimate_memory(
     _check_sizes(config, batch, frames, height, width, kept)
     names = {*HEADS} if heads is None else {*heads}
     names -= set() if query_points else {"tracks"}
-    size, images = dtype.itemsize, batch * frames
-    chunk = images if frames_chunk is None else min(frames_chunk, images)
-    dense = {"depth": config.depth_head, "points": config.point_head}
-    used = {name: head for name, head in dense.items() if head is not None and name in names}
-    tracker = config.track_head if "tracks" in names else None
+    images = batch * frames
     tokens = config.layout(images, height, width).tokens
     kept_layers = len(config.layers_read(names)) if layers_kept is None else layers_kept
-    pixels = height * width
-    decoding = [_dense_floats(head, config, height, width, chunk) for head in used.values()]
-    tracking = tracker and _track_floats(tracker, config, height, width, images, chunk, query_points)
-    return MemoryEstimate(
-        description=f"{batch} x {frames} frames of {height} x {width} in {str(dtype).removeprefix('torch.')}",
-        weights=_parameters(config) * size,
-        images=3 * images * pixels * size,
-        token_list=kept_layers * tokens * 2 * config.width * size,
-        blocks=_block_floats(config, tokens, kept) * size,
-        dense=max(decoding, default=0) * size,
-        tracks=(tracking or 0) * size,
-        # predictions of every head stay; the last head also holds its chunks and their concatenation
-        outputs=sum(head.output_channels or 0 for head in used.values()) * 2 * images * pixels * size,
-    )
+    numbers = _head_floats(config, names, height, width, images, frames_chunk, query_points) | {
+        "weights": _parameters(config),
+        "images": 3 * images * height * width,
+        "token_list": kept_layers * tokens * 2 * config.width,
+        "blocks": _block_floats(config, tokens, kept),
+    }
+    description = f"{batch} x {frames} frames of {height} x {width} in {str(dtype).removeprefix('torch.')}"
+    return MemoryEstimate(description, **{name: dtype.itemsize * n for name, n in numbers.items()})
 
 
 def require_memory(
@@ -194,6 +184,27 @@ def _block_floats(config: VGGTConfig, tokens: int, kept: float | None) -> int:
     mlp = 5 + 2 * config.mlp_ratio
     attention = 10.0 if kept is None else 10.0 + 2 + 3 * kept
     return int(tokens * config.width * (1 + max(mlp, attention)))
+
+
+def _head_floats(
+    config: VGGTConfig,
+    names: Collection[str],
+    height: int,
+    width: int,
+    images: int,
+    frames_chunk: int | None,
+    points: int,
+) -> dict[str, int]:
+    """Numbers alive in the heads `names`, as in `MemoryEstimate`."""
+    chunk = images if frames_chunk is None else min(frames_chunk, images)
+    dense = {"depth": config.depth_head, "points": config.point_head}
+    used = [head for name, head in dense.items() if head is not None and name in names]
+    tracker = config.track_head if "tracks" in names else None
+    tracks = tracker and _track_floats(tracker, config, height, width, images, chunk, points)
+    # predictions of every head stay; the last head also holds its chunks and their concatenation
+    outputs = sum(head.output_channels or 0 for head in used) * 2 * images * height * width
+    decoding = (_dense_floats(head, config, height, width, chunk) for head in used)
+    return {"dense": max(decoding, default=0), "tracks": tracks or 0, "outputs": outputs}
 
 
 def _dense_floats(head: DenseHeadConfig, config: VGGTConfig, height: int, width: int, frames: int) -> int:

@@ -111,13 +111,9 @@ class VGGT(nn.Module):
         self._check_numbers(merging_start, frames_chunk)
         if query_points is not None:
             query_points = batched_points(query_points, images.shape[0]).to(images.device)
+        x, keep = images.to(self.aggregator.camera_token.dtype), self.config.layers_read(wanted)
         features, report = self.aggregator(
-            images.to(self.aggregator.camera_token.dtype),
-            keep=self.config.layers_read(wanted),
-            merging=merging,
-            merging_start=merging_start,
-            logit_scale=logit_scale,
-            probe=probe,
+            x, keep=keep, merging=merging, merging_start=merging_start, logit_scale=logit_scale, probe=probe
         )
         size = (images.shape[-2], images.shape[-1])
         prediction = Prediction(report)

@@ -83,15 +83,7 @@ def measure(
         probe = _probe(single.m, place < attention, entropy)
         setup = prepare(single, model)
         outcome = run(setup, probe)
-        row = _depth_numbers(probe) | _error_numbers(outcome)
-        row |= {f"frames.{k}": v for k, v in frame_errors(outcome).items()}
-        if middle:
-            row["middle.rotation"] = np.array(
-                median_rotation(run_again(setup, middle_first(len(setup.sequence))))
-            )
-        if added:
-            row["company.rotation"] = company_errors(setup, added)
-        rows.append(row)
+        rows.append(_depth_numbers(probe) | _error_numbers(outcome) | _runs_again(setup, middle, added))
         kept.append(outcome.kept)
         names.append(single.scene)
     return Reading(tuple(names), stacked(rows), float(np.mean(kept)))
@@ -112,11 +104,22 @@ def _depth_numbers(probe: Probe) -> dict[str, Array]:
 
 def _error_numbers(outcome: Outcome) -> dict[str, Array]:
     skipped = ("seconds", "tokens", "kept", "pairs")
-    return {
+    found = {
         f"errors.{name}": np.array(np.nan if value is None else value)
         for name, (value, _) in outcome.measurements.items()
         if not any(part in name for part in skipped)
     }
+    return found | {f"frames.{name}": value for name, value in frame_errors(outcome).items()}
+
+
+def _runs_again(setup: Setup, middle: bool, added: int) -> dict[str, Array]:
+    found = {}
+    if middle:
+        again = run_again(setup, middle_first(len(setup.sequence)))
+        found["middle.rotation"] = np.array(median_rotation(again))
+    if added:
+        found["company.rotation"] = company_errors(setup, added)
+    return found
 
 
 def stacked(rows: Several[dict[str, Array]]) -> dict[str, Array]:
