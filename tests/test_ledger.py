@@ -37,7 +37,7 @@ def register():
 
 PAGES = {
     "index": "# Start\n\n```{toctree}\nflow\nevidence\nequations\n```\n\n"
-    "```{verdict-words}\n```\n\n```{ledger}\n```\n",
+    "```{ledger-summary}\n```\n\n```{verdict-words}\n```\n\n```{ledger}\n```\n",
     "flow": '# The flow\n\n`open_chapter("flow")`\n\n```{printed-equation} 4\n```\n\n'
     "```{verdict-box} eq-4\n```\n",
     "evidence": '# Evidence\n\n`open_chapter("evidence")`\n\n```{verdict-box} evidence\n```\n',
@@ -97,7 +97,10 @@ def test_a_complete_ledger_is_drawn(book):
     assert "0.25 m (bound fixed beforehand: &lt; 1)" in box
     assert r"\tag{4}" in box
     assert "mathjax" in page(book, "evidence").lower()
-    assert "2 claims:" in index
+    assert index.count("2 claims:") == 2  # above the table, and in the line of its own
+    row = re.search(r'<tr [^>]*id="ledger-eq-4"[^>]*>', index)
+    assert row is not None and {"kind-eq", "chapter-flow"} <= set(re.split(r'[ "]', row[0]))
+    assert 'href="#ledger-eq-4"' in index
     assert "1 contradicted" in index
     for word in verdicts.Verdict:
         assert f'<span class="verdict verdict-{word.slug}">{word}</span>: {word.meaning}' in index

@@ -1,10 +1,10 @@
 """Directives that draw verdicts from the checks that the chapters ran in this build.
 
 ``{verdict-box} eq-4`` (a claim, or the slug of a chapter for all of its claims), ``{ledger}``,
-``{verdict-words}``, ``{equation-index}`` and ``{printed-equation} 4``. What is static is parsed where the
-directive stands; what depends on checks is a :class:`verdict_slot`, filled in after all pages have been read.
-A check that did not run or failed, or a verdict other than the pinned one, is a warning, and warnings fail
-the build.
+``{ledger-summary}``, ``{verdict-words}``, ``{equation-index}`` and ``{printed-equation} 4``. What is static
+is parsed where the directive stands; what depends on checks is a :class:`verdict_slot`, filled in after all
+pages have been read. A check that did not run or failed, or a verdict other than the pinned one, is a
+warning, and warnings fail the build.
 """
 
 import importlib
@@ -131,6 +131,14 @@ class Ledger(LedgerDirective):
         ]
         head = ("Claim", "As printed", "Verdict and corrected statement")
         return [self.slot("summary"), draw.table(head, (20, 35, 45), rows)]
+
+
+class Summary(LedgerDirective):
+    """``{ledger-summary}``: how many claims got which verdict, in one line."""
+
+    def run(self) -> list[nodes.Node]:
+        self.reads(*load_register(self.env).chapters)
+        return [self.slot("summary")]
 
 
 class EquationIndex(LedgerDirective):
@@ -270,6 +278,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name, directive in (
         ("verdict-box", VerdictBox),
         ("ledger", Ledger),
+        ("ledger-summary", Summary),
         ("equation-index", EquationIndex),
         ("printed-equation", PrintedEquation),
         ("verdict-words", VerdictWords),
