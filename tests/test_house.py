@@ -31,9 +31,9 @@ COMPARE = {"paper_against_measurement": {"fusion", "heatmaps", "runtime"}}
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {
     **{"adaptive": "practice", "advice": "practice", "duplicates": "predictions", "lengths": "fusion"},
-    "one_run": None,
+    **{"second_round": "predictions", "one_run": None},
 }
-WITHOUT_A_GRID = {"one_run"}
+WITHOUT_A_GRID = {"one_run", "second_round"}
 SHARED_FOLDERS = {"paper", "verdicts"}  # every other folder of book/study serves one topic
 
 LIBRARY_LINES = 11_000

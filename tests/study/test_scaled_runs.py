@@ -18,7 +18,7 @@ from book.study.long_sequences import measure as long_sequences
 from book.study.long_sequences.anchor import Anchored
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks
 from book.study.practice import adaptive, advice
-from book.study.predictions import duplicates
+from book.study.predictions import duplicates, second
 from book.study.predictions import measure as predictions
 from book.study.reconstruction import measure as reconstruction
 from book.study.rivals import measure as rivals
@@ -92,6 +92,11 @@ def of_runtime(params, model, patch):
     return {"pose": torch.stack(seen).numpy()}
 
 
+def of_second_round(params, model, patch):
+    sequence = prepare(replace(params, frames=16), model).sequence
+    return second.long_scene(model, sequence, parse_scale(params.logit_scale))
+
+
 class FakeReport:
     report = type("Report", (), {"kept": (1.0,), "pairs": 1, "pairs_plain": 1})
 
@@ -107,6 +112,7 @@ MEASURES = {
     "reconstruction": of_reconstruction,
     "rivals": lambda p, model, _: rivals.measure(p, model, 1, False, True, 2).known(),
     "runtime": of_runtime,
+    "second_round": of_second_round,
 }
 
 

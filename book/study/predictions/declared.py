@@ -1,8 +1,9 @@
 """What the corrected theory says a real model must do: written down, with thresholds, before any run of it.
 
-The predictions stand in ``declared.yml``, each with the quantity that decides it;
-``book.study.predictions.measure`` measures all of them on one model and one set of scenes. That file must not
-change once results exist: its history and that of the results show which came first.
+The predictions of the first round stand in ``declared.yml``, those of the second in ``declared_second.yml``,
+each with the quantity that decides it; ``book.study.predictions.measure`` and ``…second`` measure them on one
+model and one set of scenes. These files must not change once results exist: their history and that of the
+results show which came first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from book.study import entries
 
@@ -31,6 +32,7 @@ class Hypothesis:
         rival: what the paper's equations, or the opposite, would give.
         above, below: ends of the open interval.
         exactly: the one value that is allowed, instead of an interval.
+        run: of the second round, which of the `RUNS` decides.
 
     Raises:
         ValueError: neither an end nor a value, both, or an empty interval.
@@ -45,6 +47,7 @@ class Hypothesis:
     above: float = -math.inf
     below: float = math.inf
     exactly: float = math.nan
+    run: str = "main"
 
     def __post_init__(self) -> None:
         open_ = math.isfinite(self.above) or math.isfinite(self.below)
@@ -74,7 +77,7 @@ def read(path: Path = FILE) -> tuple[Hypothesis, ...]:
     Raises:
         EntryError: the file names something else than the attributes above, or not all of them.
     """
-    content = entries.read(path, ("predictions",))
+    content = entries.read(path, ("predictions", "runs"))
     where = f"{entries.shown(path)}, prediction"
     return tuple(
         entries.build(Hypothesis, entry, f"{where} {name}", id=name)
@@ -83,3 +86,7 @@ def read(path: Path = FILE) -> tuple[Hypothesis, ...]:
 
 
 PREDICTIONS = read()
+SECOND_FILE = FILE.with_name("declared_second.yml")
+SECOND = read(SECOND_FILE)
+# run -> parameters of ``book/runs/second_round.ipynb`` beside the model
+RUNS: dict[str, dict[str, Any]] = entries.read(SECOND_FILE, ("predictions", "runs"))["runs"]

@@ -150,30 +150,34 @@ def value_of(quantity: Quantity, arrays: Arrays) -> tuple[float | None, str]:
         return None, str(why)
 
 
-def resampled(arrays: Arrays, seed: int, draws: int = DRAWS) -> dict[str, list[float]]:
+def resampled(
+    arrays: Arrays, seed: int, draws: int, quantities: Mapping[str, Quantity]
+) -> dict[str, list[float]]:
     """Each quantity for scenes drawn with replacement, where it is defined; nothing for a single scene."""
-    scenes = len(arrays["saturated"])
-    found: dict[str, list[float]] = {name: [] for name in EVERY}
+    scenes = len(next(iter(arrays.values())))
+    found: dict[str, list[float]] = {name: [] for name in quantities}
     if scenes == 1:
         return found
     for rows in np.random.default_rng(seed).integers(scenes, size=(draws, scenes)):
         drawn = {name: values[rows] for name, values in arrays.items()}
-        for name, quantity in EVERY.items():
+        for name, quantity in quantities.items():
             value = value_of(quantity, drawn)[0]
             if value is not None:
                 found[name].append(value)
     return found
 
 
-def measurements(arrays: Arrays, seed: int, draws: int = DRAWS) -> Measured:
+def measurements(
+    arrays: Arrays, seed: int, draws: int = DRAWS, quantities: Mapping[str, Quantity] = EVERY
+) -> Measured:
     """Every quantity by name, for a record.
 
     NAME: the value, or None; NAME.reason: why it is None, else ""; NAME.interval: 2.5 and 97.5 % of the
     resamples in which it is defined, or None with one scene or where most of them are undefined.
     """
-    again = resampled(arrays, seed, draws)
+    again = resampled(arrays, seed, draws, quantities)
     found: Measured = {}
-    for name, quantity in EVERY.items():
+    for name, quantity in quantities.items():
         value, reason = value_of(quantity, arrays)
         enough = len(again[name]) > draws / 2
         found[name] = (value, "1")
