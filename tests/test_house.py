@@ -27,7 +27,10 @@ ORDER = (
     ("geometry", "pipes", "used"),
 )
 # Pages that bring topics together, and a tool that serves several: page -> topics beside its own.
-COMPARE = {"paper_against_measurement": {"fusion", "heatmaps", "runtime"}}
+COMPARE = {
+    "paper_against_measurement": {"fusion", "heatmaps", "runtime"},
+    "others": {"long_sequences"},
+}
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {
     **{"adaptive": "practice", "advice": "practice", "duplicates": "predictions", "lengths": "fusion"},
