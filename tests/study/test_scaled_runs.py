@@ -11,6 +11,7 @@ import torch
 from small_models import tiny_vggt
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from book.study.fusion import lengths
 from book.study.fusion import measure as fusion
 from book.study.heatmaps import measure as heatmaps
 from book.study.long_sequences import law
@@ -52,6 +53,11 @@ def by_hand(plain):
 def of_reconstruction(params, model, patch):
     patch.setattr(reconstruction, "load_model", lambda _: (model, None))
     return reconstruction.measure(params, ["fastvggt 0.5", "grid 0.5 biased"], "pooled", 100).values
+
+
+def of_lengths(params, model, patch):
+    patch.setattr(lengths, "load_model", lambda _: (model, None))
+    return lengths.measure(replace(params, m=0.0), [0.5]).arrays
 
 
 def of_long_sequences(params, model, patch):
@@ -107,6 +113,7 @@ MEASURES = {
     "duplicates": lambda p, model, _: duplicates.measure_scene(model, prepare(p, model)),
     "fusion": lambda p, model, _: fusion.measure(p, True, model).arrays,
     "heatmaps": of_heatmaps,
+    "lengths": of_lengths,
     "long_sequences": of_long_sequences,
     "predictions": lambda p, model, _: predictions.measure_scene(model, prepare(p, model)),
     "reconstruction": of_reconstruction,
