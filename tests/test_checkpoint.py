@@ -220,6 +220,23 @@ def test_malicious_pickle_does_not_run(tmp_path, form):
         assert marker.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (pickle.dumps(b"no tensor"), checkpoint.CorruptCheckpointError),  # harmless, and nothing of ours
+        (
+            b"(ios\ngetcwd\n.",
+            checkpoint.UnsafeCheckpointError,
+        ),  # an instance: the oldest way to name one
+    ],
+)
+def test_a_pickle_is_called_unsafe_where_it_names_a_global(tmp_path, content, error):
+    (tmp_path / "weights.pt").write_bytes(content)
+    with pytest.raises(error):
+        checkpoint.load(tmp_path / "weights.pt")
+
+
 @pytest.mark.parametrize("content", [torch.ones(3), [torch.ones(3)], {"epoch": 3}, {3: torch.ones(1)}, {}])
 def test_not_a_state_dict(tmp_path, content):
     path = tmp_path / "other.pt"

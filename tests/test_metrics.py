@@ -1,6 +1,7 @@
 """Camera, depth, point and Chamfer errors against stored numbers, evo, and what must hold for any input."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,6 +215,7 @@ def test_rpe_by_hand():
     assert errors.path_length == pytest.approx(frames - 1)
     assert errors.ate_relative == pytest.approx(errors.ate / (frames - 1))
     assert json.loads(json.dumps(errors.to_dict()))["ate"] == errors.ate
+    assert np.isnan(replace(errors, path_length=0.0).ate_relative)
 
 
 def test_path_length_is_that_of_the_centres_in_both_conventions():

@@ -140,6 +140,11 @@ def test_scannet_intrinsics_of_another_size_are_refused(tmp_path):
     with pytest.raises(RecordingError, match=r"intrinsic_color.txt has its principal point at \(62, 24\.5\)"):
         open_recording(tmp_path)
     assert open_recording(tmp_path, 2, intrinsics=COLOUR).intrinsics[0, 0, 0] == COLOUR[0, 0]
+    for share in (0.3, 0.7):  # off the middle, but of these images
+        near = np.eye(4)
+        near[:2, 2] = share * WIDE, share * HIGH
+        np.savetxt(tmp_path / "intrinsic" / "intrinsic_color.txt", near)
+        assert open_recording(tmp_path, 2).intrinsics[0, 0, 2] == share * WIDE
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
@@ -337,6 +342,14 @@ def test_a_narrower_picture_is_the_middle_of_the_recorded_one(tmp_path, height, 
     pixels = write_image(tmp_path / "a.png", 3)
     found = read_colour(tmp_path / "a.png", fit((WIDE, HIGH), height=height, width=width))
     assert torch.equal((found * 255).round().byte(), torch.from_numpy(pixels[part]).permute(2, 0, 1))
+
+
+def test_a_smaller_picture_is_the_middle_too(tmp_path):
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:, 8:56] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = read_colour(tmp_path / "a.png", fit((64, 48), height=12, width=12))
+    assert found[..., 1:-1].min() == 1  # the outermost columns see what is beyond
 
 
 def test_a_coloured_depth_image_is_refused(tmp_path):
