@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_models import tiny_vggt
 
-from book.study.predictions import entry, equal_size, real_heads, second, sink
+from book.study.predictions import entry, equal_size, heads, second, sink
 from book.study.predictions.declared import RUNS, SECOND
 from book.study.predictions.measure import measurements
 from lib.merging import FastVGGTRule, TokenLayout
@@ -94,12 +94,12 @@ def test_reweighted_attention_is_attention_of_repeated_keys():
     counts = torch.tensor([1, 2, 1, 1, 3, 1])
     again = torch.repeat_interleave(torch.arange(6), counts)
     full = torch.softmax(q @ k[again].T, -1) @ v[again] - torch.softmax(q @ k.T, -1) @ v
-    torch.testing.assert_close(real_heads.reweighted(q, k, v, counts / counts.sum(), 1.0), full)
+    torch.testing.assert_close(heads.reweighted(q, k, v, counts / counts.sum(), 1.0), full)
 
 
 def test_uniform_attention_is_what_zero_queries_give():
     model = tiny_vggt()
-    probe, rows = [], real_heads.Odds(model)
+    probe, rows = [], heads.Odds(model)
     with torch.no_grad():
         for block in model.aggregator.global_blocks:
             block.attn.q_norm.weight.zero_()
@@ -113,7 +113,7 @@ def test_uniform_attention_is_what_zero_queries_give():
 
     forward(model, images(3), probe=Keep(), heads=())
     with torch.inference_mode():
-        torch.testing.assert_close(real_heads.uniform_update(model, probe[0]), probe[0].update)
+        torch.testing.assert_close(heads.uniform_update(model, probe[0]), probe[0].update)
     found = np.array(rows.rows)
     np.testing.assert_allclose(found[1::2, 1], found[1::2, 2], atol=1e-6)  # global: measured and uniform
     np.testing.assert_allclose(found[1:, 0], found[:-1, [0, 1, 5]].sum(1), atol=1e-5)  # a budget
@@ -123,8 +123,8 @@ def test_cases_clear_of_the_draws():
     rows = np.zeros((2, 3, 5))
     rows[0, :, 0] = [1.0, 1.1, 0.9]
     rows[1, :, 0] = [1.0, -2.0, 1.5]
-    assert real_heads.clear_cases(rows)[:, 0] == pytest.approx([1.0])
-    assert real_heads.signs_right([1.0, -1.0], np.array([2.0, 3.0])) == 0.5
+    assert heads.clear_cases(rows)[:, 0] == pytest.approx([1.0])
+    assert heads.signs_right([1.0, -1.0], np.array([2.0, 3.0])) == 0.5
 
 
 def test_the_frame_part_where_frame_zero_is_apart():

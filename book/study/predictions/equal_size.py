@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from book.study.predictions.real_heads import Rule
+from book.study.predictions.heads import Rule
 from lib.probe import Observers, StaticMerging
 from lib.run import forward
 from lib.spectra import dense_measures

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from book.study.head_laws import Split, restoring_factor
 from book.study.predictions.entry import entry
 from book.study.predictions.equal_size import EqualSize, both_orders
+from book.study.predictions.heads import DRAWS as RULE_DRAWS
+from book.study.predictions.heads import STRENGTHS, FirstChange, Odds, Rule, clear_cases, signs_right
 from book.study.predictions.measure import Quantity, rules
 from book.study.predictions.profiles import (
     INITIAL_DEPTH,
@@ -24,8 +26,6 @@ from book.study.predictions.profiles import (
     Undefined,
     every_fourth,
 )
-from book.study.predictions.real_heads import DRAWS as RULE_DRAWS
-from book.study.predictions.real_heads import STRENGTHS, FirstChange, Odds, Rule, clear_cases, signs_right
 from book.study.predictions.sink import SHORT, WeightedReference, dilution, merged_share
 from lib.probe import Observers
 from lib.run import Params, errors, forward, load_model, prepare
