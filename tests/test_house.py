@@ -33,7 +33,8 @@ COMPARE = {
 }
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {
-    **{"adaptive": "practice", "advice": "practice", "duplicates": "predictions", "lengths": "fusion"},
+    **dict.fromkeys(("adaptive", "advice", "alarm"), "practice"),
+    **{"duplicates": "predictions", "lengths": "fusion"},
     **{"second_round": "predictions", "one_run": None},
 }
 WITHOUT_A_GRID = {"one_run", "second_round"}

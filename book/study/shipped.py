@@ -16,6 +16,7 @@ from lib.records.store import StaleResultError
 
 SHIPPED = ROOT / "data" / "weights" / "mini.safetensors"
 Report = Mapping[str, Any]  # the JSON record of a weights file
+VGGT_1B, VGGT_1B_FRAMES = "facebook/VGGT-1B", 24  # trained on 2 to 24 frames a scene. Source: VGGT, section 4
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,24 @@ def read_report(weights: Path = SHIPPED) -> Report:
             f"but {weights.name} is {actual}; run: python -m lib.train evaluate {weights.name}"
         )
     return report
+
+
+def trained_frames(model: str, given: int = 0) -> int:
+    """Most frames of a scene in training: `given` if positive, else what is known of `model`.
+
+    Known are VGGT-1B by its hub name, and weights with a training record beside them.
+
+    Raises:
+        ValueError: nothing is known, so that the number must be given.
+    """
+    if given > 0:
+        return given
+    if model == VGGT_1B:
+        return VGGT_1B_FRAMES
+    for record in (SHIPPED.with_name(f"{model}.json"), Path(model).with_suffix(".json")):
+        if record.is_file():
+            return int(json.loads(record.read_text())["config"]["most_frames"])
+    raise ValueError(f"nobody knows on how many frames {model!r} was trained; give trained = that number")
 
 
 def lengths(report: Report, walk: str) -> list[int]:

@@ -18,7 +18,7 @@ from book.study.long_sequences import law
 from book.study.long_sequences import measure as long_sequences
 from book.study.long_sequences.anchor import Anchored
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks
-from book.study.practice import adaptive, advice
+from book.study.practice import adaptive, advice, alarm
 from book.study.predictions import duplicates, second
 from book.study.predictions import measure as predictions
 from book.study.reconstruction import measure as reconstruction
@@ -53,6 +53,11 @@ def by_hand(plain):
 def of_reconstruction(params, model, patch):
     patch.setattr(reconstruction, "load_model", lambda _: (model, None))
     return reconstruction.measure(params, ["fastvggt 0.5", "grid 0.5 biased"], "pooled", 100).values
+
+
+def of_alarm(params, model, patch):
+    patch.setattr(alarm, "load_model", lambda _: (model, None))
+    return alarm.measure(replace(params, m=0.0, frames=10), 3)
 
 
 def of_lengths(params, model, patch):
@@ -110,6 +115,7 @@ class FakeReport:
 MEASURES = {
     "adaptive": of_adaptive,
     "advice": of_advice,
+    "alarm": of_alarm,
     "duplicates": lambda p, model, _: duplicates.measure_scene(model, prepare(p, model)),
     "fusion": lambda p, model, _: fusion.measure(p, True, model).arrays,
     "heatmaps": of_heatmaps,

@@ -7,7 +7,7 @@ them, and the tokens go on unmerged. What later blocks make of an earlier block'
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,11 +48,13 @@ def considered(layout: TokenLayout, seed: int) -> dict[Setting, RegisteredRule]:
 class Forecast:
     """Observer of an unmerged run that works out, block by block, what each rule would have changed there.
 
-    Cost: for each rule one plan and one merged attention a block. After the run `arrays` has the result.
+    layers: blocks it looks at, the last among them; None = all. Cost: for each rule one plan and one merged
+    attention a block. After the run `arrays` has the result.
     """
 
     model: VGGT
     rules: Sequence[MergingRule]
+    layers: Collection[int] | None = None
     rows: list[list[tuple[float, ...]]] = field(default_factory=list)
     length: float = 0.0
 
@@ -62,6 +64,8 @@ class Forecast:
         Raises ValueError on a block that was merged already.
         """
         if event.kind != "global" or event.layout is None:
+            return
+        if self.layers is not None and event.layer not in self.layers:
             return
         if event.plan is not None:
             raise ValueError("a forecast needs an unmerged run; this one merges: pass merging=None")
@@ -80,11 +84,12 @@ class Forecast:
         driving: |M_w|^2 - |M|^2, change of the squared length of the mean direction of the keys; by T5,
         below zero delays the concentration of tokens. deviation (R,): square root of the sum over layers
         of |change of the branch|^2, over the length of all tokens after the last attention: what the output
-        would deviate by if the blocks' errors were independent and passed on as they are.
+        would deviate by if the blocks' errors were independent and passed on as they are. Blocks that were
+        not looked at count like the mean of those that were.
         """
         table = np.array(self.rows).transpose(2, 1, 0)  # (numbers, R, L)
         names = ("kept", "pairs", "branch_error", "driving")
-        deviation = np.sqrt(table[4].sum(axis=1) / self.length)
+        deviation = np.sqrt(self.model.config.depth * table[4].mean(axis=1) / self.length)
         return dict(zip(names, table, strict=False)) | {"deviation": deviation}
 
 
