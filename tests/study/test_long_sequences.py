@@ -1,6 +1,7 @@
 """Long sequences: arms on a tiny random network, the law of dilution against attention itself, statistics."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -16,7 +17,7 @@ from book.study.long_sequences.measure import ERRORS, errors, geometry, measure,
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks, matching_tokens
 from lib.geometry import invert
 from lib.merging import FastVGGTRule
-from lib.run import Params, prepare, run
+from lib.run import ROOT, Params, prepare, run
 from lib.vggt import FixedScale
 
 
@@ -147,6 +148,17 @@ def test_measure_pairs_arms_room_by_room():
     with pytest.raises(ValueError, match="trained"):
         trained_frames("random", 0)
     assert trained_frames("mini", 0) == 12 and trained_frames("mini", 5) == 5
+
+
+def test_a_path_is_a_model_too(tmp_path):
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(ROOT / "data/weights" / f"trained-to-4{suffix}", tmp_path / f"new{suffix}")
+    table = measure(
+        Params(model=str(tmp_path / "new.safetensors"), scene="denser:0", frames=5, m=0.0), ["anchored"]
+    )
+    named = measure(Params(model="trained-to-4", scene="denser:0", frames=5, m=0.0), ["anchored"])
+    np.testing.assert_array_equal(table.errors["rotation"], named.errors["rotation"])
+    assert table.errors["rotation"][0, 0] != table.errors["rotation"][1, 0]  # 5 is more than 4
 
 
 def test_the_law_is_the_softmax_of_more_keys():
