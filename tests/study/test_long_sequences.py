@@ -194,6 +194,13 @@ def test_a_ratio_of_pairs_is_surer_than_one_of_strangers():
     pairs, strangers = outcome.mean_ratio(new, old), outcome.mean_ratio(new, old[::-1], paired=False)
     assert pairs.median == pytest.approx(strangers.median) == pytest.approx(new.mean() / old.mean())
     assert 0.4 < pairs.low < pairs.high < 0.6 and strangers.low < 0.4
+    few = outcome.mean_ratio(new[:5], old[:5])
+    assert few.median == pytest.approx(new[:5].mean() / old[:5].mean()) and (few.low, few.high) == (
+        0,
+        math.inf,
+    )
+    same = outcome.mean_ratio(old, old)
+    assert (same.low, same.median, same.high) == (1, 1, 1)
 
 
 def test_words_follow_numbers():

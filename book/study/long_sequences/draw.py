@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -85,7 +86,8 @@ def causes(run: Run, rows: Mapping[str, str]) -> Figure:
 
 
 def _ratio(ax: Axes, row: float, ratio: Interval) -> None:
-    ax.plot([ratio.low, ratio.high], [row, row], color=PALETTE["vermilion"], lw=2)
+    if ratio.high < math.inf:
+        ax.plot([ratio.low, ratio.high], [row, row], color=PALETTE["vermilion"], lw=2)
     ax.plot(ratio.median, row, "D", color=PALETTE["vermilion"], ms=5.5)
 
 

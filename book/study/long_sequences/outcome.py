@@ -20,6 +20,7 @@ from lib import records
 EXPERIMENT = "book/runs/long_sequences.ipynb"
 FAILURE = 15.0  # degrees
 RESAMPLES = 2000
+FEWEST = 6  # rooms of which an interval can be given
 SINK = 3  # the block in which frame 0 takes most of the attention
 BATCHES = tuple(
     entries.read(Path(__file__).with_name(name), ("runs", "predictions"))
@@ -93,12 +94,15 @@ def mean_ratio(new: ArrayLike, old: ArrayLike, seed: int = 0, paired: bool = Tru
     """Ratio of means over rooms with its 95 % bootstrap-t interval; `median` of the result is the ratio.
 
     paired: the two are of the same rooms in the same order. Studentised on the log scale, since percentile
-    and BCa intervals of skewed errors are too short below some twenty rooms.
+    and BCa intervals of skewed errors are too short below some twenty rooms. Below `FEWEST` rooms it has no
+    ends.
     """
     rng, samples = np.random.default_rng(seed), (np.asarray(new, float), np.asarray(old, float))
     value, error = _log_ratio(*samples, paired)
     if error < 1e-12:  # the same in every room
         return Interval(*[float(np.exp(value))] * 3)
+    if min(len(sample) for sample in samples) < FEWEST:
+        return Interval(float(np.exp(value)), 0.0, math.inf)
     draws = [rng.integers(0, len(sample), (RESAMPLES, len(sample))) for sample in samples]
     again, spread = _log_ratio(samples[0][draws[0]], samples[1][draws[0 if paired else 1]], paired)
     low, high = np.quantile((again - value) / np.maximum(spread, error / 100), [0.025, 0.975])
