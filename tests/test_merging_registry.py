@@ -28,6 +28,27 @@ def test_every_rule_answers_what_experiments_ask(name):
     assert (rule.scored_pairs(LAYOUT) > 0) == (rule.matching_operations(LAYOUT, 24) > 0) == (name != "grid")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["uniform", "uniform 1.0", "uniform 0", "tome 0.5", "uniform half", "grid 0.5 weighted"],
+)
+def test_bad_settings_are_named(text):
+    with pytest.raises(ValueError, match=f"setting {text!r}"):
+        Setting.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "uniform 0.97 unprotected", "grid 0.5 biased", "fastvggt 0.123456789"]
+)
+def test_settings_are_written_as_they_are_read(text):
+    assert Setting.parse(text).name == text
+    assert Setting.parse(Setting.parse(text).name) == Setting.parse(text)
+
+
+def test_without_merging_the_rule_has_no_name():
+    assert Setting("uniform", 0.0, size_bias=True).name == "plain"
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_runs_by_name(name):
     outcome = run(prepare(replace(QUICK, rule=name)))

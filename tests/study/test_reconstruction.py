@@ -117,27 +117,6 @@ def test_table_of_two_scenes():
     assert len(medians) == 3 and unit == "1" and all(math.isfinite(m) for m in medians)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["uniform", "uniform 1.0", "tome 0.5", "uniform half", "grid 0.5 weighted"],
-)
-def test_bad_settings_are_named(text):
-    with pytest.raises(ValueError, match=text):
-        Setting.parse(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["plain", "uniform 0.97 unprotected", "grid 0.5 biased", "fastvggt 0.123456789"]
-)
-def test_settings_are_written_as_they_are_read(text):
-    assert Setting.parse(text).name == text
-    assert Setting.parse(Setting.parse(text).name) == Setting.parse(text)
-
-
-def test_without_merging_the_rule_has_no_name():
-    assert Setting("uniform", 0.0, size_bias=True).name == "plain"
-
-
 def test_settings_make_rules():
     rule = Setting.parse("uniform 0.97 unprotected").merging(QUICK.seed)
     assert isinstance(rule, UniformRule) and rule.seed == QUICK.seed
