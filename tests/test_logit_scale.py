@@ -116,7 +116,8 @@ def test_text_and_value():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "none in 3", "0", "-1", "nan", "length", "length 0", "sink 1 2", "sink 12", "1 2", "x"]
+    "text",
+    ["", "none in 3", "0", "-1", "nan", "inf", "length", "length 0", "sink 1 2", "sink 12", "1 2", "x"],
 )
 def test_a_text_that_is_no_scale_is_named(text):
     with pytest.raises(ValueError, match="logit scale"):

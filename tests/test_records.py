@@ -17,7 +17,7 @@ from small_book import notebook
 
 from lib import records, used
 from lib.records import code, experiments, fingerprints, store
-from lib.records.record import Quantity, Record
+from lib.records.record import Quantity, Record, device_name
 
 NOTEBOOK = "book/runs/one.ipynb"
 
@@ -215,6 +215,11 @@ def test_what_was_written_is_read_back(root: Path) -> None:
     np.testing.assert_array_equal(back["curve"], np.arange(4, dtype=np.float32))
     with pytest.raises(KeyError, match="ate, forward, curve"):
         back["rpe"]
+
+
+def test_a_gpu_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: {"cuda:1": "Large GPU"}[device])
+    assert device_name("cuda:1") == "cuda:1 Large GPU"
 
 
 def test_the_file_names_everything_it_depends_on(root: Path) -> None:

@@ -41,19 +41,26 @@ def legible(figure: Figure) -> None:
     least = SMALLEST * max(1.0, figure.get_figwidth() / COLUMN)
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        if text.get_fontsize() < least:
+        if float(text.get_fontsize()) < least:
             text.set_fontsize(least)
     for ax in figure.axes:  # labels of ticks are made anew at each drawing, from the axis' own size
         for axis in (ax.xaxis, ax.yaxis):
             for which in ("major", "minor"):
                 labels = axis.get_ticklabels(minor=which == "minor")
-                if any(label.get_fontsize() <= least for label in labels):
+                if any(float(label.get_fontsize()) <= least for label in labels):
                     axis.set_tick_params(which, labelsize=least)
 
 
 def _has_many_marks(artist: object) -> bool:
     if isinstance(artist, QuadMesh):
-        return artist.get_array() is not None and np.size(artist.get_array()) > MANY
+        values = artist.get_array()
+        return values is not None and np.size(values) > MANY
     if isinstance(artist, Collection):
-        return max(len(artist.get_offsets()), sum(len(p.vertices) for p in artist.get_paths())) > MANY
-    return isinstance(artist, Line2D) and len(artist.get_xydata()) > MANY
+        return (
+            max(
+                len(np.asarray(artist.get_offsets())),
+                sum(len(np.asarray(p.vertices)) for p in artist.get_paths()),
+            )
+            > MANY
+        )
+    return isinstance(artist, Line2D) and len(np.asarray(artist.get_xydata())) > MANY

@@ -50,7 +50,7 @@ def style() -> None:
     Lines of text and axes have one ink (`PALETTE`'s black) on clear ground: the pages swap it in their dark
     theme. Pure black is for what lies on a colour and stays.
     """
-    ink = dict.fromkeys(INKED, PALETTE["black"])
+    ink: dict[Any, Any] = dict.fromkeys(INKED, PALETTE["black"])
     mpl.rcParams.update(
         ink
         | {
@@ -80,6 +80,7 @@ def style() -> None:
         import matplotlib_inline.backend_inline  # noqa: F401  # it sets its own formats when it is imported
 
         select_figure_formats(shell, [])
+        assert shell.display_formatter is not None
         shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, picture)
 
 
