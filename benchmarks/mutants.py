@@ -1,6 +1,7 @@
 """Do the tests notice a wrong line? Random small changes of the core, each against the tests that run it.
 
-    python benchmarks/mutants.py --count 150 --seed 0 --minutes 30
+    python benchmarks/mutants.py --count 150 --seed 0 --minutes 30 > drawn.txt
+    python benchmarks/mutants.py --again drawn.txt    # what lived, once there are tests for it
 
 mutmut leaves constants of a module, defaults of a class and decorated functions alone and draws no sample;
 cosmic-ray runs one command for every change. Here each change is made in a copy of the repository, in a
@@ -20,6 +21,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import sys
@@ -262,10 +264,21 @@ def equivalent() -> dict[tuple[str, str, str], str]:
     return {(entry["file"], entry["line"], entry["change"]): entry["reason"] for entry in listed}
 
 
+def survivors(printed: Path) -> set[tuple[str, str, str]]:
+    """File, old and new text of each change that lived in an earlier draw, from what it printed."""
+    found = re.findall(
+        r"^survived +(\S+):\d+  (.*)  ->  (.*)  \[\d+ tests passed\]$", printed.read_text(), re.MULTILINE
+    )
+    return {(file, old, new) for file, old, new in found}
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Draw, judge, print; exit status."""
     everything, known = candidates(), equivalent()
     random.Random(arguments.seed).shuffle(everything)
+    if arguments.again:
+        lived = survivors(arguments.again)
+        everything = [m for m in everything if (m.file, m.old, m.new) in lived]
     python = (m for m in everything if m.compiles((ROOT / m.file).read_text(encoding="utf-8")))
     drawn = list(itertools.islice(python, arguments.count))
     print(f"{len(drawn)} of {len(everything)} changes of the core, seed {arguments.seed}", flush=True)
@@ -301,6 +314,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--count", type=int, default=150, help="how many changes to draw")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", type=Path, help="output of an earlier draw: judge what lived in it anew")
     parser.add_argument("--minutes", type=float, default=30.0, help="no change is begun after so many")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--least", type=float, default=0.95, help="share killed or equivalent that is enough")

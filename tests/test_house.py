@@ -29,7 +29,8 @@ ORDER = (
 # Pages that bring topics together, and a tool that serves several: page -> topics beside its own.
 COMPARE = {
     "paper_against_measurement": {"fusion", "heatmaps", "runtime"},
-    **dict.fromkeys(("intro", "others"), {"long_sequences"}),
+    "intro": {"long_sequences"},
+    "others": {"long_sequences"},
 }
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {
