@@ -1,5 +1,6 @@
 """No page shows a result of code that has since changed: real builds of a small book, one change each."""
 
+import importlib
 import json
 import re
 import sys
@@ -298,3 +299,17 @@ def test_papermill_itself_refuses_an_unknown_parameter(book: SmallBook, tmp_path
         "--no-progress-bar",
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("inside", "advice"), [(".", r"jupyter-book build \."), ("lib", "without another lib")]
+)
+def test_a_page_alone_is_told_how_pages_are_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str, advice: str
+) -> None:
+    (tmp_path / inside).mkdir(exist_ok=True)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "book" / "_ext"))
+    monkeypatch.setenv("PYTHONPATH", "")
+    guard = importlib.import_module("guard")
+    with pytest.raises(guard.ExtensionError, match=advice):
+        guard.use_the_books_lib(tmp_path)

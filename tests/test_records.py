@@ -395,19 +395,6 @@ def test_a_measurement_from_before_a_parameter_is_one_with_its_default(root: Pat
 # --- where records lie ---
 
 
-def test_older_records_are_brought_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record, path = written(root)
-    old = root / "_build" / "records"
-    old.parent.mkdir()
-    path.parent.rename(old)
-    monkeypatch.setattr(store, "FORMERLY", old)
-    monkeypatch.setattr(store, "RECORDS", root / "records")
-    assert records.bring_home() == 2
-    assert records.bring_home() == 0
-    assert loaded(root).provenance == record.provenance
-    assert not old.exists()
-
-
 @pytest.mark.parametrize("where", ["records", "_build/records"])
 def test_make_clean_never_removes_a_record(tmp_path: Path, where: str) -> None:
     for name in (f"{where}/one-1.json", "_build/html/index.html"):
@@ -471,3 +458,25 @@ def test_weights_are_noted_although_they_are_not_opened_by_python() -> None:
 def test_what_is_in_a_key_is_not_noted_a_second_time() -> None:
     lines = noted("from lib import records; records.key('book/runs/one_run.ipynb', {'m': 0.5})")
     assert [line.split("{")[0] for line in lines] == ["run book/runs/one_run.ipynb "]
+
+
+# --- sources of others ---
+
+
+@pytest.mark.parametrize(
+    "cell", ["%%bash\nfor x in *; do echo $x; done", "%matplotlib inline", "!ls", "x = (1\n  % 2)"]
+)
+def test_magics_of_other_notebooks_are_understood(root: Path, cell: str) -> None:
+    (root / "book/runs/other.ipynb").write_text(notebook("m = 0.5", cell), encoding="utf-8")
+    first = code.code_hashes("book/runs/other.ipynb", root)["book/runs/other.ipynb"]
+    (root / "book/runs/other.ipynb").write_text(notebook("m = 0.5", cell + "  # 1"), encoding="utf-8")
+    assert (code.code_hashes("book/runs/other.ipynb", root)["book/runs/other.ipynb"] != first) == (
+        cell[0] in "%!"
+    )
+
+
+@pytest.mark.parametrize("cell", ["files = !ls", "torch?", "if True:", "x = (1"])
+def test_what_is_not_python_is_refused_by_name(root: Path, cell: str) -> None:
+    (root / "book/runs/other.ipynb").write_text(notebook("m = 0.5", cell), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"other\.ipynb or a module that it imports is not plain Python"):
+        code.code_hashes("book/runs/other.ipynb", root)

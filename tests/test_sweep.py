@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lib import records, sweep
 from lib.records import Provenance
-from lib.sweep import processes
+from lib.sweep import command, engine, processes
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(), min_size=1, max_size=3, unique=True)))
@@ -257,6 +257,44 @@ def test_bad_input_is_one_clear_error(
     assert error.startswith("error: ")
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+def test_text_stays_text_and_numbers_are_numbers() -> None:
+    """A folder called "shoot #2" is not cut at YAML's comment, and 1e-3 is a number whatever YAML says."""
+    defaults = {"scene": "rooms:0", "m": 0.5, "frames": 8, "size_bias": False, "extra": None}
+    axes = [
+        *(["scene", "shoot #2", "007", "null", "a: b"], ["m", "1e-3", "0"], ["frames", "16"]),
+        *(["size_bias", "true"], ["extra", "[1, 2]"]),
+    ]
+    assert command.given(axes, defaults) == {
+        "scene": ["shoot #2", "007", "null", "a: b"],
+        **{"m": [0.001, 0.0], "frames": [16], "size_bias": [True], "extra": [[1, 2]]},
+    }
+
+
+def test_a_failure_names_its_cause_first(tmp_path: Path) -> None:
+    log = "cell 3\nTraceback\n  line 7\nOSError: [Errno 28] No space left on device\n" + "x\n" * 50
+    (job := jobs(1)[0]).log.parent.mkdir(parents=True, exist_ok=True)
+    job.log.write_text(log, encoding="utf-8")
+    try:
+        assert (
+            str(engine.failure(job))
+            .splitlines()[0]
+            .endswith("failed: OSError: [Errno 28] No space left on device")
+        )
+    finally:
+        job.log.unlink()
+
+
+def test_a_disk_that_takes_nothing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system", "_build/runs")
+
+    monkeypatch.setattr(command, "run", refuse)
+    assert sweep.command_line(["book/runs/one_run.ipynb"]) == 1
+    assert capsys.readouterr().err == "error: [Errno 30] Read-only file system: '_build/runs'\n"
 
 
 @pytest.mark.parametrize("notebook", ["book/runs/none.ipynb", "lib.run", "README.md"])

@@ -47,7 +47,13 @@ def use_the_books_lib(root: Path) -> None:
     import lib
 
     if Path(lib.__file__ or "").resolve().parent != root / "lib":
-        raise ExtensionError(f"pages of {root} would import lib from {lib.__file__}; start a fresh process")
+        raise ExtensionError(
+            f"{root} holds no lib: pages are built together, from the folder of _config.yml: "
+            "jupyter-book build . (those that are up to date are not executed again)"
+            if not (root / "lib").is_dir()
+            else f"pages of {root} would import lib from {lib.__file__}: build with {root} as working folder "
+            "and without another lib in PYTHONPATH"
+        )
 
 
 def on_config(app: Sphinx, config: Config) -> None:

@@ -46,7 +46,7 @@ def read_report(weights: Path = SHIPPED) -> Report:
     path = weights.with_suffix(".json")
     if not path.is_file():
         raise StaleResultError(f"{weights.name} has no record; run: python -m lib.train export")
-    report = json.loads(path.read_text())
+    report = json.loads(path.read_text(encoding="utf-8"))
     actual = hash_path(weights)
     evaluated = report.get("evaluation", {}).get("weights")
     if report["weights"] != actual or evaluated != actual:

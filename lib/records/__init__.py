@@ -17,7 +17,6 @@ from lib.records.store import (
     RECORDS,
     Measured,
     StaleResultError,
-    bring_home,
     load,
     load_measured,
     load_sweep,

@@ -1,6 +1,7 @@
 """Which source files a result depends on, and what in them can change a number."""
 
 import ast
+import contextlib
 import functools
 import hashlib
 import io
@@ -19,15 +20,23 @@ UNKEYED = {
 
 
 def notebook_source(path: Path) -> str:
-    """Code cells of an .ipynb that can change a number, joined: those without a tag of `UNKEYED`."""
+    """Code cells of an .ipynb that can change a number, joined: those without a tag of `UNKEYED`.
+
+    A cell in another language (``%%bash``) is its text.
+    """
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = [c for c in cells if c["cell_type"] == "code"]
     kept = [c for c in code if not UNKEYED.intersection(c.get("metadata", {}).get("tags", []))]
-    return "\n".join("".join(c["source"]) for c in kept)
+    texts = ["".join(c["source"]) for c in kept]
+    return "\n".join(f"_ = {text!r}" if text.lstrip().startswith("%%") else text for text in texts)
 
 
+@functools.lru_cache(maxsize=1024)
 def without_magics(source: str) -> str:
     """Source in which IPython's ``%`` and ``!`` lines are assignments of their text: Python can parse it."""
+    with contextlib.suppress(SyntaxError):
+        ast.parse(source)
+        return source
     lines = source.split("\n")
     for row, line in enumerate(lines):
         if line.lstrip().startswith(("%", "!")):
@@ -129,6 +138,7 @@ def code_hashes(experiment: str, root: Path) -> dict[str, str]:
         experiment: path of a notebook (``book/runs/one_run.ipynb``), or a module (``lib.run``).
     Raises:
         FileNotFoundError: there is no such notebook or module.
+        ValueError: its source cannot be read as Python.
     """
     folders = experiment.split(".")
     if experiment.endswith(".ipynb"):
@@ -140,8 +150,16 @@ def code_hashes(experiment: str, root: Path) -> dict[str, str]:
     if not path.is_file():
         raise FileNotFoundError(f"no experiment {experiment!r}; give a notebook's path or a module of lib")
     source = notebook_source(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
-    hashes = {p.relative_to(root).as_posix(): hash_code(p) for p in sorted(closure(source, package, root))}
-    return hashes | {path.relative_to(root).as_posix(): _sha(significant(source).encode())}
+    try:
+        hashes = {
+            p.relative_to(root).as_posix(): hash_code(p) for p in sorted(closure(source, package, root))
+        }
+        return hashes | {path.relative_to(root).as_posix(): _sha(significant(source).encode())}
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise ValueError(
+            f"{experiment} or a module that it imports is not plain Python ({error}); of IPython's own "
+            "syntax only lines that begin with % or ! and cells that begin with %% are understood"
+        ) from error
 
 
 def hash_code(path: Path) -> str:

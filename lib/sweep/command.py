@@ -1,15 +1,18 @@
 """The command line of a sweep."""
 
 import argparse
+import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
+from lib import records
 from lib.sweep.engine import keep, run
-from lib.sweep.jobs import SweepError, missing, plan
+from lib.sweep.jobs import SweepError, missing, notebook_path, plan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,8 +40,10 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def given(axes: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
-    """Axes as they stand on the command line, their values read as YAML.
+def given(
+    axes: Sequence[Sequence[str]], defaults: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Axes as they stand on the command line: text where the default is text, else read as YAML.
 
     Raises:
         ValueError: an axis given twice, or a value that is no YAML.
@@ -48,10 +53,18 @@ def given(axes: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
         if name in found:
             raise ValueError(f"-p {name} is given twice; give all its values at once")
         try:
-            found[name] = [yaml.safe_load(value) for value in values]
+            found[name] = [_value(value, defaults.get(name)) for value in values]
         except yaml.YAMLError:
             raise ValueError(f"-p {name}: cannot read {' '.join(values)}") from None
     return found
+
+
+def _value(text: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return text
+    with contextlib.suppress(ValueError):
+        return float(text) if isinstance(default, float) else yaml.safe_load(text)  # to YAML 1e-3 is text
+    return yaml.safe_load(text)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +72,8 @@ def command_line(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a sweep that is ended ends its runs
     try:
-        jobs = plan(asked.notebook, given(asked.axes))
+        notebook = notebook_path(asked.notebook)
+        jobs = plan(notebook, given(asked.axes, records.experiments.declared(notebook, records.ROOT)))
         todo = missing(jobs)
         print(
             f"{len(jobs)} runs: {len(jobs) - len(todo)} current, {len(todo)} to run, {asked.jobs} at a time"
@@ -69,7 +83,7 @@ def command_line(arguments: Sequence[str] | None = None) -> int:
             return 0
         ran = run(jobs, asked.jobs)
         kept = keep(jobs) if asked.keep else []
-    except (SweepError, ValueError, FileNotFoundError) as error:
+    except (SweepError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -21,7 +21,9 @@ def failure(job: Job) -> SweepError:
     text = job.log.read_text(encoding="utf-8", errors="replace") if job.log.is_file() else "it wrote no log"
     text = re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip()
     where = f"executed notebook: {job.notebook}\n  log: {job.log}"
-    return SweepError(f"{job.label} failed\n  {where}\n  end of the log:\n{text[-2000:]}")
+    causes = re.findall(r"^\S*(?:Error|Exception|Interrupt): .*", text, re.MULTILINE)
+    cause = f": {causes[-1]}" if causes else ""
+    return SweepError(f"{job.label} failed{cause}\n  {where}\n  end of the log:\n{text[-2000:]}")
 
 
 def run(jobs: Sequence[Job], workers: int = 2, report: Callable[[str], None] | None = None) -> int:

@@ -60,6 +60,17 @@ def grid(axes: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
+def notebook_path(notebook: str) -> str:
+    """A notebook's path from the project's root, in one spelling: a/./b.ipynb is a/b.ipynb.
+
+    Raises:
+        ValueError: it does not end in .ipynb.
+    """
+    if not notebook.endswith(".ipynb"):
+        raise ValueError(f"{notebook} is no notebook; give a path from the project's root, ending in .ipynb")
+    return Path(os.path.relpath(records.ROOT / notebook, records.ROOT)).as_posix()
+
+
 def plan(notebook: str, axes: Mapping[str, Any]) -> list[Job]:
     """All runs of a grid, each once.
 
@@ -68,11 +79,7 @@ def plan(notebook: str, axes: Mapping[str, Any]) -> list[Job]:
             without values; a path that does not end in .ipynb.
         FileNotFoundError: no such notebook.
     """
-    if not notebook.endswith(".ipynb"):
-        raise ValueError(f"{notebook} is no notebook; give a path from the project's root, ending in .ipynb")
-    notebook = Path(
-        os.path.relpath(records.ROOT / notebook, records.ROOT)
-    ).as_posix()  # a/./b.ipynb is a/b.ipynb
+    notebook = notebook_path(notebook)
     jobs = [Job(records.provenance(notebook, params)) for params in grid(axes)]
     return list({job.origin.key: job for job in jobs}.values())
 
@@ -97,7 +104,5 @@ def declared(folder: Path) -> list[Job]:
 
 
 def missing(jobs: Sequence[Job]) -> list[Job]:
-    """Those without a current record; records of before are first moved to where they lie now."""
-    if moved := records.bring_home():
-        print(f"moved {moved} files from _build/records to records, which `make clean` leaves alone")
+    """Those without a current record."""
     return [job for job in jobs if not job.record.is_file()]

@@ -1,6 +1,9 @@
 """Checks, the rule that computes verdicts, the register's consistency, and what chapters write."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +294,23 @@ def test_a_flipped_sign_in_the_dynamics_turns_verdicts_red(monkeypatch):
 def test_a_line_shows_its_maths_in_a_notebook_and_escapes_the_rest():
     shown = verdicts.chapter.Line(r"✓ $\alpha<1$: 0.5 (< 1)")._repr_html_()
     assert r'<span class="math notranslate nohighlight">\(\alpha&lt;1\)</span>: 0.5 (&lt; 1)' in shown
+
+
+OTHER_LOCALE = """
+import sys
+from pathlib import Path
+from book.study.verdicts.chapter import read_outcomes
+print(ascii(read_outcomes(Path(sys.argv[1]))["entropy/x"].detail))
+"""
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_outcomes_are_utf8_in_every_locale(tmp_path: Path, locale: str) -> None:
+    entry = {"check": "entropy/x", "passed": True, "value": 1.0, "detail": "β = 0", "error": ""}
+    (tmp_path / "entropy.json").write_text(json.dumps([entry], ensure_ascii=False), encoding="utf-8")
+    environment = os.environ | {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", OTHER_LOCALE, str(tmp_path)]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    assert done.stdout.strip() == ascii("β = 0")

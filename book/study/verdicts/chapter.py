@@ -125,7 +125,8 @@ class Chapter:
         path = self._folder / f"{self.name}.json"
         draft = path.with_suffix(f".{os.getpid()}.part")
         draft.write_text(
-            json.dumps([asdict(o) for o in self.outcomes.values()], indent=1, ensure_ascii=False)
+            json.dumps([asdict(o) for o in self.outcomes.values()], indent=1, ensure_ascii=False),
+            encoding="utf-8",
         )
         draft.replace(path)
 
@@ -134,7 +135,7 @@ def read_outcomes(folder: Path) -> dict[str, CheckOutcome]:
     """All outcomes that chapters left in ``folder``, by check id; empty when there is no such folder."""
     found: dict[str, CheckOutcome] = {}
     for path in sorted(folder.glob("*.json")):
-        for entry in json.loads(path.read_text()):
+        for entry in json.loads(path.read_text(encoding="utf-8")):
             found[entry["check"]] = CheckOutcome(**entry)
     return found
 
