@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from book.study.intervals import Interval, rank_correlation
+from book.study.rivals import draw
 from book.study.rivals import separate as rivals
 from book.study.rivals.measure import (
     COMPANIES,
@@ -150,3 +151,21 @@ def test_a_stretched_curve_is_found_and_rescaling_aligns_it(d):
     assert rivals.rescaling_ratio(base, base + 0.01, d) > 1
     with pytest.raises(ValueError, match="reach"):
         rivals.curve_distance(base, other, 2.0, reach=20.0)
+
+
+def test_rooms_against_frames_shows_every_room_mean_median_and_the_limit():
+    errors = np.array([[1.0, 2.0, 6.0], [2.0, 3.0, 31.0]])
+    (ax,) = draw.rooms_against_frames({"denser, trained on 4": ((8, 32), errors)}, 15.0).axes
+    lines = [np.asarray(line.get_ydata(), float).tolist() for line in ax.lines]
+    assert lines == [*errors.T.tolist(), [3.0, 12.0], [2.0, 3.0], [15.0, 15.0]]
+    assert ax.get_title() == "denser,\ntrained on 4"
+
+
+def test_every_explanation_stands_above_its_column():
+    found = dict.fromkeys(rivals.EXPERIMENTS, Interval(2.0, 1.5, 3.0))
+    words = dict.fromkeys(rivals.EXPERIMENTS, "up")
+    _, right = draw.rivals_chart(rivals.EXPERIMENTS, found, words, rivals.PREDICTIONS, 1.25).axes
+    labels = {round(t.get_position()[0]): t.get_text().replace("\n", " ") for t in right.get_xticklabels()}
+    assert labels == dict(enumerate(rivals.PREDICTIONS))
+    marks = {(t.get_position(), t.get_text()) for t in right.texts}
+    assert ((0, 0), "↑ ✓") in marks and ((2, 0), "= ✗") in marks

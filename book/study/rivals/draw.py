@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,26 +20,28 @@ Array = NDArray[np.float64]
 ARROWS = {"up": "↑", "down": "↓", "same": "="}
 
 
-def errors_against_frames(
-    curves: Mapping[str, tuple[Sequence[int], Sequence[Array]]], seed: int = 0
-) -> Figure:
-    """Rotation error against the number of frames: label -> (frames, errors (scenes,) for each).
+def rooms_against_frames(curves: Mapping[str, tuple[Sequence[int], Array]], limit: float) -> Figure:
+    """Rotation error against the number of frames, a line a room with mean and median; one panel a curve.
 
-    Points are medians over scenes, bars 95 % bootstrap intervals; curves are shifted a little against each
-    other so that the bars can be told apart.
+    Args:
+        curves: title -> (frames, errors (lengths, scenes)).
+        limit: degrees above which a room has failed, drawn as a line.
     """
-    figure, ax = plt.subplots(figsize=(7.2, 3.8))
-    for place, (label, (frames, errors)) in enumerate(curves.items()):
-        found = [median_interval(values, seed) for values in errors]
-        at = np.array(frames) * (0.96 + 0.025 * place)
-        intervals(ax, at, found, SERIES[place], label)
+    figure, axes = plt.subplots(1, len(curves), figsize=(9.8, 3.2), sharey=True, squeeze=False)
     ticks = sorted({f for frames, _ in curves.values() for f in frames})
-    ax.set(xscale="log", yscale="log", xlabel="frames S", ylabel="rotation error (°)")
-    ax.set_xticks(ticks, [str(t) for t in ticks])
-    ax.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_minor_locator(NullLocator())
-    ax.legend()
+    for ax, (title, (frames, errors)) in zip(axes[0], curves.items(), strict=True):
+        ax.plot(frames, errors, color=PALETTE["grey"], lw=0.8, alpha=0.8)
+        ax.plot(frames, errors.mean(1), "o-", color=PALETTE["vermilion"], lw=2, ms=4, label="mean")
+        ax.plot(frames, np.median(errors, 1), "--", color=PALETTE["black"], lw=1.4, label="median")
+        ax.axhline(limit, color=PALETTE["black"], ls=":", lw=1)
+        ax.set(xscale="log", yscale="log", xlabel="frames S")
+        ax.set_title(title.replace(", ", ",\n"), fontsize=9.5)
+        ax.set_xticks(ticks, [str(t) for t in ticks])
+        ax.set_yticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_minor_locator(NullLocator())
+    axes[0, 0].set_ylabel("rotation error (°)")
+    axes[0, 0].legend(fontsize=8.5)
     return figure
 
 
@@ -54,7 +57,7 @@ def rivals_chart(
     experiments: id -> label. found, words: id -> ratio with interval, and its word. predictions: explanation
     -> words in the order of the experiments. noticeable: half width of the grey band, as a ratio.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 5.6), width_ratios=(1, 1.15), sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 6.2), width_ratios=(0.7, 1.6), sharey=True)
     rows = np.arange(len(experiments))
     left.axvspan(1 / noticeable, noticeable, color=PALETTE["grey"], alpha=0.15, lw=0)
     left.axvline(1, color=PALETTE["grey"], lw=0.8)
@@ -86,8 +89,9 @@ def _predictions(
                 column, row, f"{ARROWS[expected]} {mark}", color=PALETTE[colour], ha="center", va="center"
             )
     ax.set(xlim=(-0.5, len(predictions) - 0.5), xticks=range(len(predictions)))
-    ax.set_xticklabels([_two_lines(name) for name in predictions], fontsize=9, rotation=35, ha="right")
-    ax.grid(False)
+    ax.set_xticklabels([fill(name, 11) for name in predictions], fontsize=9)
+    ax.xaxis.tick_top()
+    ax.grid(False, axis="x")
     ax.tick_params(length=0)
 
 
