@@ -31,6 +31,7 @@ COMPARE = {
     "paper_against_measurement": {"fusion", "heatmaps", "runtime"},
     "intro": {"long_sequences"},
     "others": {"long_sequences"},
+    "second_round": {"predictions"},
 }
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {

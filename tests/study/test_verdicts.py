@@ -55,6 +55,11 @@ def small_register(expected=Verdict.CONTRADICTED, roles=None):
         ({"refutes": ("a",), "breaks": ("b",)}, {"a": False, "b": True}, Verdict.DOES_NOT_FOLLOW),
         ({"breaks": ("a",), "rescues": ("b",)}, {"a": True, "b": True}, Verdict.WITH_ASSUMPTIONS),
         ({"breaks": ("a",), "rescues": ("b",)}, {"a": True, "b": False}, Verdict.DOES_NOT_FOLLOW),
+        (
+            {"breaks": ("a",), "rescues": ("b",), "denies": "a premise"},
+            {"a": True, "b": True},
+            Verdict.DOES_NOT_FOLLOW,
+        ),
         ({"missing": ("a", "b")}, {"a": True, "b": True}, Verdict.NOT_DECIDABLE),
         ({"missing": ("a",), "refutes": ("b",)}, {"a": True, "b": True}, Verdict.CONTRADICTED),
         ({"refutes": ("a", "b")}, {"a": False, "b": False}, Verdict.NOT_DECIDABLE),
@@ -62,6 +67,11 @@ def small_register(expected=Verdict.CONTRADICTED, roles=None):
 )
 def test_the_rule(roles, passed, verdict):
     assert judge(claim(**roles), outcomes(**passed)).verdict is verdict
+
+
+def test_a_denied_premise_needs_a_rescue():
+    with pytest.raises(ValueError, match="no check rescues"):
+        claim(breaks=("a",), denies="a premise")
 
 
 @pytest.mark.parametrize(

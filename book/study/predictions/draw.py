@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,12 +52,14 @@ def interval(prediction: Hypothesis) -> str:
     return " ".join(words.get(word, word) for word in prediction.interval.split())
 
 
-def outcomes(columns: Mapping[str, Record]) -> pd.io.formats.style.Styler:
-    """One row a prediction; columns: heading -> record. Refuted ones are as loud as can be."""
+def outcomes(
+    columns: Mapping[str, Mapping[str, Record]], predictions: Sequence[Hypothesis] = PREDICTIONS
+) -> pd.io.formats.style.Styler:
+    """One row a prediction; columns: heading -> run -> record. Refuted ones are as loud as can be."""
     rows = [
         {"": p.id, "quantity": p.quantity.replace("_", " "), "predicted": interval(p)}
-        | {heading: cell(p, record) for heading, record in columns.items()}
-        for p in PREDICTIONS
+        | {heading: cell(p, runs[p.run]) if p.run in runs else "" for heading, runs in columns.items()}
+        for p in predictions
     ]
 
     def loud(text: str) -> str:

@@ -159,7 +159,11 @@ class Claim:
     each its part in the verdict, see :func:`judge`. ``expected`` pins the verdict: when the checks come out
     otherwise, the build turns red instead of the verdict changing in silence. ``because`` says which
     assumptions, where it breaks, by what it is contradicted, or what would decide it. ``about`` is the
-    claim's scope, needed where small networks decide. ``chapter`` judges it and is filled in by the register.
+    claim's scope, needed where small networks decide. ``denies``: a premise that the paper states and the
+    rescues deny, so that they add no assumption. ``chapter`` judges it and is filled in by the register.
+
+    Raises:
+        ValueError: it ``denies`` a premise and has no rescues.
     """
 
     id: str
@@ -175,6 +179,11 @@ class Claim:
     missing: tuple[str, ...] = ()
     chapter: str = ""
     about: Scope | None = None
+    denies: str = ""
+
+    def __post_init__(self) -> None:
+        if self.denies and not self.rescues:
+            raise ValueError(f"claim {self.id!r} denies a premise of the paper, but no check rescues it")
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -208,11 +217,12 @@ def judge(
     """Compute the verdict on ``claim`` from the outcomes of its checks.
 
     In this order: any true refutation, or any false support, contradicts; if all of ``missing`` are true,
-    nothing here can decide; if all ``rescues`` are true it holds under added assumptions; any true break
-    means it does not follow; all supports true means it holds; otherwise nothing was decided. What is said
-    of VGGT is contradicted only if a refutation reaches beyond small networks, and holds only if every
-    support does; else it is not shown to be general. ``small``: ids of the checks that were measured on
-    small networks only. No check, or one that did not run, gives no verdict.
+    nothing here can decide; if all ``rescues`` are true, and do not deny what the paper states, it holds
+    under added assumptions; any true break means it does not follow; all supports true means it holds;
+    otherwise nothing was decided. What is said of VGGT is contradicted only if a refutation reaches beyond
+    small networks, and holds only if every support does; else it is not shown to be general. ``small``: ids
+    of the checks that were measured on small networks only. No check, or one that did not run, gives no
+    verdict.
     """
     absent = tuple(i for i in claim.checks if i not in outcomes)
     ran = tuple(outcomes[i] for i in claim.checks if i in outcomes)
@@ -229,7 +239,7 @@ def judge(
         verdict = Verdict.CONTRADICTED if carries else Verdict.NOT_GENERAL
     elif claim.missing and not which(claim.missing, passed=False):
         verdict = Verdict.NOT_DECIDABLE
-    elif claim.rescues and not which(claim.rescues, passed=False):
+    elif claim.rescues and not claim.denies and not which(claim.rescues, passed=False):
         verdict = Verdict.WITH_ASSUMPTIONS
     elif which(claim.breaks):
         verdict = Verdict.DOES_NOT_FOLLOW
