@@ -41,6 +41,24 @@ def golden_config(golden: Path) -> dict:
 
 
 @pytest.fixture(scope="session")
+def units(golden: Path, golden_config: dict) -> dict:
+    """Inputs and outputs of single functions."""
+    return _tensors(golden / golden_config["units"]["file"])
+
+
+@pytest.fixture(scope="session")
+def probes(golden: Path, golden_config: dict) -> dict:
+    """Weights, inputs and outputs of single modules."""
+    return _tensors(golden / golden_config["probes"]["file"])
+
+
+def _tensors(path: Path) -> dict:
+    from safetensors.torch import load_file  # not before a test needs torch
+
+    return load_file(path)
+
+
+@pytest.fixture(scope="session")
 def redkitchen() -> Path:
     """A real 7-Scenes excerpt (non-commercial, never part of this repository)."""
     folder = ROOT.parent / "shared" / "scenes" / "redkitchen"

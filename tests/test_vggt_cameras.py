@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import assert_close_golden
-from safetensors.torch import load_file
 from scipy.spatial.transform import Rotation
 
 from lib.geometry import camera_centres, invert, relative_to_first, rotation_angle_deg, unproject
@@ -17,11 +16,6 @@ from lib.vggt.cameras import (
     quaternion_to_matrix,
 )
 from lib.vggt.heads import activate_pose
-
-
-@pytest.fixture(scope="module")
-def units(golden, golden_config):
-    return load_file(golden / golden_config["units"]["file"])
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from parity import assert_close_golden
-from safetensors.torch import load_file
 
 from lib.vggt.config import CameraHeadConfig, DenseHeadConfig
 from lib.vggt.dense_head import (
@@ -17,16 +16,6 @@ from lib.vggt.dense_head import (
 )
 from lib.vggt.dinov2 import interpolate_pos_embed
 from lib.vggt.heads import CameraHead
-
-
-@pytest.fixture(scope="module")
-def units(golden, golden_config):
-    return load_file(golden / golden_config["units"]["file"])
-
-
-@pytest.fixture(scope="module")
-def probes(golden, golden_config):
-    return load_file(golden / golden_config["probes"]["file"])
 
 
 def _weights(probes, golden_config, name):

@@ -5,21 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import assert_close_golden
-from safetensors.torch import load_file
 
 from lib.merging import Plan, TokenLayout
 from lib.merging.placement import positions
 from lib.vggt.layers import Attention, Block, rope_angles, rope_tables, rotate
-
-
-@pytest.fixture(scope="module")
-def units(golden, golden_config):
-    return load_file(golden / golden_config["units"]["file"])
-
-
-@pytest.fixture(scope="module")
-def probes(golden, golden_config):
-    return load_file(golden / golden_config["probes"]["file"])
 
 
 def _probe_block(probes, golden_config, name):

@@ -17,13 +17,12 @@ from lib.dynamics.clouds import Tokens
 from lib.dynamics.grouping import Groups, group_means
 from lib.dynamics.particles import attend
 
+Queries = Float[Tensor, "queries width"]
+Values = Float[Tensor, "tokens channels"]
+
 
 def merged_attention(
-    queries: Float[Tensor, "queries width"],
-    keys: Tokens,
-    values: Float[Tensor, "tokens channels"],
-    groups: Groups,
-    beta: float,
+    queries: Queries, keys: Tokens, values: Values, groups: Groups, beta: float
 ) -> Float[Tensor, "queries channels"]:
     """Attention to merged keys and values (K groups), with size bias if ``groups`` has it.
 
@@ -33,11 +32,7 @@ def merged_attention(
 
 
 def corrected_attention(
-    queries: Float[Tensor, "queries width"],
-    keys: Tokens,
-    values: Float[Tensor, "tokens channels"],
-    groups: Groups,
-    beta: float,
+    queries: Queries, keys: Tokens, values: Values, groups: Groups, beta: float
 ) -> Float[Tensor, "queries channels"]:
     """Size-biased merging with the second-order terms of every group: error O(ε³).
 
