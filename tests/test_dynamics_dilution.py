@@ -5,7 +5,7 @@ import pytest
 
 from book.study import collapse_laws as laws
 from book.study import merging_laws, particle_merging
-from book.study.corrected_theory.mixtures import mixture_layers
+from book.study.corrected_merging.mixtures import mixture_layers
 from lib import dynamics as dyn
 
 

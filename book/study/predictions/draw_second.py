@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from book.study.predictions.declared import SECOND, Hypothesis
 from book.study.predictions.heads import clear_cases
 from book.study.style import PALETTE
+from lib.merging import FastVGGTRule, TokenLayout
 from lib.records import Record
 
 Arrays = Mapping[str, NDArray[np.float64]]
@@ -114,3 +116,35 @@ def against_null(columns: Columns) -> Figure:
     axes[0].set_ylabel("rank / rank of random tokens")
     axes[0].legend(fontsize=8)
     return figure
+
+
+def rows_kept(m: float, frames: int, patches: tuple[int, int], special: int) -> int:
+    """N′ of the released rule at m: a count, the same for any features."""
+    layout = TokenLayout(frames, *patches, special)
+    features = torch.randn(1, layout.tokens, 4, generator=torch.Generator().manual_seed(0))
+    plan = FastVGGTRule(m).plan(features, layout)
+    return layout.tokens if plan is None else plan.key_length
+
+
+def held_out_rank(arrays: Arrays, rows: tuple[int, int, int, int]) -> dict[str, float]:
+    """Mean relative error of four guesses of the effective rank of merged runs at m = 0.3, by rooms.
+
+    rows: N′ at m = 0, 0.2, 0.3 and 0.9. "size": a curve through the ranks of random subsets of the unmerged
+    matrix of those sizes, straight between them in ln r and ln N′; no merged matrix is seen. "constant": the
+    unmerged rank. "line", "exponential": r, or ln r as in the paper, straight in m between the merged
+    matrices at m = 0.2 and 0.9.
+    """
+    plain, _, _, truth = arrays["split.ranks"][:, 0].mean(1).T
+    null, merged = arrays["null"][..., 1].mean(1), arrays["null"][..., 0].mean(1)
+    at = np.log(rows[2])
+    x = np.log([rows[3], rows[1], rows[0]])
+    size = [np.exp(np.interp(at, x, np.log([n[1], n[0], p]))) for n, p in zip(null, plain, strict=True)]
+    part = (0.3 - 0.2) / (0.9 - 0.2)
+    logs = np.log(merged)
+    guesses = {
+        "size": np.array(size),
+        "constant": plain,
+        "line": (1 - part) * merged[:, 0] + part * merged[:, 1],
+        "exponential": np.exp((1 - part) * logs[:, 0] + part * logs[:, 1]),
+    }
+    return {name: float(np.abs(guess / truth - 1).mean()) for name, guess in guesses.items()}
