@@ -1,4 +1,4 @@
-"""How sure a median or a correlation is: bootstrap intervals over rooms, scenes or seeds."""
+"""How sure a median or a correlation is: exact and bootstrap intervals over rooms, scenes or seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import ConstantInputWarning, DegenerateDataWarning, bootstrap, pearsonr, rankdata
+from scipy.stats import ConstantInputWarning, DegenerateDataWarning, binom, bootstrap, pearsonr, rankdata
 
 LEVEL = 0.95
 
@@ -41,6 +41,28 @@ def median_interval(values: Iterable[float], seed: int, draws: int = 2000) -> In
     if sample.size == 1:
         return Interval(*[float(sample[0])] * 3)
     return _interval(np.median, (sample,), seed, draws)
+
+
+def sign_rank(count: int) -> int:
+    """Which of `count` values, from either end, bounds the median with 95 %; 0 below six values: none does."""
+    return int(binom.ppf((1 - LEVEL) / 2, count, 0.5))
+
+
+def sign_interval(values: Iterable[float]) -> Interval:
+    """The median of `values` with its exact 95 % interval, that of the sign test; no draw, no assumption.
+
+    It holds its level at any number of values, where a percentile bootstrap of the median misses about one
+    time in ten at eight. Below six values no interval holds it, and the ends are infinite.
+
+    Raises:
+        ValueError: no values, or values that are not finite.
+    """
+    sample = np.sort(np.asarray(list(values), dtype=float))
+    if sample.size == 0 or not np.isfinite(sample).all():
+        raise ValueError(f"need at least one value and only finite ones, got {sample.tolist()}")
+    rank = sign_rank(sample.size)
+    ends = (sample[rank - 1], sample[-rank]) if rank else (-np.inf, np.inf)
+    return Interval(float(np.median(sample)), float(ends[0]), float(ends[1]))
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, axis: int = -1) -> Any:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from book.study.intervals import Interval, correlation_interval, median_interval
+from book.study.intervals import Interval, correlation_interval, sign_interval, sign_rank
 from lib.records import Record
 
 Array = NDArray[np.float64]
@@ -21,7 +21,7 @@ PLAIN = 0  # the first setting of every record
 class Comparison:
     """One error of one setting on one set of scenes, beside the unmerged network.
 
-    change: median over scenes of (merged - plain), with its bootstrap interval, in the unit of the error.
+    change: median over scenes of (merged - plain), with its exact interval, in the unit of the error.
     plain: median of the unmerged error, same unit. kept: N'/N.
     """
 
@@ -61,7 +61,7 @@ def errors_of(record: Record, error: str, setting: str) -> tuple[Array, Array]:
     return merged[defined], plain[defined]
 
 
-def compare(record: Record, error: str, setting: str, seed: int = 0) -> Comparison:
+def compare(record: Record, error: str, setting: str) -> Comparison:
     """Compare one setting with the unmerged network on the scenes of one record.
 
     Raises:
@@ -75,7 +75,7 @@ def compare(record: Record, error: str, setting: str, seed: int = 0) -> Comparis
         scenes=record.params["scene"],
         frames=record.params["frames"],
         setting=setting,
-        change=median_interval(merged - plain, seed),
+        change=sign_interval(merged - plain),
         plain=float(np.median(plain)),
         kept=float(np.median(record["kept"][record["settings"].index(setting)])),
     )
@@ -112,7 +112,7 @@ def follows_baseline(merged: Array, plain: Array, seed: int) -> tuple[Interval, 
     )
 
 
-def difference_of_changes(far: Record, near: Record, error: str, setting: str, seed: int = 0) -> Interval:
+def difference_of_changes(far: Record, near: Record, error: str, setting: str) -> Interval:
     """Change by merging in `far` minus that in `near`, room by room (scenes in the same order).
 
     Raises:
@@ -121,4 +121,28 @@ def difference_of_changes(far: Record, near: Record, error: str, setting: str, s
     changes = [np.subtract(*errors_of(record, error, setting)) for record in (far, near)]
     if changes[0].shape != changes[1].shape:
         raise ValueError(f"{changes[0].size} scenes against {changes[1].size}: they are not pairs")
-    return median_interval(changes[0] - changes[1], seed)
+    return sign_interval(changes[0] - changes[1])
+
+
+def worse_by_chance(
+    records: Iterable[Record], errors: Iterable[str], rule: str, draws: int, seed: int
+) -> Array:
+    """Share of the comparisons of `comparisons` that come out clearly worse if merging does nothing.
+
+    Then merged and plain may be exchanged in any room. The signs of all its differences, every error and
+    setting, flip together, so that what depends on what stays as it is.
+
+    Returns:
+        (draws,) shares. Their mean is what chance gives, their quantiles how far it reaches.
+    """
+    rng, names = np.random.default_rng(seed), list(errors)
+    worse, count = np.zeros(draws), 0
+    for record in records:
+        rows = [i for i, s in enumerate(record["settings"]) if s.split()[0] == rule and len(s.split()) == 2]
+        change = np.stack([record[error][i] - record[error][PLAIN] for i in rows for error in names])
+        signs = rng.choice([-1.0, 1.0], (draws, 1, change.shape[1]))
+        not_worse = (signs * change <= 0).sum(2)  # NaN, where an error is not defined, is neither
+        ranks = np.array([sign_rank(int(n)) for n in np.isfinite(change).sum(1)])
+        worse += (not_worse < ranks).sum(1)
+        count += len(change)
+    return np.asarray(worse / count)

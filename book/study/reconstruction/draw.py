@@ -11,10 +11,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from book.study.intervals import Interval, median_interval
 from book.study.numbers import minus
 from book.study.paired import PLAIN, Comparison, compare, errors_of
-from book.study.style import PALETTE, SERIES, intervals, shared_legend
+from book.study.style import PALETTE, SERIES, shared_legend
 from lib.records import Record
 
 ERRORS = {
@@ -48,41 +47,43 @@ def strength(setting: str) -> float:
     return float(words[1]) if len(words) > 1 else 0.0
 
 
-def errors_against_m(records: Mapping[str, Record], rule: str = "fastvggt", seed: int = 0) -> Figure:
-    """Each error against m, one curve for each set of walks: medians over scenes with bootstrap intervals.
+def rooms_against_m(
+    records: Mapping[str, Record], errors: Sequence[str], rule: str = "fastvggt"
+) -> Figure:
+    """Errors against m, a line per room and the mean; one column for each set of walks, one row an error.
 
     Args:
-        records: label -> record.
+        records: heading -> record.
+        errors: names of `ERRORS`, positive; the axes are logarithmic, the same along a row.
         rule: settings of this rule without options are drawn.
-        seed: of the bootstrap.
     """
-    figure, axes = plt.subplots(4, 4, figsize=(9.6, 9.4), sharex=True)
-    for ax, (error, label) in zip(axes.flat, ERRORS.items(), strict=False):
-        for k, (colour, record) in enumerate(zip(SERIES, records.values(), strict=False)):
-            if error not in record.arrays:
-                continue
-            rows = [i for i, s in enumerate(record["settings"]) if i == PLAIN or s.split()[0] == rule]
-            rows = [i for i in rows if len(record["settings"][i].split()) < 3]
-            found = [_defined(record[error][i], seed) for i in rows]
-            at = [strength(record["settings"][i]) + 0.008 * (k - 2) for i in rows]
-            intervals(ax, at, found, colour)
-        ax.set_title(label, fontsize=9)
-        ax.set_ylim(bottom=0)
-    handles = [
-        plt.Line2D([], [], color=PALETTE[c], marker="o", label=label)
-        for c, label in zip(SERIES, records, strict=False)
-    ]
-    for ax in axes.flat[len(ERRORS) :]:
-        ax.axis("off")
-    axes[3, 1].legend(handles=handles, loc="center left", title="walks")
-    for ax in (axes[3, 0], *axes[2, 1:]):
-        ax.set_xlabel("m asked for")
-        ax.tick_params(labelbottom=True)
+    figure, axes = plt.subplots(
+        len(errors), len(records), figsize=(9.8, 2.4 * len(errors) + 0.4), sharey="row", squeeze=False
+    )
+    for row, error in zip(axes, errors, strict=True):
+        for ax, (heading, record) in zip(row, records.items(), strict=True):
+            at = [i for i, s in enumerate(record["settings"]) if i == PLAIN or s.split()[0] == rule]
+            at = [i for i in at if len(record["settings"][i].split()) < 3]
+            strengths = [strength(record["settings"][i]) for i in at]
+            ax.plot(strengths, record[error][at], color=PALETTE["grey"], lw=0.8, alpha=0.8)
+            ax.plot(strengths, record[error][at].mean(1), "o-", color=PALETTE["vermilion"], lw=2, ms=4)
+            ax.set(yscale="log", xlim=(-0.05, 0.75))
+            ax.set_title(f"{heading.replace(', ', chr(10))}" if error == errors[0] else "", fontsize=9.5)
+        row[0].set_ylabel(ERRORS[error])
+    for ax in axes[-1]:
+        ax.set_xlabel("m")
+    for row, error in zip(axes, errors, strict=True):
+        _plain_ticks(row[0], np.concatenate([r[error].ravel() for r in records.values()]))
     return figure
 
 
-def _defined(values: np.ndarray, seed: int) -> Interval:
-    return median_interval(values[np.isfinite(values)], seed)
+def _plain_ticks(ax: Axes, values: np.ndarray) -> None:
+    """Ticks at 1, 2 and 5 times powers of ten that lie among the values, written without powers."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    steps = [c * 10.0**e for e in range(-4, 4) for c in (1, 2, 5)]
+    inside = [s for s in steps if low <= s <= high]
+    ax.set_yticks(inside, [f"{s:g}" for s in inside])
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def table_of_changes(found: Sequence[Comparison], names: Mapping[tuple[str, int], str]) -> Figure:
@@ -129,9 +130,7 @@ def _kept(found: Sequence[Comparison], key: tuple[str, int], setting: str) -> fl
     return next(c.kept for c in found if (c.scenes, c.frames) == key and c.setting == setting)
 
 
-def rules_compared(
-    records: Mapping[str, Record], error: str, settings: Sequence[str], seed: int = 0
-) -> Figure:
+def rules_compared(records: Mapping[str, Record], error: str, settings: Sequence[str]) -> Figure:
     """Paired change of one error under many settings, per cent of the unmerged median; one panel a record.
 
     Settings that a record lacks leave an empty line.
@@ -143,7 +142,7 @@ def rules_compared(
     for ax, (title, record) in zip(np.atleast_1d(axes), records.items(), strict=True):
         for y, setting in zip(where, settings, strict=True):
             if setting in record["settings"]:
-                found = compare(record, error, setting, seed)
+                found = compare(record, error, setting)
                 i, colour = (
                     found.relative,
                     {"better": "green", "worse": "vermilion", "unclear": "grey"}[found.side],
@@ -153,6 +152,27 @@ def rules_compared(
         ax.axvline(0, color=PALETTE["black"], lw=0.8)
         ax.set(title=title, xlabel="change (%)")
     np.atleast_1d(axes)[0].set_yticks(where, settings)
+    return figure
+
+
+def slopes(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]], names: tuple[str, str], limit: float | None = None
+) -> Figure:
+    """One line a room from one way of running to another, with the mean; one panel for each error.
+
+    Args:
+        panels: label of the axis -> (before, after), one value a room.
+        names: of the two ways.
+        limit: drawn in the first panel, above which a room has failed.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(9.6, 3.4), squeeze=False)
+    for ax, (label, pair) in zip(axes[0], panels.items(), strict=True):
+        ax.plot([0, 1], pair, "o-", color=PALETTE["grey"], lw=1, ms=3, alpha=0.9)
+        ax.plot([0, 1], [pair[0].mean(), pair[1].mean()], "o-", color=PALETTE["vermilion"], lw=2.4, ms=6)
+        ax.set_xticks([0, 1], names)
+        ax.set(ylabel=label, xlim=(-0.3, 1.3), ylim=(0, None))
+    if limit is not None:
+        axes[0, 0].axhline(limit, color=PALETTE["black"], ls=":", lw=1)
     return figure
 
 
