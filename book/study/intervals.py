@@ -44,7 +44,7 @@ def median_interval(values: Iterable[float], seed: int, draws: int = 2000) -> In
 
 
 def sign_rank(count: int) -> int:
-    """Which of `count` values, from either end, bounds the median with 95 %; 0 below six values: none does."""
+    """Which of `count` values, from either end, bounds the median with 95 %; 0 below six: none does."""
     return int(binom.ppf((1 - LEVEL) / 2, count, 0.5))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from book.study.fusion import lengths
+from book.study.fusion import draw, lengths
 from lib.merging import Setting, TokenLayout
 from lib.run import Params
 from lib.spectra import AttentionOperator, LiftedAttention, frame_pooled
@@ -49,3 +49,11 @@ def test_a_run_keeps_both_parts_and_the_errors():
 def test_what_cannot_be_measured_is_said(frames, strengths):
     with pytest.raises(ValueError, match=f"got {frames}, "):
         lengths.measure(Params(model="random", scene="denser:0", frames=frames, m=0.0), strengths)
+
+
+def test_the_figure_shows_every_room_the_median_and_the_static_one():
+    moved, same = np.array([[0.1, 0.2, 0.6], [0.2, 0.3, 0.7]]), np.array([[0.1, 0.2, 0.6], [0.1, 0.25, 0.6]])
+    (ax,) = draw.pooled_against_m({8: (["plain", "fastvggt 0.7"], moved, same)}).axes
+    lines = [line.get_ydata().tolist() for line in ax.lines]
+    assert lines == [*moved.T.tolist(), [0.2, 0.3], [0.2, 0.25]]
+    assert ax.lines[0].get_xdata().tolist() == [0.0, 0.7] and ax.get_title() == "8 frames"

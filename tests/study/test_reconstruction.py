@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from book.study import paired
-from book.study.intervals import correlation_interval
+from book.study.intervals import correlation_interval, sign_interval
+from book.study.reconstruction import draw
 from book.study.reconstruction.measure import Entropies, measure, scene_errors, scene_facts
 from lib import records
 from lib.geometry import relative_to_first, unproject
@@ -163,9 +164,55 @@ def test_scenes_without_the_error_are_left_out_and_a_foreign_setting_is_named():
 
 
 def test_rule_without_options_only():
-    found = paired.comparisons([record_of([1, 2, 3], [2, 3, 4])], ["error"], "fastvggt")
+    six = np.arange(6)
+    found = paired.comparisons([record_of(six, six + 1)], ["error"], "fastvggt")
     assert [c.setting for c in found] == ["fastvggt 0.5"] and paired.share(found, "worse") == 1.0
     assert paired.comparisons([record_of([1, 2, 3], [2, 3, 4])], ["error"], "uniform") == []
+
+
+@pytest.mark.parametrize(
+    ("count", "rank"),
+    [(5, 0), (6, 1), (8, 1), (9, 2), (10, 2), (16, 4), (20, 6)],  # tables of the sign test, two-sided 5 %
+)
+def test_the_exact_interval_of_a_median(count, rank):
+    values = np.random.default_rng(count).permutation(count) ** 2.0
+    found, ordered = sign_interval(values), np.sort(values)
+    assert found.median == np.median(values)
+    expected = (ordered[rank - 1], ordered[-rank]) if rank else (-np.inf, np.inf)
+    assert (found.low, found.high) == expected
+
+
+@pytest.mark.parametrize("count", [6, 8, 16])
+def test_the_exact_interval_holds_its_level(count):
+    """Of 4,000 skewed samples at most one in twenty misses the median, within three standard errors."""
+    samples = np.random.default_rng(0).exponential(size=(4000, count))
+    found = [sign_interval(sample) for sample in samples]
+    missed = np.mean([not i.low <= math.log(2) <= i.high for i in found])
+    assert missed < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 4000)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan]])
+def test_no_median_without_finite_values(values):
+    with pytest.raises(ValueError, match="only finite ones"):
+        sign_interval(values)
+
+
+def test_chance_flips_all_errors_of_a_room_together():
+    """Two copies of one error are clearly worse together or not at all, so the shares are those of one."""
+    change = np.arange(1, 11.0)
+    record = record_of(np.zeros(10), change)
+    record.arrays["copy"] = record.arrays["error"]
+    share = paired.worse_by_chance([record], ["error", "copy"], "fastvggt", draws=4000, seed=0)
+    assert set(share) == {0.0, 1.0}
+    # clearly worse at ten rooms: at most one sign is negative, 11 of 1,024 ways
+    assert abs(share.mean() - 11 / 1024) < 3 * math.sqrt(11 / 1024 / 4000)
+
+
+def test_chance_leaves_out_rooms_without_the_error():
+    record = record_of(np.zeros(10), [*range(1, 6), *[math.nan] * 5])
+    assert (
+        paired.worse_by_chance([record], ["error"], "fastvggt", 100, 0).max() == 0
+    )  # five rooms decide nothing
 
 
 def test_correlation_of_known_values():
@@ -191,3 +238,25 @@ def test_difference_of_changes_is_paired_by_room():
     assert paired.difference_of_changes(far, near, "error", "fastvggt 0.5").median == -2
     with pytest.raises(ValueError, match="pairs"):
         paired.difference_of_changes(far, record_of([1, 2], [1, 2]), "error", "fastvggt 0.5")
+
+
+def test_the_slope_figure_shows_every_room_and_the_mean():
+    before, after = np.array([1.0, 20.0]), np.array([2.0, 6.0])
+    figure = draw.slopes(
+        {"rotation (°)": (before, after), "jitter": (after, before)}, ("plain", "merged"), 15.0
+    )
+    rotation, jitter = figure.axes
+    assert [line.get_ydata().tolist() for line in rotation.lines[:3]] == [[1, 2], [20, 6], [10.5, 4]]
+    assert rotation.lines[3].get_ydata()[0] == 15 and len(jitter.lines) == 3
+    assert [text.get_text() for text in rotation.get_xticklabels()] == ["plain", "merged"]
+
+
+def test_rooms_against_m_draws_settings_of_the_rule_without_options():
+    record = record_of([1.0, 4.0], [2.0, 6.0])
+    record.arrays["rotation_from_frame_0"] = record.arrays["error"]
+    (ax,) = draw.rooms_against_m({"8 frames": record}, ["rotation_from_frame_0"]).axes
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 2], [4, 6], [2.5, 4]]
+    assert ax.lines[0].get_xdata().tolist() == [0.0, 0.5]
+    assert {"1", "2", "5"} >= {text.get_text() for text in ax.get_yticklabels()} >= {"2", "5"}
+    (ax,) = draw.rooms_against_m({"8 frames": record}, ["rotation_from_frame_0"], "uniform").axes
+    assert len(ax.lines[0].get_xdata()) == 1

@@ -138,3 +138,22 @@ def depth(panels: Mapping[str, Mapping[str, Array]]) -> Figure:
         ax.set_xlabel("global block")
     shared_legend(figure, axes[0, 0])
     return figure
+
+
+def pooled_against_m(panels: Mapping[int, tuple[Sequence[str], Array, Array]]) -> Figure:
+    """Attention between frames against m, a line a room with the median, and the static median beside it.
+
+    Args:
+        panels: number of frames -> (settings, values in merged runs, values of the unmerged tokens looked at
+            as merged), both (settings, rooms).
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(9.6, 3.2), squeeze=False)
+    for ax, (frames, (settings, moved, same)) in zip(axes[0], panels.items(), strict=True):
+        m = [float(name.split()[1]) if " " in name else 0.0 for name in settings]
+        ax.plot(m, moved, color=PALETTE["grey"], lw=0.8, alpha=0.8)
+        ax.plot(m, np.median(moved, 1), "o-", color=PALETTE["vermilion"], lw=2, label="merged runs")
+        ax.plot(m, np.median(same, 1), "s--", color=PALETTE["blue"], lw=1.6, ms=4, label="static")
+        ax.set(title=f"{frames} frames", xlabel="m", ylim=(0, None))
+    axes[0, 0].set_ylabel("H / ln S")
+    axes[0, 0].legend(fontsize=8.5)
+    return figure

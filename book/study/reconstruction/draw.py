@@ -47,9 +47,7 @@ def strength(setting: str) -> float:
     return float(words[1]) if len(words) > 1 else 0.0
 
 
-def rooms_against_m(
-    records: Mapping[str, Record], errors: Sequence[str], rule: str = "fastvggt"
-) -> Figure:
+def rooms_against_m(records: Mapping[str, Record], errors: Sequence[str], rule: str = "fastvggt") -> Figure:
     """Errors against m, a line per room and the mean; one column for each set of walks, one row an error.
 
     Args:
