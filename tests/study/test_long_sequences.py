@@ -175,6 +175,7 @@ def test_the_law_is_the_softmax_of_more_keys():
     assert law.reference_share(b + law.keeping_bias(100, 8), 100) == pytest.approx(law.reference_share(b, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rooms, level", [(8, 0.85), (12, 0.89), (24, 0.89)])
 def test_intervals_hold_their_level(rooms, level):
     rng, hits, times = np.random.default_rng(0), np.zeros(2), 200

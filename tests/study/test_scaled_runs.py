@@ -191,6 +191,7 @@ def test_a_scale_composes(rule, scale, tiny):
 # ---- the runs ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", MEASURES)
 def test_a_run_with_a_factor_measures_a_network_scaled_by_hand(experiment, plain, by_hand, monkeypatch):
     measure = MEASURES[experiment]
