@@ -1,6 +1,6 @@
-"""The advice on one scene as a picture: what each merging rule would save, and at what deviation."""
+"""Pictures of the advice: what each merging rule would save, and on which rooms the alarm sounds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,4 +43,25 @@ def advice_map(
     )
     ax.set_ylim(bottom=bottom)
     ax.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def alarms(
+    runs: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], threshold: float, failure: float
+) -> Figure:
+    """One panel a run: signal of the alarm against rotation error, a dot a room; degrees, logarithmic.
+
+    runs: title -> (signal, error). Rooms that fail lie right of the vertical line; those on which the alarm
+    sounds lie above the horizontal one and are filled.
+    """
+    figure, axes = plt.subplots(1, len(runs), sharex=True, sharey=True, figsize=(8.4, 3.2), squeeze=False)
+    for ax, (title, (signal, error)) in zip(axes[0], runs.items(), strict=True):
+        right = (signal > threshold) == (error > failure)
+        for which, colour in ((right, "blue"), (~right, "vermilion")):
+            face = np.where(signal[which] > threshold, PALETTE[colour], "none")
+            ax.scatter(error[which], signal[which], s=26, facecolors=face, edgecolors=PALETTE[colour])
+        ax.axhline(threshold, color=PALETTE["grey"], lw=0.8)
+        ax.axvline(failure, color=PALETTE["grey"], lw=0.8, ls=":")
+        ax.set(title=title, xscale="log", yscale="log", xlabel="rotation error (°)")
+    axes[0][0].set_ylabel("few frames alone against\nthe same among all (°)")
     return figure
