@@ -32,6 +32,7 @@ COMPARE = {
     "intro": {"long_sequences"},
     "others": {"long_sequences"},
     "second_round": {"predictions"},
+    "practice": {"long_sequences", "others"},
 }
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {

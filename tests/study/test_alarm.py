@@ -8,7 +8,7 @@ import torch
 
 from book.study import shipped
 from book.study.operations import attention_operations, forward_operations
-from book.study.practice import alarm, light
+from book.study.practice import alarm, alarm_outcome, light, screen
 from book.study.practice.advice import Forecast
 from book.study.runtime import measure as runtime
 from lib.probe import Observers
@@ -183,3 +183,61 @@ def test_a_checkpoint_shaped_like_vggt_1b_takes_a_factor(factor):
     found = model(images, logit_scale=factor_of(), heads=["camera"])
     assert found.pose_enc.shape == (1, 48, 9) and len(seen) == 24
     assert seen[0] == factor.factor(0, config.layout(48, 28, 42)) > 1
+
+
+# ---- one screen and what was declared ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def machine():
+    config = VGGTConfig.vggt_1b(enable_track=False)
+    card = screen.Card(80, 312, "nowhere")
+    return screen.Machine(
+        config, (392, 518), 24, screen.efficiency(config, (392, 518), 500, 177.5, card)
+    ), card
+
+
+def test_the_screen_says_what_fits_and_what_it_takes(machine):
+    network, card = machine
+    assert network.seconds(500, card) == pytest.approx(177.5)
+    assert network.seconds(500, replace(card, peak=624)) == pytest.approx(177.5 / 2)
+    assert 0.2 < network.seconds(800, card, merged=True) / network.seconds(800, card) < 0.3
+    most = network.most_frames(card)
+    assert network.gigabytes(most) <= 80 < network.gigabytes(most + 1)
+    assert network.most_frames(replace(card, gigabytes=1)) == 0
+    found = (
+        screen.steps(network, 24, card),
+        screen.steps(network, 100, card),
+        screen.steps(network, most + 1, card),
+    )
+    assert found[0] == ["run it as it is"]
+    assert found[1] == [
+        f"bias {np.log(99 / 23):.2f} on the keys of frame 0 (or factor 1.14)",
+        "middle frame first",
+    ]
+    assert found[2][0] == f"keep every 2nd frame, or cut into chunks of {most}"
+    assert (
+        f"bias {np.log(((most + 2) // 2 - 1) / 23):.2f}" in found[2][1]
+        and "merge with size bias and bias" in found[2][3]
+    )
+
+
+def test_rows_and_remedies_are_text(machine):
+    network, card = machine
+    one, other = screen.table(network, (24, 4000), {"card": card})
+    assert (one["fits"], other["fits"], other["seconds"]) == ("yes", "no", "")
+    row = screen.remedies(network, (100,), ((392, 518), (28, 28)))[0]
+    assert row["bias on frame 0 (nats)"] == "1.46" and row["factor at 518 × 392 px"] == "1.141"
+    assert float(row["factor at 28 × 28 px"]) > 1.2
+    assert screen.load_cards()["A100 80 GB"].peak == 312
+
+
+def test_outcomes_follow_from_the_record(monkeypatch):
+    record = {"signal": np.array([20.0, 1.0, 30.0, 2.0]), "error": np.array([40.0, 50.0, 3.0, 4.0])}
+    runs = {"fresh": type("Kept", (), {"record": record})}
+    one, share, word = alarm_outcome.outcome("A1", runs)
+    assert (share.median, word) == (0.5, "refuted") and one.above == 0.8
+    assert alarm_outcome.outcome("A2", runs)[2] == "refuted"
+    assert alarm_outcome.outcome("A3", runs)[1:] == (None, "open")
+    record["error"] = np.array([40.0, 3.0, 30.0, 4.0])
+    assert alarm_outcome.outcome("A1", runs)[2] == alarm_outcome.outcome("A2", runs)[2] == "kept"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -46,8 +47,7 @@ class Machine:
 
     def gigabytes(self, frames: int) -> float:
         """Peak in bf16 with camera and depth head, activations with the allocator's margin."""
-        found = estimate_memory(self.config, frames, *self.size, heads=HEADS, dtype=torch.bfloat16)
-        return (found.weights + ALLOCATOR_MARGIN * found.activations) / 1e9
+        return _gigabytes(self.config, self.size, frames)
 
     def most_frames(self, card: Card) -> int:
         """Largest number of frames that fits, at most `MOST`; 0 if none does."""
@@ -65,6 +65,12 @@ class Machine:
             matching = MERGED.matching_operations(layout, self.config.width)
         operations = forward_operations(self.config, layout, kept**2, matching).total
         return operations / (self.efficiency * card.peak * 1e12)
+
+
+@cache
+def _gigabytes(config: VGGTConfig, size: tuple[int, int], frames: int) -> float:
+    found = estimate_memory(config, frames, *size, heads=HEADS, dtype=torch.bfloat16)
+    return (found.weights + ALLOCATOR_MARGIN * found.activations) / 1e9
 
 
 def efficiency(config: VGGTConfig, size: tuple[int, int], frames: int, seconds: float, card: Card) -> float:
