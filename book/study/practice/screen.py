@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from book.study import entries
+from book.study.numbers import number
 from book.study.operations import forward_operations
 from book.study.practice.light import Remedy, remedy
 from lib.merging import FastVGGTRule, TokenLayout
@@ -112,7 +113,7 @@ def table(machine: Machine, frames: Sequence[int], cards: Mapping[str, Card]) ->
             "card": name,
             "needs": f"{machine.gigabytes(count):.0f} GB",
             "fits": "yes" if machine.gigabytes(count) <= card.gigabytes else "no",
-            "seconds": f"{machine.seconds(count, card):.2g}" if count <= machine.most_frames(card) else "",
+            "seconds": number(machine.seconds(count, card), 2) if count <= machine.most_frames(card) else "",
             "do this": "; ".join(steps(machine, count, card)),
         }
         for count in frames
