@@ -159,12 +159,13 @@ def main() -> None:
         print(json.dumps(list(counts(asked.folder, asked.whole))))
         return
     run = records.begin(EXPERIMENT, {"before": BEFORE})
-    then, now = measured(BEFORE, whole=True), measured("HEAD", whole=False)
-    commit = subprocess.run(
+    head = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=records.ROOT, check=True, capture_output=True, text=True
-    )
+    ).stdout.strip()
+    executing = len(pages(records.ROOT))  # read, like the commit, before anything can move on
+    then, now = measured(BEFORE, whole=True), measured(head, whole=False)
     found = {
-        "commit": (commit.stdout.strip(), "1"),
+        "commit": (head, "1"),
         "edits": ([words for words, *_ in EDITS], "1"),
         **{
             f"pages_{when}": ([p for p, _ in table], "pages")
@@ -174,7 +175,7 @@ def main() -> None:
             f"runs_{when}": ([r for _, r in table], "runs")
             for when, table in (("before", then), ("now", now))
         },
-        "pages": (len(pages(records.ROOT)), "pages"),
+        "pages": (executing, "pages"),
     }
     for words, before, after in zip(found["edits"][0], then, now, strict=True):
         print(f"{words:32} pages {before[0]:3} -> {after[0]:3}   runs {before[1]:3} -> {after[1]:3}")
