@@ -38,9 +38,9 @@ COMPARE = {
 NOTEBOOKS = {
     **dict.fromkeys(("adaptive", "advice", "alarm"), "practice"),
     **{"duplicates": "predictions", "lengths": "fusion"},
-    **{"second_round": "predictions", "one_run": None},
+    **{"second_round": "predictions", "thinning": "predictions", "one_run": None},
 }
-WITHOUT_A_GRID = {"one_run", "second_round"}
+WITHOUT_A_GRID = {"one_run", "second_round", "thinning"}
 SHARED_FOLDERS = {"paper", "verdicts"}  # every other folder of book/study serves one topic
 
 LIBRARY_LINES = 11_000

@@ -19,7 +19,7 @@ from book.study.long_sequences import measure as long_sequences
 from book.study.long_sequences.anchor import Anchored
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks
 from book.study.practice import adaptive, advice, alarm
-from book.study.predictions import duplicates, second
+from book.study.predictions import duplicates, second, thinning
 from book.study.predictions import measure as predictions
 from book.study.reconstruction import measure as reconstruction
 from book.study.rivals import measure as rivals
@@ -126,6 +126,9 @@ MEASURES = {
     "rivals": lambda p, model, _: rivals.measure(p, model, 1, False, True, 2).known(),
     "runtime": of_runtime,
     "second_round": of_second_round,
+    "thinning": lambda p, model, _: thinning.measure_scene(
+        model, prepare(p, model).sequence.images, 0, parse_scale(p.logit_scale)
+    ),
 }
 
 
