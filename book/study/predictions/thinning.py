@@ -120,7 +120,7 @@ class OwnMatrix:
 def measure_scene(
     model: VGGT, images: Tensor, seed: int, scale: LogitScale | None = None
 ) -> dict[str, Array]:
-    """One scene: "plain", "half" (blocks, heads, 2), "law", "merged" (rules, blocks, heads, 2), and counts."""
+    """One scene: "plain", "half" (blocks, heads, 2), "law", "merged" (rules, blocks, heads, 2); counts."""
     every = rules(seed)
     seen = Thinned(model, every, seed)
     forward(model, images, probe=seen, logit_scale=scale, heads=())
