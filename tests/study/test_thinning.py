@@ -1,10 +1,12 @@
 """The law for Table 1: thinning is merging where merged tokens are alike; no rival sees its answer."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from book.study.predictions import thinning
+from book.study.predictions import draw_thinning, thinning
 from lib.merging import FastVGGTRule, TokenLayout, UniformRule
 
 LAYOUT = TokenLayout(4, 4, 4, 2)
@@ -52,3 +54,11 @@ def test_what_is_declared_is_measured():
     assert {p.quantity for p in thinning.DECLARED} <= set(thinning.QUANTITIES)
     assert len({p.id for p in thinning.DECLARED}) == len(thinning.DECLARED)
     assert {p.run for p in thinning.DECLARED} <= set(thinning.RUNS)
+
+
+def test_errors_by_block_are_read_at_the_strength_of_the_rule():
+    law = np.zeros((1, 9, 2, 3, 2))
+    law[:, 6, 1, :, 0] = np.log(1.5)  # uniform, m = 0.5, second block
+    record = SimpleNamespace(arrays={"law": law, "merged": np.zeros_like(law)})
+    np.testing.assert_allclose(draw_thinning.by_block(record, "uniform", 0.5), [0, 0.5])
+    np.testing.assert_allclose(draw_thinning.by_block(record, "released", 0.5), [0, 0])

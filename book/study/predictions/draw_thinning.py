@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from book.study.predictions.thinning import LAWS, NUMBERS, RIVALS, STRENGTHS, curves, mean_error
 from book.study.style import PALETTE
@@ -80,3 +81,10 @@ def signed(record: Record, rule: str) -> float:
     """Mean over scenes and m of law over truth, minus one, of the effective rank."""
     found = curves(record.arrays, rule)
     return float(np.mean(found.guesses[LAWS[0]][:, 1:, 0] / found.truth[:, 1:, 0] - 1))
+
+
+def by_block(record: Record, rule: str, m: float) -> NDArray[np.float64]:
+    """(blocks,) law over truth, minus one, of the effective rank of a matrix; mean over scenes and heads."""
+    place = STRENGTHS[rule].index(m) + (0 if rule == "released" else len(STRENGTHS["released"]))
+    law, truth = (np.exp(record.arrays[name][:, place, ..., 0]) for name in ("law", "merged"))
+    return np.asarray((law / truth - 1).mean((0, 2)))
