@@ -39,6 +39,18 @@ def test_pages_have_no_faults(found: dict[str, dict[str, list[str]]], kind: str)
     assert ours == {}
 
 
+@pytest.mark.book
+def test_the_first_page_has_a_figure_to_touch(found: dict[str, dict[str, list[str]]]) -> None:
+    """`found` skips without a built book."""
+    with browser.browser() as opened, browser.served(HTML) as base:
+        page = opened.new_page()
+        page.goto(base + "book/intro.html")
+        page.wait_for_selector(".living svg .changed", state="attached")
+        before = float(page.locator(".living").get_attribute("data-share") or "nan")
+        page.locator(".living input[type=checkbox]").last.check()
+        assert float(page.locator(".living").get_attribute("data-share") or "nan") > before
+
+
 FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <script>MathJax = {options: {processHtmlClass: 'math'}}</script>
 <script src="mathjax/tex-mml-chtml.js"></script></head><body>
