@@ -87,6 +87,7 @@ def test_cells_can_be_passed_in(stored, golden_config):
         json.dumps(given.cells)
 
 
+@pytest.mark.slow
 def test_effective_reduction(golden, golden_config):
     section = golden_config["fastvggt_effective_reduction"]
     with (golden / section["file"]).open() as stream:

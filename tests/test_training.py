@@ -312,6 +312,7 @@ def test_unit_without_a_reference_frame_does_not_depend_on_the_order() -> None:
 @pytest.mark.parametrize(
     "shape", [{"reference": False}, {"causal": True}, {"patch_size": 4}, {"depth": 12}], ids=str
 )
+@pytest.mark.slow
 def test_other_shapes_train_and_are_evaluated(tmp_path: Path, shape: dict[str, int]) -> None:
     model = mini_model(**({"depth": 4, "width": 32, "image_size": 16} | shape))  # type: ignore[arg-type]
     trainer = Trainer(tiny(model=model, steps=2, validate_every=2), tmp_path)
@@ -406,6 +407,7 @@ def test_a_killed_run_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.Monkey
     assert vars(resumed.progress) == vars(whole.progress) and len(whole.progress.losses) == 3
 
 
+@pytest.mark.slow
 def test_resume_refuses_other_options_and_names_them(tmp_path: Path) -> None:
     Trainer(tiny(), tmp_path).save()
     with pytest.raises(ValueError, match=r"model\.width was 32, now 64, .*; give the same options"):
@@ -482,6 +484,7 @@ def test_run_finishes_exports_and_loads(tmp_path: Path) -> None:
         export_weights(tmp_path / "none", weights)
 
 
+@pytest.mark.slow
 def test_a_budget_ends_the_run_with_a_decayed_rate(tmp_path: Path) -> None:
     trainer = Trainer(tiny(steps=None), tmp_path)
     trainer.run(budget_minutes=0.05, show=False)
@@ -529,6 +532,7 @@ def test_two_frames_have_no_aligned_trajectory() -> None:
     assert math.isnan(errors["ate_relative"]) and errors["rotation_deg"] < 1e-6
 
 
+@pytest.mark.slow
 def test_evaluation_table() -> None:
     model = VGGT.from_seed(tiny().model, 0).eval()
     rows = evaluate(model, (2, 3), rooms=2, kinds=("longer", "denser"))
@@ -544,6 +548,7 @@ def test_evaluation_table() -> None:
         evaluate(model, (2,), rooms=1, kinds=("wide",))
 
 
+@pytest.mark.slow
 def test_long_walks_take_half_the_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lib.training.evaluation.LONG", 2)
     model = VGGT.from_seed(tiny().model, 0).eval()
@@ -551,6 +556,7 @@ def test_long_walks_take_half_the_rooms(monkeypatch: pytest.MonkeyPatch) -> None
     assert {(row["frames"], row["walks"]) for row in rows} == {(2, 4), (3, 2)}
 
 
+@pytest.mark.slow
 def test_photographs_are_cut_into_pieces(redkitchen: Path) -> None:
     model = VGGT.from_seed(tiny(model=mini_model(depth=4, width=32, image_size=16)).model, 0).eval()
     rows = evaluate_photographs(model, redkitchen, (16, 200))

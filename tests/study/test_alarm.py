@@ -60,6 +60,7 @@ def test_the_threshold_lies_in_the_widest_gap_that_tells_best():
         alarm.best_threshold([1, 2], [0, 0], 15.0)
 
 
+@pytest.mark.slow
 def test_measured_signal_and_error_are_those_of_two_passes():
     found = alarm.measure(PARAMS, 3)
     model, _ = load_model(PARAMS)
@@ -137,6 +138,7 @@ def test_the_bill_counts_passes_and_rehearsals(setup):
     light.require_time(59, 1)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_before_it_starts(setup, monkeypatch):
     _, _, observers = watched(setup)
     images = setup.sequence.images
@@ -170,6 +172,7 @@ def test_eight_hundred_frames_of_vggt_1b_fit_one_card_and_take_minutes():
 
 
 @pytest.mark.parametrize("factor", [FixedScale(1.3), LengthScale(shipped.VGGT_1B_FRAMES)])
+@pytest.mark.slow
 def test_a_checkpoint_shaped_like_vggt_1b_takes_a_factor(factor):
     """On the meta device: shapes of the whole forward pass, no numbers."""
     config = VGGTConfig.vggt_1b(enable_track=False)
@@ -197,6 +200,7 @@ def machine():
     ), card
 
 
+@pytest.mark.slow
 def test_the_screen_says_what_fits_and_what_it_takes(machine):
     network, card = machine
     assert network.seconds(500, card) == pytest.approx(177.5)

@@ -22,6 +22,7 @@ def found(model):
     return {m: spectrum.measure(params(m), False, model) for m in (0.0, 0.4)}
 
 
+@pytest.mark.slow
 def test_the_first_block_is_static_and_the_last_is_not(found):
     for matrix in ("token", "lifted", "pooled"):
         static, moved = (

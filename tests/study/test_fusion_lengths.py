@@ -30,6 +30,7 @@ def test_pooled_by_rows_is_the_pooled_matrix(operator):
     np.testing.assert_allclose(pooled.sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_both_parts_and_the_errors():
     table = lengths.measure(Params(model="random", scene="denser:0-1", frames=3, m=0.0), [0.5])
     assert table.settings == ["plain", "fastvggt 0.5"]

@@ -104,6 +104,7 @@ def test_importers_stand_above_and_arrows_avoid_rooms() -> None:
     assert cost(crossed, [("a", "c"), ("b", "d")]) > 2 + cost(crossed, [("a", "d"), ("b", "c")]) + 2
 
 
+@pytest.mark.slow
 def test_the_library_knows_nothing_of_the_book_and_topics_nothing_of_each_other() -> None:
     storeys(HOUSE.arrows)  # no circle
     assert [room for room, others in HOUSE.library.items() if any(o.startswith("book") for o in others)] == []
@@ -112,6 +113,7 @@ def test_the_library_knows_nothing_of_the_book_and_topics_nothing_of_each_other(
     assert {room for room in HOUSE.shared if HOUSE.arrows[room] & topics} == set()
 
 
+@pytest.mark.slow
 def test_the_picture_names_every_room_in_the_colours_of_the_page() -> None:
     drawn = picture(HOUSE)
     assert INK not in drawn and GROUND not in drawn and "currentColor" in drawn

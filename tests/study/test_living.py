@@ -54,6 +54,7 @@ def page():
 @pytest.mark.parametrize("kept", [1.0, 0.3])
 @pytest.mark.parametrize("first", [0.0, 1.7])
 @pytest.mark.parametrize("frames", [4, 128, 1024])
+@pytest.mark.slow
 def test_browser_and_python_agree(page, frames: int, kept: float, first: float) -> None:
     rows = living.sampled(small_run(8), 50)
     found = page.evaluate(

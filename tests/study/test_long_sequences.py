@@ -136,6 +136,7 @@ def test_chunks_cover_and_join(setup):
     assert joined.frames == list(range(6)) and invert(joined.extrinsics).isfinite().all()
 
 
+@pytest.mark.slow
 def test_measure_pairs_arms_room_by_room():
     table = measure(
         Params(model="random", scene="denser:0-1", frames=4, m=0.0), ["anchored", "half"], trained=2
@@ -150,6 +151,7 @@ def test_measure_pairs_arms_room_by_room():
     assert trained_frames("mini", 0) == 12 and trained_frames("mini", 5) == 5
 
 
+@pytest.mark.slow
 def test_a_path_is_a_model_too(tmp_path):
     for suffix in (".safetensors", ".json"):
         shutil.copy(ROOT / "data/weights" / f"trained-to-4{suffix}", tmp_path / f"new{suffix}")

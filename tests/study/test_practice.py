@@ -83,6 +83,7 @@ def test_advice_takes_the_largest_saving_that_is_allowed_or_none():
         advice.recommend(deviation, saved, 2.0, 0.1)
 
 
+@pytest.mark.slow
 def test_every_considered_setting_can_be_planned(setup):
     settings = advice.considered(setup.layout, 33)
     assert {s.rule for s in settings} == set(RULES)

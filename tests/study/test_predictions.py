@@ -52,6 +52,7 @@ def test_every_declared_quantity_is_measured_under_its_name(arrays):
         assert prediction.judge(value) in ("as predicted", "refuted", "not decided")
 
 
+@pytest.mark.slow
 def test_what_must_hold_for_any_weights_holds_for_random_ones(arrays):
     found = experiment.measurements(arrays, 0, draws=1)
     assert found["copies_change"][0] < 1e-5
@@ -193,6 +194,7 @@ def test_wrong_input_is_one_clear_error(change, message):
             run(replace(PARAMS, **change))
 
 
+@pytest.mark.slow
 def test_copies_change_only_what_special_tokens_tell_apart():
     found = duplicates.measure(replace(PARAMS, scene="denser:0"))
     copied, new = found["frame"][0, :, -1, 0, 0] / found["frame"][0, :, 0, 0, 0]

@@ -101,6 +101,7 @@ def test_entropies_are_those_of_the_probe(setup, name):
         assert layer["row_entropy"] == pytest.approx(np.mean(rows), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_table_of_two_scenes():
     table = measure(QUICK, ["uniform 0.5", "plain", "uniform 0.9 unprotected"], "pooled", points=200)
     assert table.settings == ["plain", "uniform 0.5", "uniform 0.9 unprotected"]
@@ -183,6 +184,7 @@ def test_the_exact_interval_of_a_median(count, rank):
 
 
 @pytest.mark.parametrize("count", [6, 8, 16])
+@pytest.mark.slow
 def test_the_exact_interval_holds_its_level(count):
     """Of 4,000 skewed samples at most one in twenty misses the median, within three standard errors."""
     samples = np.random.default_rng(0).exponential(size=(4000, count))

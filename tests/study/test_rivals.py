@@ -30,6 +30,7 @@ def small():
     return params, load_model(params)[0]
 
 
+@pytest.mark.slow
 def test_a_reading_has_the_scenes_first_and_says_what_was_not_read(small):
     params, model = small
     reading = measure(params, model, attention=1, entropy=True, middle=True, added=2)

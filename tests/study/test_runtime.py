@@ -85,6 +85,7 @@ def test_variants_keep_what_they_were_asked(variants, layout):
     assert variants["grid"].pairs_share == pytest.approx(0.4, abs=0.01)
 
 
+@pytest.mark.slow
 def test_parts_add_up(variants):
     for name, variant in variants.items():
         assert len(variant.passes) == 2 and variant.peak_mib > 0 and variant.kernel

@@ -166,6 +166,7 @@ def tiny():
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("rule", RULING)
+@pytest.mark.slow
 def test_a_scale_composes(rule, scale, tiny):
     model, images, odds = tiny
     chosen, merging = SCALES[scale](odds), RULING[rule]

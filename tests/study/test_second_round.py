@@ -37,6 +37,7 @@ def test_all_is_measured():
     assert missing == {"late_slope_law", "late_slope_uniform", "turn_ratio"}  # four blocks; a long run
 
 
+@pytest.mark.slow
 def test_a_long_run_measures_the_share_alone():
     arrays = second.measure(PARAMS, 16)
     found = measurements(arrays, 0, 3, second.EVERY)

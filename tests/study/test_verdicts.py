@@ -155,6 +155,7 @@ def test_register_lists_all_equations_tables_figures_and_enough_claims():
     assert sum(i.startswith("claim-") for i in ids) >= 35
 
 
+@pytest.mark.slow
 def test_every_verdict_of_the_book_is_reached_when_all_checks_pass_and_only_then():
     register = verdicts.register()
     passed = {i: CheckOutcome(i, True) for i in register.checks}
