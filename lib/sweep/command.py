@@ -83,6 +83,8 @@ def command_line(arguments: Sequence[str] | None = None) -> int:
             return 0
         ran = run(jobs, asked.jobs)
         kept = keep(jobs) if asked.keep else []
+    except BrokenPipeError:  # whoever called says how such a process ends
+        raise
     except (SweepError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
