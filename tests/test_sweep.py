@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -364,7 +365,11 @@ def test_a_stopped_sweep_leaves_no_process(
     book.write("book/runs/sleep.ipynb", small_book.notebook(small_book.PARAMETERS, SLEEP))
     command = [sys.executable, "-m", "lib.sweep", "book/runs/sleep.ipynb"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, process_group=0) as sweeping:
+    # what a shell starts in the background ignores Ctrl-C, and so would everything below
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, process_group=0, preexec_fn=listen
+    ) as sweeping:
         until = time.monotonic() + 60
         while not (tmp_path / "kernel.json").is_file() and time.monotonic() < until:
             time.sleep(0.1)
