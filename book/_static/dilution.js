@@ -19,10 +19,10 @@
   const keepingBias = (frames, trained) => Math.log((frames - 1) / (trained - 1));
 
   const SVG = "http://www.w3.org/2000/svg";
-  const WIDTH = 620, HEIGHT = 300, LEFT = 58, RIGHT = 14, TOP = 14, BOTTOM = 44, MOST = 1024, LEAST = 0.002;
+  const WIDTH = 620, HEIGHT = 300, LEFT = 58, RIGHT = 26, TOP = 14, BOTTOM = 44, MOST = 1024, LEAST = 0.002;
   const x = (s) => LEFT + ((WIDTH - LEFT - RIGHT) * Math.log2(s / 4)) / Math.log2(MOST / 4);
   const y = (p) => TOP + ((HEIGHT - TOP - BOTTOM) * Math.log(p)) / Math.log(LEAST);
-  const percent = (p) => `${(100 * p).toPrecision(2)} %`;
+  const percent = (p) => `${Number((100 * p).toPrecision(2))} %`;
 
   function node(parent, name, attributes, text) {
     const made = document.createElementNS(SVG, name);
@@ -39,7 +39,7 @@
     }
     for (const p of [1, 0.1, 0.01]) {
       node(svg, "line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(p), y2: y(p), class: "grid" });
-      node(svg, "text", { x: LEFT - 8, y: y(p) + 5, "text-anchor": "end" }, percent(p).replace(".0", ""));
+      node(svg, "text", { x: LEFT - 8, y: y(p) + 5, "text-anchor": "end" }, percent(p));
     }
     node(svg, "text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "number of frames");
   }

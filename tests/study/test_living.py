@@ -87,3 +87,8 @@ def test_touching_it(page) -> None:
     anchor.check()
     assert shown() == pytest.approx(share(1024, first=law.keeping_bias(1024, 4)), abs=1e-6)
     assert "in training, with 4 frames" in page.locator(".says").inner_text()
+
+
+def test_what_stands_at_the_axes(page) -> None:
+    labels = page.eval_on_selector_all(".living svg text", "found => found.map(e => e.textContent)")
+    assert labels == ["4", "16", "64", "256", "1024", "100 %", "10 %", "1 %", "number of frames"]
