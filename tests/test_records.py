@@ -395,6 +395,19 @@ def test_a_measurement_from_before_a_parameter_is_one_with_its_default(root: Pat
 # --- where records lie ---
 
 
+def test_older_records_are_brought_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, path = written(root)
+    old = root / "_build" / "records"
+    old.parent.mkdir()
+    path.parent.rename(old)
+    monkeypatch.setattr(store, "FORMERLY", old)
+    monkeypatch.setattr(store, "RECORDS", root / "records")
+    assert records.bring_home() == 2
+    assert records.bring_home() == 0
+    assert loaded(root).provenance == record.provenance
+    assert not old.exists()
+
+
 @pytest.mark.parametrize("where", ["records", "_build/records"])
 def test_make_clean_never_removes_a_record(tmp_path: Path, where: str) -> None:
     for name in (f"{where}/one-1.json", "_build/html/index.html"):

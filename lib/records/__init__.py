@@ -17,6 +17,7 @@ from lib.records.store import (
     RECORDS,
     Measured,
     StaleResultError,
+    bring_home,
     load,
     load_measured,
     load_sweep,

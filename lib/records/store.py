@@ -20,6 +20,7 @@ from lib.records.fingerprints import ROOT, WEIGHTS, Provenance, beyond, provenan
 from lib.records.record import Quantity, Record
 
 RECORDS = ROOT / "records"  # beside _build, not in it: `make clean` leaves them alone
+FORMERLY = ROOT / "_build" / "records"
 MEASUREMENTS = ROOT / "data" / "measurements"
 LISTED = 3  # changes that a banner names; the others it counts
 STRAY_AFTER = 3600.0  # seconds after which a temporary file belongs to nobody
@@ -84,6 +85,20 @@ def _agrees(path: Path, record: Record) -> bool:
     with used.unwatched(), contextlib.suppress(FileNotFoundError, StaleResultError):
         return json.dumps(read(path).comparable()) == json.dumps(record.comparable())
     return False
+
+
+def bring_home() -> int:
+    """Move records from where they used to lie, below ``_build``, to RECORDS; how many files."""
+    if not FORMERLY.is_dir():
+        return 0
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    old = sorted(FORMERLY.iterdir(), key=lambda path: path.suffix != ".npz")  # arrays before their record
+    for path in old:
+        with contextlib.suppress(FileNotFoundError):  # another process moved it meanwhile
+            os.replace(path, RECORDS / path.name)
+    with contextlib.suppress(OSError):
+        FORMERLY.rmdir()
+    return len(old)
 
 
 def _clear_strays(folder: Path) -> None:

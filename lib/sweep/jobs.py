@@ -104,5 +104,7 @@ def declared(folder: Path) -> list[Job]:
 
 
 def missing(jobs: Sequence[Job]) -> list[Job]:
-    """Those without a current record."""
+    """Those without a current record; records of before are first moved to where they lie now."""
+    if moved := records.bring_home():
+        print(f"moved {moved} files from _build/records to records, which `make clean` leaves alone")
     return [job for job in jobs if not job.record.is_file()]
