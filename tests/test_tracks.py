@@ -89,6 +89,18 @@ def test_model_tracks_only_when_asked():
 
 
 @torch.no_grad()
+@pytest.mark.usefixtures("unchecked")
+def test_a_model_in_half_precision_tracks():
+    images = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    query = torch.tensor([[3.0, 4.0], [17.0, 9.0]])
+    model = tiny_vggt(track_head=TINY).requires_grad_(False)
+    wide, half = model(images, query), model.to(torch.bfloat16)(images, query)
+    moved = [one.tracks_list[0] - query for one in (wide, half)]
+    assert half.tracks.dtype == torch.float32 and half.visibility.dtype == torch.bfloat16
+    assert (moved[1] - moved[0]).norm() < 0.05 * moved[0].norm()
+
+
+@torch.no_grad()
 def test_first_iteration_is_close_to_rounding(small, inputs, stored):
     # Before the chaotic sines see a displacement the only differences are rounding ones.
     features, size, query = inputs

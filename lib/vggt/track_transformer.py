@@ -71,9 +71,9 @@ class UpdateTransformer(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch points frames width_in"]
     ) -> Float[Tensor, "batch points frames width_out"]:
-        """Updates of every point in every frame."""
+        """Updates of every point in every frame; points keep single precision up to here."""
         batch, points, frames = x.shape[:3]
-        start = self.input_transform(self.input_norm(x))
+        start = self.input_transform(self.input_norm(x.to(self.input_norm.weight.dtype)))
         virtual = self.virual_tracks.expand(batch, -1, frames, -1)
         x = torch.cat((start, virtual), dim=1)  # (B, N + virtual, S, hidden)
         for block, time_block in enumerate(self.time_blocks):
