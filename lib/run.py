@@ -32,7 +32,7 @@ from lib.vggt import (
     parse_scale,
 )
 from lib.vggt.checkpoint import load
-from lib.vggt.memory import estimate_memory, require_memory
+from lib.vggt.memory import check_device, estimate_memory, require_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 Measurements = dict[str, tuple[float | int | None, str]]  # name -> (value, unit)
@@ -55,7 +55,7 @@ class Params:
         logit_scale: factor on the logits of global attention, as `lib.vggt.parse_scale` reads it: "none",
             "1.5", or "length 12" for ln N / ln N_train after a training on 12 frames.
         seed: of random weights, and of a rule that draws.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "cuda:1"; Apple's "mps" is not one of them.
 
     Raises:
         ValueError: naming the value that is out of range, and the range.
@@ -76,8 +76,7 @@ class Params:
             raise ValueError(f"frames must be at least 1, got {self.frames}")
         Setting(self.rule, self.m)
         parse_scale(self.logit_scale)
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device is {self.device!r}, but torch sees no GPU here; use device='cpu'")
+        check_device(self.device)
 
     def each_scene(self) -> list[Params]:
         """The same run on each single scene of a range: "denser:0-7" gives eight."""

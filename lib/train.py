@@ -30,8 +30,9 @@ from lib.training.curves import draw_curves
 from lib.training.evaluation import EVALUATION_FRAMES, evaluate_file
 from lib.training.export import export_weights
 from lib.training.loop import Trainer
-from lib.vggt.checkpoint import load
+from lib.vggt.checkpoint import CheckpointError, load
 from lib.vggt.config import VGGTConfig
+from lib.vggt.memory import check_device
 
 FOLDER = Path("_build/train/mini")
 
@@ -87,7 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_intermixed_args(_with_command(given))
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    {"train": _train, "evaluate": _evaluate, "export": _export}[options.command](options)
+    try:
+        check_device(options.device)
+        {"train": _train, "evaluate": _evaluate, "export": _export}[options.command](options)
+    except (ValueError, OSError, CheckpointError) as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def _with_command(given: list[str] | None) -> list[str]:

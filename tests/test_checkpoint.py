@@ -325,3 +325,98 @@ def test_every_error_is_a_checkpoint_error():
     ]
     own = [kind for kind in kinds if kind.__module__ == checkpoint.__name__]
     assert len(own) == 11 and all(issubclass(kind, checkpoint.CheckpointError) for kind in own)
+
+
+# --- checkpoints as people have them ---
+
+
+def names_of_vggt_1b(*without: str) -> dict[str, torch.Tensor]:
+    """The names of VGGT-1B's tensors, each with one number: a check of sizes comes after that of names."""
+    with torch.device("meta"):
+        names = VGGT(VGGTConfig.vggt_1b()).state_dict()
+    return {name: torch.zeros(1) for name in names if not name.startswith(without or ("none",))}
+
+
+@pytest.mark.parametrize(
+    "heads", [("point_head", "track_head"), ("camera_head",), ("depth_head", "point_head")]
+)
+def test_a_head_of_which_a_file_holds_nothing_is_left_out(tmp_path, heads):
+    torch.save({"model": names_of_vggt_1b(*heads), "epoch": 1}, tmp_path / "own.pt")
+    with (
+        pytest.warns(UserWarning, match=f"holds nothing of {', '.join(heads)}: the model is built without"),
+        pytest.raises(checkpoint.ShapeMismatchError),
+    ):
+        checkpoint.load(tmp_path / "own.pt")
+
+
+def test_a_head_that_lacks_one_tensor_is_not_absent(tmp_path):
+    weights = names_of_vggt_1b()
+    del weights["track_head.tracker.query_ref_token"]
+    torch.save(weights, tmp_path / "own.pt")
+    with pytest.raises(checkpoint.MissingKeysError, match=r"lacks track_head\.tracker\.query_ref_token of"):
+        checkpoint.load(tmp_path / "own.pt")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "net.vggt."])
+@pytest.mark.parametrize(
+    "wrap", [(), ("model",), ("state_dict", "model"), ("model_state_dict",), ("module",)]
+)
+def test_prefixes_and_wrappers_are_taken_off(model, tmp_path, prefix, wrap):
+    content = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
+    for name in wrap:
+        content = {name: content, "step": 7}
+    torch.save(content, tmp_path / "own.ckpt")
+    loaded = checkpoint.load(tmp_path / "own.ckpt", model.config)
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def shards(model, folder, suffix):
+    weights = dict(model.state_dict())
+    halves = [dict(list(weights.items())[k::2]) for k in range(2)]
+    stem = "model" if suffix == "safetensors" else "pytorch_model"
+    names = [f"{stem}-0000{k + 1}-of-00002.{suffix}" for k in range(2)]
+    for name, half in zip(names, halves, strict=True):
+        save_file(half, folder / name) if suffix == "safetensors" else torch.save(half, folder / name)
+    index = {"weight_map": {key: name for name, half in zip(names, halves, strict=True) for key in half}}
+    (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps(index))
+    return folder / f"{stem}.{suffix}.index.json", folder / names[0]
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_a_sharded_checkpoint_is_read_by_its_list_or_its_folder(model, tmp_path, suffix):
+    index, first = shards(model, tmp_path, suffix)
+    for source in (index, tmp_path):
+        loaded = checkpoint.load(source, model.config)
+        assert all(
+            torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items()
+        )
+    with pytest.raises(checkpoint.MissingKeysError, match=r"one part of several: give the \.index\.json"):
+        checkpoint.load(first, model.config)
+    first.unlink()
+    with pytest.raises(checkpoint.CheckpointNotFoundError, match=f"lists {first.name}, not there beside it"):
+        checkpoint.load(index, model.config)
+    index.write_text("[]")
+    with pytest.raises(checkpoint.CorruptCheckpointError, match="is not the list of a sharded checkpoint"):
+        checkpoint.load(index, model.config)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "bin", "safetensors", "ckpt"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+            "is a Git LFS pointer.*git lfs pull",
+        ),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"", "truncated or no|no readable pickle|is empty"),
+        (b"hello", "truncated or no|no readable pickle"),
+    ],
+)
+def test_what_lies_in_the_place_of_weights_is_named_and_nothing_unsafe_advised(
+    tmp_path, suffix, content, message
+):
+    (tmp_path / f"own.{suffix}").write_bytes(content)
+    with pytest.raises(checkpoint.CorruptCheckpointError, match=message) as caught:
+        checkpoint.load(tmp_path / f"own.{suffix}")
+    assert "weights_only" not in str(caught.value)

@@ -21,9 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     ("train", "run", "sweep"),
     ("training", "probe"),
-    ("vggt",),
+    ("vggt", "records"),
     ("metrics", "scenes", "merging", "spectra", "dynamics"),
-    ("records",),
     ("geometry", "pipes", "used"),
 )
 # Pages that bring topics together, and a tool that serves several: page -> topics beside its own.

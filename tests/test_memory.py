@@ -2,6 +2,8 @@
 
 import csv
 import math
+import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -125,8 +127,24 @@ def test_available_memory(tmp_path, monkeypatch):
     assert memory.available_memory("cpu") == 5
     monkeypatch.setattr(memory, "_meminfo_available", lambda: None)
     monkeypatch.setattr(memory, "_control_group_left", lambda: None)
-    with pytest.raises(memory.InsufficientMemoryError, match="available=<bytes>"):
-        memory.available_memory("cpu")
+    assert memory.available_memory("cpu") == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # a Mac
+    monkeypatch.delattr(memory.os, "sysconf")
+    with pytest.warns(UserWarning, match="cannot tell how much memory there is"):
+        assert memory.available_memory("cpu") > 2**60
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+def test_a_device_is_one_of_those_that_are_here(monkeypatch, gpus):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    accepted = ["cpu", *["cuda"] * (gpus > 0), *(f"cuda:{number}" for number in range(gpus))]
+    for device in accepted:
+        assert memory.check_device(device) == device
+    for device in ("mps", "gpu", "auto", "", "CPU", "cuda:", f"cuda:{gpus}", "cuda:-1", None, 0):
+        with pytest.raises(
+            ValueError, match=re.escape(f"device is {device!r}; on this machine it can be cpu")
+        ):
+            memory.check_device(device)
 
 
 def test_available_memory_of_a_gpu_counts_what_the_cache_holds(monkeypatch):

@@ -10,7 +10,8 @@ import torch
 from conftest import ROOT
 
 from lib.merging import RULES, AdaptiveRule, RegisteredRule, Setting, TokenLayout, UniformRule
-from lib.run import Params, merging_rule, prepare, run
+from lib.run import Params, merging_rule, prepare, random_config, run
+from lib.vggt import VGGT
 
 LAYOUT = TokenLayout(5, 7, 9)
 QUICK = Params(model="random", scene="denser:0", frames=3, m=0.3)
@@ -131,3 +132,12 @@ def test_a_new_rule_needs_its_own_file_and_the_registry(tmp_path):
     found = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert 0.5 <= float(found.stdout.split()[0]) < 0.51
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_rule_runs_under_half_precision_autocast(rule, dtype):
+    model, images = VGGT.from_seed(random_config(), 0).eval(), torch.rand(2, 3, 70, 70)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=dtype):
+        merged = model(images, merging=Setting(rule, 0.2).merging(0))
+    assert all(value.isfinite().all() for value in (merged.depth, merged.extrinsics))

@@ -128,7 +128,7 @@ def test_scannet_frames_without_a_pose_are_left_out_and_counted(tmp_path):
     for index in (0, 5):
         np.savetxt(tmp_path / "pose" / f"{index}.txt", np.full((4, 4), -np.inf))
     (tmp_path / "pose" / "7.txt").unlink()
-    with pytest.warns(UserWarning, match=r"left out 3 of 12 frames without a finite pose \(first: 0\)"):
+    with pytest.warns(UserWarning, match=r"left out 3 of 12 frames without a usable pose \(first: 0\)"):
         sequence = open_recording(tmp_path, 3, "fastvggt")
     assert_cameras(sequence, np.delete(poses, [0, 5, 7], axis=0)[[0, 1, 5]])
     assert read_layout(tmp_path).dropped == ("0", "5", "7")
@@ -140,7 +140,7 @@ def test_scannet_intrinsics_of_another_size_are_refused(tmp_path):
     with pytest.raises(RecordingError, match=r"intrinsic_color.txt has its principal point at \(62, 24\.5\)"):
         open_recording(tmp_path)
     assert open_recording(tmp_path, 2, intrinsics=COLOUR).intrinsics[0, 0, 0] == COLOUR[0, 0]
-    for share in (0.3, 0.7):  # off the middle, but of these images
+    for share in (0.46, 0.54):  # off the middle, but of these images
         near = np.eye(4)
         near[:2, 2] = share * WIDE, share * HIGH
         np.savetxt(tmp_path / "intrinsic" / "intrinsic_color.txt", near)
@@ -325,7 +325,7 @@ def test_errors_of_folders(tmp_path):
         open_recording(tmp_path / "file")
     for name in ("seq-01", "seq-02"):
         write_seven_scenes(tmp_path / name, frames=1)
-    with pytest.raises(RecordingError, match=r"holds 2 recordings; give one of \['seq-01', 'seq-02'\]"):
+    with pytest.raises(RecordingError, match=r"holds 2 recordings; give one of them: .*seq-01, .*seq-02"):
         open_recording(tmp_path)
     with pytest.raises(RecordingError, match="layout is 'kitti'; choose one of"):
         open_recording(tmp_path, layout="kitti")
@@ -395,7 +395,7 @@ def test_errors_of_tum_lists_and_unposed_images(tmp_path):
     with pytest.raises(RecordingError, match=r"groundtruth\.txt has a pose that is not seven numbers"):
         open_recording(tmp_path / "a")
     write_image(tmp_path / "b" / "frame-000000.color.png", 0)
-    with pytest.raises(RecordingError, match="none of its 1 images has a finite pose; layout='images'"):
+    with pytest.raises(RecordingError, match=r"none of its 1 .*frame-000000\.pose\.txt is not"):
         open_recording(tmp_path / "b")
     assert open_recording(tmp_path / "b", layout="images").extrinsics is None
 

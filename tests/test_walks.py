@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lib.scenes.walks import SPAN, STEP, open_scene, single_scenes, walk
+from lib.scenes.names import single_scenes
+from lib.scenes.walks import SPAN, STEP, open_scene, walk
 
 
 def test_ranges_and_pieces():

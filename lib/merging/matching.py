@@ -81,7 +81,7 @@ def best_match(
     # Autocast would quietly round the products; the similarity alone decides the precision.
     with torch.autocast(sources.device.type, enabled=False):
         found = [_match_rows(rows, destinations, similarity, wide) for rows in sources.split(high)]
-    return torch.cat([score for score, _ in found]), torch.cat([place for _, place in found])
+        return torch.cat([score for score, _ in found]), torch.cat([place for _, place in found])
 
 
 def _match_rows(

@@ -1,7 +1,7 @@
 """Write and load measurements with their provenance; a result of code that has changed since is an error.
 
-The lowest layer of `lib`: it imports the standard library, numpy and (where a run begins) torch, nothing of
-the book.
+Of `lib` it imports only what lists the files of a scene: what is read is what is hashed. Nothing of the book,
+and torch only where a run begins.
 
     run = records.begin("book/runs/one_run.ipynb", {"m": 0.5, "seed": 0})
     ...

@@ -3,11 +3,13 @@
 import ast
 import difflib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lib import used
+from lib.scenes.names import anchored
 
 INJECTED = "# Parameters\n"  # first line of the cell that papermill puts after the parameters
 
@@ -46,14 +48,26 @@ def complete(experiment: str, given: Mapping[str, Any], root: Path) -> dict[str,
             (an int for a float is taken as that float; a default of None takes anything).
     """
     if not experiment.endswith(".ipynb"):
-        return dict(given)
+        return _anchored(given, root)
     defaults = declared(experiment, root)
     for name in given:
         if name not in defaults:
             close = difflib.get_close_matches(name, defaults, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"{experiment} takes no parameter {name!r}, only {', '.join(defaults)}{hint}")
-    return {name: _like(experiment, name, given.get(name, d), d) for name, d in defaults.items()}
+    typed = {name: _like(experiment, name, given.get(name, d), d) for name, d in defaults.items()}
+    return _anchored(typed, root)
+
+
+def _anchored(given: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Paths of scenes and weights in words that mean the same wherever the record is asked for."""
+    texts = {name: given[name] for name in ("scene", "model") if isinstance(given.get(name), str)}
+    shipped = root / "data" / "weights"
+    return dict(given) | {
+        name: anchored(text, root)
+        for name, text in texts.items()
+        if text.strip() and not os.path.isfile(shipped / f"{text}.safetensors")
+    }
 
 
 def _like(experiment: str, name: str, value: Any, default: Any) -> Any:
@@ -61,7 +75,10 @@ def _like(experiment: str, name: str, value: Any, default: Any) -> Any:
         return float(value)
     if default is not None and type(value) is not type(default):
         wanted, got = type(default).__name__, type(value).__name__
-        raise ValueError(f"{experiment}: parameter {name} = {value!r} is a {got}, needed is a {wanted}")
+        hint = "; with papermill, -r in place of -p passes text as it is" if isinstance(default, str) else ""
+        if isinstance(value, str) and isinstance(default, float):
+            hint = "; a number like 1e-3 is text in YAML, write 1.0e-3"
+        raise ValueError(f"{experiment}: parameter {name} = {value!r} is a {got}, needed is a {wanted}{hint}")
     return value
 
 

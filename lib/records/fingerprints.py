@@ -1,9 +1,13 @@
 """Everything that a result depends on, as one value with one hash."""
 
+import contextlib
+import glob
 import hashlib
 import json
+import os
 import platform
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,11 +17,15 @@ from lib import used
 from lib.records.code import PACKAGES as OURS
 from lib.records.code import code_hashes
 from lib.records.experiments import complete
+from lib.scenes.layouts import read_layout
+from lib.scenes.names import ROOMS, folder_and_piece, located
+from lib.scenes.recording_files import RecordingError
 
 ROOT = used.ROOT
 PACKAGES = ("torch", "numpy", "scipy", "pillow", "safetensors")  # those whose release can move a number
 BOOKKEEPING = ("lib/records/", "lib/used.py")  # names and stores results; changes no number
-WEIGHTS = {".safetensors", ".pt", ".bin"}
+WEIGHTS = {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}
+SETTLED = 2_000_000_000  # ns; a file changed within less might change again without a later time
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Provenance:
     def key(self) -> str:
         """16 hexadecimal digits: equal exactly where everything above is equal."""
         text = json.dumps(vars(self), sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _short(text.encode())
 
     def changes(self, now: "Provenance", versions: bool = True) -> tuple[str, ...]:
         """What differs between this and ``now``, in words: files, parameters and (if asked) versions."""
@@ -57,13 +65,24 @@ class NoProjectError(FileNotFoundError):
     """`lib` was installed without the project around it: no notebooks, no weights, nothing to hash."""
 
 
-def provenance(experiment: str, params: Mapping[str, Any], root: Path = ROOT) -> Provenance:
+def provenance(
+    experiment: str,
+    params: Mapping[str, Any],
+    root: Path = ROOT,
+    seen: dict[str, Any] | None = None,
+    absent: bool = False,
+) -> Provenance:
     """Look up everything that a run of ``experiment`` with ``params`` would depend on now.
+
+    Args:
+        seen: hashes looked up a moment ago, by name; those looked up now are added. A sweep hands one on from
+            run to run, so that code and each scene are hashed once.
+        absent: leave out a scene that is not here, for records that came from another machine.
 
     Raises:
         NoProjectError: `lib` was installed as a wheel.
         FileNotFoundError: no such experiment.
-        ValueError: a parameter that the notebook does not take.
+        ValueError: a parameter that the notebook does not take; an input that cannot be read, so not hashed.
     """
     if root == ROOT and not (root / "book" / "runs").is_dir():
         raise NoProjectError(
@@ -74,10 +93,17 @@ def provenance(experiment: str, params: Mapping[str, Any], root: Path = ROOT) ->
     # Through JSON and back: tuples become lists, as they are in a record that was read.
     full = json.loads(json.dumps(complete(experiment, params, root)))
     used.asked(experiment, full)
+    seen = {} if seen is None else seen
     with used.unwatched():
-        files = input_paths(experiment, full, root)
-        inputs = {name: hash_path(path) for name, path in sorted(files.items())}
-        return Provenance(experiment, full, code_hashes(experiment, root), inputs, versions())
+        paths = input_paths(experiment, full, root)
+        for name, (path, recording) in paths.items():
+            if name not in seen and (path.exists() or not absent):
+                files = read_layout(path).files if recording else list(_below(path))
+                seen[name] = hash_files(path, files, root / "_build" / "hashes")
+        inputs = {name: seen[name] for name in sorted(paths) if name in seen}
+        if (source := f"code of {experiment}") not in seen:
+            seen[source] = code_hashes(experiment, root)
+        return Provenance(experiment, full, seen[source], inputs, versions())
 
 
 def key(experiment: str, params: Mapping[str, Any], root: Path = ROOT) -> str:
@@ -85,37 +111,94 @@ def key(experiment: str, params: Mapping[str, Any], root: Path = ROOT) -> str:
     return provenance(experiment, params, root).key
 
 
-def input_paths(experiment: str, params: Mapping[str, Any], root: Path) -> dict[str, Path]:
-    """Files and folders that a run reads, by the name they have in its record.
+def input_paths(experiment: str, params: Mapping[str, Any], root: Path) -> dict[str, tuple[Path, bool]]:
+    """Files and folders that a run reads, by the name they have in its record; whether it is a recording.
 
-    These are: whatever a parameter names (a path from ``root``, or weights in ``data/weights``), and the
-    files matching the patterns in the notebook's metadata ``{"inputs": ["data/…/{parameter}*"]}``. A notebook
-    without that entry depends on all of ``data`` but the measurements.
+    These are: the folder of ``scene``, if that is no test room; whatever another parameter names (a path, or
+    weights in ``data/weights``); and the files matching the patterns in the notebook's metadata ``{"inputs":
+    ["data/…/{parameter}*"]}``. A notebook without that entry depends on all of ``data`` but the measurements.
     """
-    found: dict[str, Path] = {}
-    for value in params.values():
-        if isinstance(value, str) and value.strip():
-            # "FOLDER#4" names pieces of a recording
-            for name in (value.partition("#")[0], f"data/weights/{value}.safetensors"):
-                if (root / name).exists():
-                    found[name] = root / name
+    found: dict[str, tuple[Path, bool]] = {}
+    texts = {name: value for name, value in params.items() if isinstance(value, str) and value.strip()}
+    for parameter, value in texts.items():
+        if parameter == "scene":
+            if not ROOMS.fullmatch(value):
+                folder = folder_and_piece(value, root)[0]
+                found[folder] = located(folder, root), True
+            continue
+        with contextlib.suppress(ValueError, OSError):  # some texts cannot be the name of a file
+            shipped = f"data/weights/{value}.safetensors"
+            path = located(value, root)  # the list of a sharded checkpoint stands for its folder
+            path = path.parent if value.endswith(".index.json") else path
+            either = {value: path, shipped: root / shipped}
+            found |= {name: (path, False) for name, path in either.items() if path.exists()}
     if experiment.endswith(".ipynb"):
         meta = json.loads((root / experiment).read_text(encoding="utf-8")).get("metadata", {})
+        plain = dict(params) | {name: glob.escape(value) for name, value in texts.items()}
         for pattern in meta.get("inputs", ["data/**/*"]):
-            hits = [p for p in root.glob(pattern.format(**params)) if p.is_file()]
-            found |= {p.relative_to(root).as_posix(): p for p in hits}
+            hits = [p for p in root.glob(pattern.format(**plain)) if p.is_file()]
+            found |= {p.relative_to(root).as_posix(): (p, False) for p in hits}
     return {n: p for n, p in found.items() if not n.startswith("data/measurements/")}
 
 
+def _below(path: Path) -> Iterator[Path]:
+    """The file, or every file below a folder, through links too."""
+    known: set[str] = set()
+    if path.is_file():
+        yield path
+    for folder, inner, files in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(folder)) in known:
+            inner.clear()  # a link to a folder above
+        known.add(real)
+        yield from (Path(folder, file) for file in files)
+
+
 def hash_path(path: Path) -> str:
-    """Hash of a file's content, or of the names and contents of all files in a folder (16 hex digits)."""
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        if path.is_dir():
-            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
+    """Hash of a file's content, or of the names and contents of all files below a folder (16 hex digits)."""
+    return hash_files(path, list(_below(path)))
+
+
+def hash_files(base: Path, files: Sequence[Path], notes: Path | None = None) -> str:
+    """Hash of the names from ``base`` and the contents of files (16 hex digits).
+
+    Args:
+        notes: a folder in which the hash is noted under the sizes and times of its files, so that it is
+            computed again only where one of these has changed.
+
+    Raises:
+        RecordingError: a file cannot be read.
+    """
+    try:
+        names = sorted((os.fsencode(os.path.relpath(file, base)), file) for file in files)
+        states = [(name.hex(), *_state(file)) for name, file in names]
+        note = notes and notes / _short(json.dumps(states).encode())
+        if note and note.is_file():
+            return note.read_text(encoding="ascii")
+        digest = hashlib.sha256()
+        for name, file in names:
+            digest.update(b"" if file == base else name + b"\0")
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise RecordingError(f"{base} cannot be read, so no result from it could be kept: {error}") from error
+    found = digest.hexdigest()[:16]
+    if note and time.time_ns() - max(_state(file)[-1] for file in files) > SETTLED:
+        with contextlib.suppress(OSError):  # a read-only project has no notes
+            note.parent.mkdir(parents=True, exist_ok=True)
+            temporary = note.with_name(f"{note.name}.{os.getpid()}.tmp")
+            temporary.write_text(found, encoding="ascii")
+            os.replace(temporary, note)
+    return found
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """Changes with every write: nothing sets the last, the time of the last change of state, by hand."""
+    state = file.stat()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def beyond(origin: Provenance, root: Path = ROOT) -> tuple[str, ...]:
@@ -125,7 +208,7 @@ def beyond(origin: Provenance, root: Path = ROOT) -> tuple[str, ...]:
     """
     if not origin.experiment.endswith(".ipynb"):
         return ()
-    known = (*origin.code, *origin.inputs)
+    known = [os.path.relpath(root / name, root) for name in (*origin.code, *origin.inputs)]
     ours = {n for n in used.modules(root) if n.split("/")[0] in OURS and not n.startswith(BOOKKEEPING)}
     opened = {f for f in used.files(root) if not any(f == n or f.startswith(f"{n}/") for n in known)}
     imported = sorted(ours - set(origin.code))

@@ -242,7 +242,7 @@ def load_measured(experiment: str, /, **params: Any) -> Measured:
 
 def measured_in(folder: Path, root: Path, experiment: str, params: Mapping[str, Any]) -> Measured:
     """`load_measured` from any folder of records of any project root."""
-    now = provenance(experiment, params, root)
+    now = provenance(experiment, params, root, absent=True)
     found = _same_run(folder, root, now)
     if not found:
         raise StaleResultError(f"{folder.name} holds no run of {experiment} with {dict(params)}")

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from lib.scenes.pictures import opened, read_rgb
 from lib.scenes.preprocessing import crop
 from lib.scenes.recording_files import Matrix, RecordingError
 
 _NO_DEPTH = 65535  # besides 0, what depth images hold where nothing was measured (7-Scenes)
-_READ_ERRORS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -96,34 +96,21 @@ def fit(recorded: tuple[int, int], **size: Unpack[Size]) -> Framing:
     return Framing(recorded, scales, (0, top), min(resized, target), target, patch_size)
 
 
-def image_size(file: Path) -> tuple[int, int]:
-    """(width, height) from the header of an image file.
-
-    Raises:
-        RecordingError: it cannot be read.
-    """
-    try:
-        with Image.open(file) as image:
-            return image.size
-    except _READ_ERRORS as error:
-        raise RecordingError(f"{file} is not a readable image ({error})") from error
-
-
-def read_colour(file: Path, framing: Framing) -> Float32[Tensor, "3 {framing.height} {framing.width}"]:
-    """RGB in [0, 1]; transparent images are laid on white.
+def read_colour(
+    file: Path, framing: Framing, upright: bool = False
+) -> Float32[Tensor, "3 {framing.height} {framing.width}"]:
+    """RGB in [0, 1]; transparent images are laid on white. `upright`: turned by its EXIF orientation.
 
     Raises:
         RecordingError: the image cannot be read.
     """
-    image = _open(file)
+    image = read_rgb(file, upright=upright, every_alpha=True)
     if framing.patch_size is not None:
         return crop([image], target=framing.width, patch_size=framing.patch_size)[0]
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
     left, top = (offset / scale for offset, scale in zip(framing.offset, framing.scale, strict=True))
     box = (left, top, image.width - left, image.height - top)
     size = (framing.width, framing.height)
-    image = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, box=box)
+    image = image.resize(size, Image.Resampling.BICUBIC, box=box)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float() / 255
 
 
@@ -144,15 +131,16 @@ def read_depth(
     Raises:
         RecordingError: the file is unreadable, not one channel, or of another shape than the colour image.
     """
-    image = _open(file)
-    values = np.array(image)
-    if values.ndim != 2:
+    with opened(file) as image:
+        values = np.array(image)
+    if values.ndim != 2 or image.mode == "P":
         raise RecordingError(f"{file} is not a one-channel depth image (its mode is {image.mode})")
     depth = np.where(values == _NO_DEPTH, 0, values / unit).astype(np.float32)
     columns, rows = framing.recorded_pixels()
     (wide, high), (colour_wide, colour_high) = image.size, framing.recorded
     if colour_camera is not None and depth_camera is not None:
         own = depth_camera(wide, high)
+        _check_views(file, colour_camera, framing.recorded, own, (wide, high))
         columns = (columns - colour_camera[0, 2]) / colour_camera[0, 0] * own[0, 0] + own[0, 2]
         rows = (rows - colour_camera[1, 2]) / colour_camera[1, 1] * own[1, 1] + own[1, 2]
     elif abs(wide * colour_high / (high * colour_wide) - 1) > 0.01:
@@ -166,6 +154,24 @@ def read_depth(
     return _nearest(depth, rows, columns)
 
 
+def _check_views(
+    file: Path, colour: Matrix, colour_size: tuple[int, int], depth: Matrix, depth_size: tuple[int, int]
+) -> None:
+    """Where colour and depth differ by one factor in focal length and principal point, one was resized.
+
+    Raises:
+        RecordingError: they do.
+    """
+    sides = np.divide(depth_size, colour_size)
+    focal = colour[[0, 1], [0, 1]] / depth[[0, 1], [0, 1]] * sides
+    centre = colour[:2, 2] / depth[:2, 2] * sides
+    if (abs(focal - 1) > 0.02).all() and (abs(centre / focal - 1) < 0.02).all():
+        raise RecordingError(
+            f"{file}: by their intrinsics, colour and depth images differ {focal[0]:.3g} times in field of "
+            "view and in principal point: one of them is not of the size that its intrinsics are for"
+        )
+
+
 def _nearest(depth: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
     """`depth` at rows x columns, 0 outside of it."""
     high, wide = depth.shape
@@ -173,12 +179,3 @@ def _nearest(depth: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> 
     inside = ((row >= 0) & (row < high))[:, None] & ((column >= 0) & (column < wide))[None]
     looked_up = depth[np.clip(row, 0, high - 1)[:, None], np.clip(column, 0, wide - 1)[None]]
     return np.where(inside, looked_up, np.float32(0))
-
-
-def _open(file: Path) -> Image.Image:
-    try:
-        with Image.open(file) as image:
-            image.load()
-            return image.copy()
-    except _READ_ERRORS as error:
-        raise RecordingError(f"{file} is not a readable image ({error})") from error

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from lib.scenes.recording_files import (
-    IMAGE_SUFFIXES,
     Matrix,
     Pose,
     RecordingError,
     associate,
+    is_image,
     list_images,
     pinhole,
     read_matrix,
@@ -27,6 +27,7 @@ from lib.scenes.recording_files import (
     read_trajectory,
 )
 
+_OFF_CENTRE = 0.05  # of the side: how far from the middle a principal point may lie
 _VGA_WIDTH = 640  # the width that the focal lengths below belong to
 _SEVEN_SCENES_COLOUR_FOCAL, _SEVEN_SCENES_DEPTH_FOCAL = 525.0, 585.0
 # fx, fy, cx, cy of the TUM calibration page; elsewhere the ROS default that the page recommends
@@ -57,6 +58,7 @@ class Recording:
         layout: one of `LAYOUTS`.
         frames: those with a colour image and, in a layout with poses, a finite pose.
         dropped: names of the frames left out because their pose is missing or not finite.
+        files: every file that the frames and cameras come from: what a result depends on.
         colour_camera, depth_camera: map an image size (width, height) to its intrinsics; None: the
             intrinsics are unknown, or the depth is registered to the colour image.
         depth_unit: depth image values for one metre.
@@ -66,6 +68,7 @@ class Recording:
     layout: str
     frames: tuple[Frame, ...]
     dropped: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
     colour_camera: Callable[[int, int], Matrix] | None = None
     depth_camera: Callable[[int, int], Matrix] | None = None
     depth_unit: float = 1000.0
@@ -85,49 +88,53 @@ def read_layout(path: str | Path, layout: str | None = None) -> Recording:
     folder = Path(path)
     if layout is not None and layout not in LAYOUTS:
         raise RecordingError(f"layout is {layout!r}; choose one of {sorted(LAYOUTS)}")
-    if not folder.is_dir():
-        raise RecordingError(f"{folder} is {'a file' if folder.exists() else 'not there'}; give a folder")
-    if _detect(folder) is None or (layout is not None and not LAYOUTS[layout][0](folder)):
-        folder = _only_recording_below(folder, layout)
-    kind = layout or _detect(folder)
-    assert kind is not None  # _only_recording_below raises when it finds none
-    recording = LAYOUTS[kind][1](folder)
-    if not recording.frames:
-        raise RecordingError(
-            f"{folder} ({kind}): none of its {len(recording.dropped)} images has a finite pose; "
-            "layout='images' reads them without"
-        )
-    return recording
+    try:
+        if not folder.is_dir():
+            raise RecordingError(f"{folder} is {'a file' if folder.exists() else 'not there'}; give a folder")
+        kind = layout or _detect(folder)
+        if kind is None or not LAYOUTS[kind][0](folder):
+            folder = _only_recording_below(folder, layout)
+        elif layout is None and kind == "images" and (below := _recordings_below(folder)):
+            raise RecordingError(
+                f"{folder} holds images, and so does {below[0]}; give {below[0]}, or move the images that "
+                "are meant to a folder without others (layout='images' reads those beside it)"
+            )
+        kind = layout or _detect(folder)
+        assert kind is not None  # _only_recording_below raises when it finds none
+        return LAYOUTS[kind][1](folder)
+    except OSError as error:
+        raise RecordingError(f"{folder} cannot be read: {error}") from error
 
 
 def read_scannet(folder: Path) -> Recording:
     """ScanNet as exported by its SensReader; depth is looked up through both intrinsics at zero baseline."""
     images = list_images(folder / "color")
     intrinsic = folder / "intrinsic"
-    colour = read_matrix(intrinsic / "intrinsic_color.txt")[:3, :3]
-    depth_file = intrinsic / "intrinsic_depth.txt"
-    depth = read_matrix(depth_file)[:3, :3] if depth_file.exists() else None
 
-    def colour_camera(width: int, height: int) -> Matrix:
-        off_x, off_y = colour[0, 2] / width, colour[1, 2] / height
-        if not (0.25 < off_x < 0.75 and 0.25 < off_y < 0.75):
-            raise RecordingError(
-                f"{intrinsic / 'intrinsic_color.txt'} has its principal point at ({colour[0, 2]:g}, "
-                f"{colour[1, 2]:g}), far from the middle of {width}x{height} images: it is for another size"
-            )
-        return colour
+    def camera(name: str) -> Callable[[int, int], Matrix]:
+        matrix = read_matrix(intrinsic / name)[:3, :3]
 
+        def sized(width: int, height: int) -> Matrix:
+            off = np.abs(matrix[:2, 2] / (width, height) - 0.5).max()
+            if not off <= _OFF_CENTRE:
+                raise RecordingError(
+                    f"{intrinsic / name} has its principal point at ({matrix[0, 2]:g}, {matrix[1, 2]:g}), "
+                    f"far from the middle of {width}x{height} images: it is for another size; scale it, or "
+                    "give the images of its size"
+                )
+            return matrix
+
+        return sized
+
+    texts = [intrinsic / name for name in ("intrinsic_color.txt", "intrinsic_depth.txt")]
+    colour_camera = camera(texts[0].name)
+    depth_camera = camera(texts[1].name) if texts[1].exists() else None
+    poses = [folder / "pose" / f"{image.stem}.txt" for image in images]
     frames = [
-        Frame(
-            image.stem,
-            image,
-            _existing(folder / "depth" / f"{image.stem}.png"),
-            read_pose(folder / "pose" / f"{image.stem}.txt"),
-        )
-        for image in images
+        Frame(image.stem, image, _existing(folder / "depth" / f"{image.stem}.png"), read_pose(pose))
+        for image, pose in zip(images, poses, strict=True)
     ]
-    depth_camera = None if depth is None else lambda width, height: depth
-    return _posed(folder, "scannet", frames, colour_camera, depth_camera)
+    return _posed(folder, "scannet", frames, texts + poses, _no_pose(poses), colour_camera, depth_camera)
 
 
 def read_seven_scenes(folder: Path) -> Recording:
@@ -140,18 +147,18 @@ def read_seven_scenes(folder: Path) -> Recording:
 
     def camera(focal: float) -> Callable[[int, int], Matrix]:
         def intrinsics(width: int, height: int) -> Matrix:
-            scaled = focal * width / _VGA_WIDTH
+            scaled = focal * _vga_shrink(folder, width, height)
             return pinhole(scaled, scaled, width / 2, height / 2)
 
         return intrinsics
 
-    frames = []
+    frames, poses = [], []
     for image in list_images(folder, "frame-*.color.*"):
         name = image.name.split(".color.")[0]
-        depth, pose = _existing(folder / f"{name}.depth.png"), read_pose(folder / f"{name}.pose.txt")
-        frames.append(Frame(name, image, depth, pose))
-    colour, depth_camera = camera(_SEVEN_SCENES_COLOUR_FOCAL), camera(_SEVEN_SCENES_DEPTH_FOCAL)
-    return _posed(folder, "7scenes", frames, colour, depth_camera)
+        poses.append(folder / f"{name}.pose.txt")
+        frames.append(Frame(name, image, _existing(folder / f"{name}.depth.png"), read_pose(poses[-1])))
+    cameras = camera(_SEVEN_SCENES_COLOUR_FOCAL), camera(_SEVEN_SCENES_DEPTH_FOCAL)
+    return _posed(folder, "7scenes", frames, poses, _no_pose(poses), *cameras)
 
 
 def read_tum(folder: Path, max_difference: float = 0.02) -> Recording:
@@ -175,17 +182,25 @@ def read_tum(folder: Path, max_difference: float = 0.02) -> Recording:
     parameters = next((v for k, v in _TUM_CALIBRATED.items() if k in folder.name.lower()), _TUM_DEFAULT)
 
     def camera(width: int, height: int) -> Matrix:
-        shrink = width / _VGA_WIDTH  # the calibration is for 640x480; pixel centres lie on integers
+        shrink = _vga_shrink(folder, width, height)  # pixel centres lie on integers
         fx, fy, cx, cy = parameters
         return pinhole(fx * shrink, fy * shrink, (cx + 0.5) * shrink - 0.5, (cy + 0.5) * shrink - 0.5)
 
-    return _posed(folder, "tum", frames, camera, None, depth_unit=5000.0)
+    texts = [folder / name for name in ("rgb.txt", "groundtruth.txt", "depth.txt")]
+    gap = min((float(np.abs(pose_times - time).min(initial=np.inf)) for time in times), default=np.inf)
+    why = "no pose in groundtruth.txt is finite"
+    if gap > max_difference:
+        why = (
+            f"the time stamps of rgb.txt and groundtruth.txt are {gap:g} s apart or more, allowed are "
+            f"{max_difference:g} s: are both in seconds, of one clock"
+        )
+    return _posed(folder, "tum", frames, texts, why, camera, depth_unit=5000.0)
 
 
 def read_images(folder: Path) -> Recording:
     """Any folder of images, in natural order of their names (img2 before img10), without poses."""
-    frames = tuple(Frame(image.name, image) for image in list_images(folder))
-    return Recording(_name(folder), "images", frames)
+    images = list_images(folder)
+    return Recording(_name(folder), "images", tuple(Frame(i.name, i) for i in images), files=tuple(images))
 
 
 # layout -> (does this folder look like it, reader); the order is that of detection
@@ -193,7 +208,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Recording]]] =
     "scannet": (lambda f: (f / "color").is_dir() and (f / "pose").is_dir(), read_scannet),
     "tum": (lambda f: (f / "rgb.txt").is_file(), read_tum),
     "7scenes": (lambda f: any(f.glob("frame-*.color.*")), read_seven_scenes),
-    "images": (lambda f: any(p.suffix.lower() in IMAGE_SUFFIXES for p in f.iterdir()), read_images),
+    "images": (lambda f: any(is_image(p) for p in f.iterdir()), read_images),
 }
 
 
@@ -201,28 +216,73 @@ def _detect(folder: Path) -> str | None:
     return next((name for name, (matches, _) in LAYOUTS.items() if matches(folder)), None)
 
 
-def _only_recording_below(folder: Path, layout: str | None) -> Path:
+def _recordings_below(folder: Path, layout: str | None = None) -> list[Path]:
     matches = LAYOUTS[layout][0] if layout else _detect
-    found = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and matches(sub)]
+    visible = (sub for sub in sorted(folder.iterdir()) if not sub.name.startswith((".", "__", "@")))
+    return [sub for sub in visible if sub.is_dir() and matches(sub)]
+
+
+def _only_recording_below(folder: Path, layout: str | None) -> Path:
+    found = _recordings_below(folder, layout)
     if len(found) == 1:
         return found[0]
     what = f"a {layout} recording" if layout else f"images or a recording ({', '.join(LAYOUTS)})"
     if not found:
-        raise RecordingError(f"{folder} does not hold {what}")
-    raise RecordingError(f"{folder} holds {len(found)} recordings; give one of {[sub.name for sub in found]}")
+        others = sorted({p.suffix.lower() for p in folder.iterdir() if p.suffix and p.is_file()})
+        instead = f", only {', '.join(others)} files" if others else ""
+        raise RecordingError(f"{folder} does not hold {what}{instead}; give the folder of the images")
+    raise RecordingError(
+        f"{folder} holds {len(found)} recordings; give one of them: {', '.join(map(str, found))}"
+    )
 
 
 def _posed(
     folder: Path,
     layout: str,
     frames: list[Frame],
-    colour_camera: Callable[[int, int], Matrix],
-    depth_camera: Callable[[int, int], Matrix] | None,
+    texts: list[Path],
+    why: str,
+    colour_camera: Callable[[int, int], Matrix] | None = None,
+    depth_camera: Callable[[int, int], Matrix] | None = None,
     depth_unit: float = 1000.0,
 ) -> Recording:
+    """`texts`: what was read beside pixels; `why`: what to say where no frame has a pose."""
     usable = tuple(frame for frame in frames if frame.pose is not None)
     dropped = tuple(frame.name for frame in frames if frame.pose is None)
-    return Recording(_name(folder), layout, usable, dropped, colour_camera, depth_camera, depth_unit)
+    if not usable:
+        images = frames[0].colour.parent if frames else folder
+        alone = (
+            f"{images} is the folder to give" if images != folder else "copy them to a folder of their own"
+        )
+        raise RecordingError(
+            f"{folder} ({layout}): none of its {len(dropped)} images has a pose: {why}. For the images "
+            f"without poses, {alone}"
+        )
+    pixels = [file for frame in usable for file in (frame.colour, frame.depth) if file is not None]
+    files = (*(text for text in texts if text.exists()), *pixels)
+    return Recording(_name(folder), layout, usable, dropped, files, colour_camera, depth_camera, depth_unit)
+
+
+def _no_pose(files: list[Path]) -> str:
+    """What to say where none of these pose files gives a pose."""
+    if any(file.is_file() for file in files):
+        return "the pose files hold no finite pose, as where tracking was lost"
+    there = sorted(file.name for file in files[0].parent.glob("*.txt"))[:3]
+    return f"{files[0]} is not there" + (f", only {', '.join(there)} …" if there else "")
+
+
+def _vga_shrink(folder: Path, width: int, height: int) -> float:
+    """How many times smaller than 640x480, which the focal lengths are for, an image is.
+
+    Raises:
+        RecordingError: it is of another shape, so that something was cut off.
+    """
+    if abs(width * 3 / (height * 4) - 1) > 0.02:
+        raise RecordingError(
+            f"{folder} has images of {width}x{height}, but its cameras are known for 640x480 and its "
+            "fractions only; give the images as they were recorded"
+        )
+    return width / _VGA_WIDTH
 
 
 def _name(folder: Path) -> str:

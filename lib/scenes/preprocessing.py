@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
+
+from lib.scenes.pictures import ImageLoadError, as_rgb, read_rgb
 
 ImageSource = str | Path | Image.Image
 WHITE = 1.0  # padding of the crop and pad loaders; the square loader pads with black
-
-
-class ImageLoadError(ValueError):
-    """An image that cannot be read or has no sensible size; the message names it."""
 
 
 def load_images(
@@ -145,7 +143,7 @@ def _check_sizes(target: int, patch_size: int) -> None:
 
 
 def _open_all(images: Sequence[ImageSource]) -> list[tuple[str, Image.Image]]:
-    """Name and RGB image of every source; RGBA is laid on white, every other mode is converted as it is."""
+    """Name and RGB image of every source: not turned by EXIF, only RGBA laid on white, as in VGGT's own."""
     if isinstance(images, (str, Path, Image.Image)):
         raise ValueError(f"images is a single {type(images).__name__}; give a list, e.g. [image]")
     if len(images) == 0:
@@ -155,26 +153,13 @@ def _open_all(images: Sequence[ImageSource]) -> list[tuple[str, Image.Image]]:
 
 def _open(source: ImageSource, number: int) -> tuple[str, Image.Image]:
     if isinstance(source, Image.Image):
-        return f"image {number}", _to_rgb(source)
+        return f"image {number}", as_rgb(source, f"image {number}")
     if not isinstance(source, (str, Path)):
         raise ImageLoadError(f"image {number} is a {type(source).__name__}; give a path or a PIL image")
     try:
-        with Image.open(source) as opened:
-            return str(source), _to_rgb(opened)
-    except FileNotFoundError as error:
-        raise ImageLoadError(f"image {number}: no file at {source}") from error
-    except UnidentifiedImageError as error:
-        raise ImageLoadError(f"image {number}: {source} is not an image that Pillow can read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageLoadError(f"image {number}: {source} cannot be decoded ({error})") from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    # Only mode RGBA is composited, as upstream does; palettes with transparency and LA lose their alpha.
-    if image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+        return str(source), read_rgb(source)
+    except ImageLoadError as error:
+        raise ImageLoadError(f"image {number}: {error}") from error
 
 
 def _whole_patches(side: float, patch_size: int, name: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +13,10 @@ from scipy.spatial.transform import Rotation
 
 Matrix = Float64[np.ndarray, "3 3"]  # intrinsics, pixels
 Pose = Float64[np.ndarray, "4 4"]  # camera-to-world, metres
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
+    *(".heic", ".heif", ".avif"),
+)
 
 
 class RecordingError(ValueError):
@@ -19,19 +24,34 @@ class RecordingError(ValueError):
 
 
 def list_images(folder: Path, pattern: str = "*") -> list[Path]:
-    """Image files matching `pattern`, in natural order (img2 before img10).
+    """Image files matching `pattern`, in natural order (img2 before img10); hidden files are no images.
 
     Raises:
-        RecordingError: there are none.
+        RecordingError: there are none, or one is a link to nothing.
     """
-    files = [f for f in folder.glob(pattern) if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
+    files = [file for file in folder.glob(pattern) if is_image(file)]
     if not files:
         raise RecordingError(f"no images in {folder} (looked for {', '.join(IMAGE_SUFFIXES)})")
     return sorted(files, key=_natural)
 
 
+def is_image(file: Path) -> bool:
+    """Whether its name is that of an image, hidden ones (as macOS and editors leave them) aside.
+
+    Raises:
+        RecordingError: a link to nothing.
+    """
+    if file.name.startswith(".") or file.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    if file.is_symlink() and not file.exists():
+        raise RecordingError(
+            f"{file} is a link to {os.readlink(file)}, which is not there; mend or remove it"
+        )
+    return file.is_file()
+
+
 def read_pose(file: Path) -> Pose | None:
-    """Camera-to-world with its rotation made orthonormal, or None if missing or not finite.
+    """Camera-to-world with its rotation made orthonormal, or None if missing, not finite or all zero.
 
     Raises:
         RecordingError: not a rigid pose, or unreadable.
@@ -41,8 +61,8 @@ def read_pose(file: Path) -> Pose | None:
     pose = read_matrix(file)
     if pose.shape != (4, 4):
         raise RecordingError(f"{file} must hold a 4x4 pose, got {pose.shape[0]}x{pose.shape[1]}")
-    if not np.isfinite(pose).all():
-        return None  # ScanNet writes -inf where tracking was lost
+    if not np.isfinite(pose).all() or not pose[:3, :3].any():
+        return None  # ScanNet writes -inf where tracking was lost, other exporters zeros
     rotation = pose[:3, :3]
     deviation = np.abs(rotation @ rotation.T - np.eye(3)).max()
     if deviation > 1e-2 or np.linalg.det(rotation) < 0:
@@ -60,10 +80,10 @@ def read_matrix(file: Path) -> Float64[np.ndarray, "side side"]:
         RecordingError: the file is missing, or holds something else.
     """
     try:
-        numbers = np.array(file.read_text().split(), dtype=float)
-    except FileNotFoundError as error:
-        raise RecordingError(f"{file} is missing") from error
+        numbers = np.array(_text(file).split(), dtype=float)
     except ValueError as error:
+        if isinstance(error, RecordingError):
+            raise
         raise RecordingError(f"{file} is not a table of numbers ({error})") from error
     if numbers.size not in (9, 16):
         raise RecordingError(f"{file} must hold a 3x3 or 4x4 matrix, got {numbers.size} numbers")
@@ -98,17 +118,15 @@ def read_timed(file: Path, words: int) -> list[tuple[float, list[str]]]:
     Raises:
         RecordingError: naming file and line.
     """
-    try:
-        lines = file.read_text().splitlines()
-    except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise RecordingError(f"{file} is missing or not text") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_text(file).splitlines(), start=1):
         parts = line.replace(",", " ").split()
         if not parts or parts[0].startswith("#"):
             continue
         try:
             time, rest = float(parts[0]), parts[1:]
+            if not math.isfinite(time):
+                raise ValueError(f"{parts[0]} is no time stamp")
             if len(rest) != words:
                 raise ValueError(f"{words} words expected after the time stamp, got {len(rest)}")
         except ValueError as error:
@@ -137,8 +155,23 @@ def associate(
     return pairs
 
 
+def _text(file: Path) -> str:
+    """Of a small text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        RecordingError: it is missing, or not such a text.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise RecordingError(f"{file} is missing") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise RecordingError(f"{file} is not text in UTF-8 ({error}); save it as UTF-8") from error
+
+
 def _natural(file: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.name)]
+    parts = re.split(r"(\d+)", file.name)  # isdecimal: int() knows no other digits, such as circled ones
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts] + [(-1, file.name)]
 
 
 def _quaternion_pose(words: list[str]) -> Pose | None:

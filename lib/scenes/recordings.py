@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from lib.scenes.framing import Framing, Size, fit, image_size, read_colour, read_depth
+from lib.scenes.framing import Framing, Size, fit, read_colour, read_depth
 from lib.scenes.layouts import Frame, Recording, read_layout
+from lib.scenes.pictures import image_size
 from lib.scenes.recording_files import Matrix, RecordingError
 from lib.scenes.sequence import Sequence
 
@@ -53,7 +54,7 @@ def open_recording(
         raise RecordingError(f"{path} ({recording.layout}) holds images but no poses, and poses are needed")
     if recording.dropped:
         total = len(recording.dropped) + len(recording.frames)
-        count = f"{len(recording.dropped)} of {total} frames without a finite pose"
+        count = f"{len(recording.dropped)} of {total} frames without a usable pose"
         warnings.warn(f"{path}: left out {count} (first: {recording.dropped[0]})", stacklevel=2)
     chosen = select_frames(len(recording.frames), frames, selection, stride=stride)
     return load_frames(recording, chosen, intrinsics, **size)
@@ -105,7 +106,8 @@ def load_frames(
     """Read the frames at `indices` of a recording.
 
     Args:
-        intrinsics: three rows of three for pixels of the colour files; overrides what the recording says.
+        intrinsics: three rows of three for pixels of the colour images, upright ones where they are turned by
+            their EXIF orientation (layout "images"); overrides what the recording says.
         size: ``target=518, patch_size=14`` is VGGT's `crop` rule (width `target`, height the nearest multiple
             of the patch size, at most `target` rows); ``height=56, width=56`` takes the largest centred part
             of that shape, scaled to it; with neither, images stay as recorded.
@@ -118,10 +120,12 @@ def load_frames(
         RecordingError, ValueError: as `open_recording`.
     """
     frames = [recording.frames[index] for index in indices]
-    recorded = _common_size([frame.colour for frame in frames])
+    # poses and intrinsics belong to the pixels as stored; photographs without are seen as viewers show them
+    upright = recording.layout == "images"
+    recorded = _common_size([frame.colour for frame in frames], upright)
     framing = fit(recorded, **size)
     camera = _colour_camera(recording, recorded, intrinsics)
-    images = torch.stack([read_colour(frame.colour, framing) for frame in frames])
+    images = torch.stack([read_colour(frame.colour, framing, upright) for frame in frames])
     depth = _depth_maps(recording, frames, framing, camera)
     poses = [frame.pose for frame in frames if frame.pose is not None]
     extrinsics = torch.from_numpy(np.linalg.inv(np.stack(poses))[:, :3]) if poses else None
@@ -145,14 +149,14 @@ def _depth_maps(
     return torch.from_numpy(np.stack(maps))
 
 
-def _common_size(files: list[Path]) -> tuple[int, int]:
+def _common_size(files: list[Path], upright: bool) -> tuple[int, int]:
     """(width, height) of all images."""
-    first = image_size(files[0])
+    first = image_size(files[0], upright)
     for file in files[1:]:
-        if image_size(file) != first:
+        if (size := image_size(file, upright)) != first:
             raise RecordingError(
                 f"images differ in size: {files[0]} is {first[0]}x{first[1]}, but {file} is "
-                f"{'x'.join(map(str, image_size(file)))}; make them equal first"
+                f"{size[0]}x{size[1]}; make them equal first"
             )
     return first
 

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 
+from lib.scenes.names import KINDS, ROOMS, folder_and_piece, located
+from lib.scenes.names import single_scenes as single_scenes
 from lib.scenes.recordings import open_recording
 from lib.scenes.rooms import LARGE_ROOMS, RoomStyle, render_sequence
 from lib.scenes.sequence import Sequence
 
 STEP = 3.0  # video frames between the frames of a walk like those of validation
 SPAN = 7 * STEP  # video frames from first to last of a "denser" walk: eight steps of validation
-KINDS = ("rooms", "longer", "denser", "large")
-ROOMS = re.compile(rf"({'|'.join(KINDS)}):(\d+)(?:-(\d+))?")
-PIECE = re.compile(r"(.+)#(\d+)/(\d+)")
-PIECES = re.compile(r"(.+)#(\d+)")
-
-
-def single_scenes(scene: str) -> list[str]:
-    """Names of the single scenes that a name with a range stands for.
-
-    >>> single_scenes("denser:0-2")
-    ['denser:0', 'denser:1', 'denser:2']
-    >>> single_scenes("kitchen#2")
-    ['kitchen#0/2', 'kitchen#1/2']
-
-    Raises:
-        ValueError: a range that ends before it begins, or no pieces.
-    """
-    if rooms := ROOMS.fullmatch(scene):
-        kind, first, last = rooms[1], int(rooms[2]), int(rooms[3] or rooms[2])
-        if last < first:
-            raise ValueError(f"scene {scene!r}: the range {first}-{last} ends before it begins")
-        return [f"{kind}:{number}" for number in range(first, last + 1)]
-    if pieces := PIECES.fullmatch(scene):
-        if int(pieces[2]) < 1:
-            raise ValueError(f"scene {scene!r}: a recording is cut into at least one piece")
-        return [f"{pieces[1]}#{k}/{pieces[2]}" for k in range(int(pieces[2]))]
-    return [scene]
 
 
 def walk(kind: str, room: int, frames: int, size: int, device: torch.device | str = "cpu") -> Sequence:
@@ -79,12 +52,12 @@ def open_scene(scene: str, frames: int, size: int, patch_size: int) -> Sequence:
         raise ValueError(
             f"scene {scene!r}: write the kind of walk and the number of a test room, as in rooms:7"
         )
-    if piece := PIECE.fullmatch(scene):
-        return _piece(piece[1], int(piece[2]), int(piece[3]), frames, size, patch_size)
-    return open_recording(scene, frames=frames, target=size, patch_size=patch_size)
-
-
-def _piece(folder: str, number: int, pieces: int, frames: int, size: int, patch_size: int) -> Sequence:
+    folder, number, pieces = folder_and_piece(scene)
+    if number < 0:
+        raise ValueError(
+            f"scene {scene!r} names several pieces; this run takes one, as in {folder}#0/{pieces}"
+        )
     # read just enough frames that every piece has its own `frames`
-    whole = open_recording(folder, frames=frames * pieces, target=size, patch_size=patch_size)
-    return whole.take(range(number * frames, (number + 1) * frames))
+    where = located(folder)
+    whole = open_recording(where, frames=frames * pieces, target=size, patch_size=patch_size)
+    return whole if pieces == 1 else whole.take(range(number * frames, (number + 1) * frames))

@@ -79,8 +79,8 @@ def plan(notebook: str, axes: Mapping[str, Any]) -> list[Job]:
             without values; a path that does not end in .ipynb.
         FileNotFoundError: no such notebook.
     """
-    notebook = notebook_path(notebook)
-    jobs = [Job(records.provenance(notebook, params)) for params in grid(axes)]
+    notebook, seen = notebook_path(notebook), dict[str, Any]()
+    jobs = [Job(records.provenance(notebook, params, seen=seen)) for params in grid(axes)]
     return list({job.origin.key: job for job in jobs}.values())
 
 

@@ -249,10 +249,10 @@ def device_name(device: torch.device | str) -> str:
 
 def update_record(path: Path, entries: dict[str, Any]) -> None:
     """Merge `entries` into the JSON file at `path`, atomically; the file is made if it is not there."""
-    record = json.loads(path.read_text()) if path.exists() else {}
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     partial = path.with_suffix(f".{os.getpid()}.partial")
     text = json.dumps(record | entries, indent=1, allow_nan=False)
     # lists of plain values on one line, else most of the file is line ends
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
-    partial.write_text(text + "\n")
+    partial.write_text(text + "\n", encoding="utf-8")
     os.replace(partial, path)

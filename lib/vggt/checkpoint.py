@@ -12,7 +12,9 @@ import pickle
 import pickletools
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,11 @@ from lib.vggt.config import VGGTConfig
 from lib.vggt.model import VGGT
 
 SAFETENSORS = (".safetensors",)
-PICKLES = (".pt", ".pth")
+PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+INDEX = ".index.json"  # ends the name of the list of a sharded checkpoint
+HEADS = ("camera_head", "depth_head", "point_head", "track_head")
 HUB_FILE = "model.safetensors"  # the name VGGT-1B has on the hub
+WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights")
 SHOWN = 5  # keys listed in a message; the rest is counted
 
 
@@ -82,15 +87,18 @@ def load(
 ) -> VGGT:
     """A VGGT in eval mode with the weights of ``source``.
 
-    source: a local .safetensors, .pt or .pth file, or a hub id such as "facebook/VGGT-1B" (needs the optional
-    package huggingface_hub). config: None takes the one stored in the file, else VGGT-1B's; given, heads that
-    it leaves out are skipped in the file. dtype: of the parameters, None for float32 whatever is stored.
+    source: a local .safetensors, .pt, .pth, .ckpt or .bin file, the .index.json of a sharded one, a folder
+    with one of these, or a hub id such as "facebook/VGGT-1B" (needs the optional package huggingface_hub).
+    config: None takes the one stored in the file, else VGGT-1B's without the heads that the file lacks;
+    given, heads that it leaves out are skipped in the file. dtype: of the parameters, None for float32
+    whatever is stored.
     CheckpointError: a subclass of it, named after what is wrong.
     """
     path = resolve(source)
     weights, stored = _read(path, torch.device(device))
+    weights = _bare_names(weights)
     if config is None:
-        config = _stored_config(stored, path)
+        config = _stored_config(stored, path) if "config" in stored else _found_config(weights, path)
     else:
         weights = _without_absent_heads(weights, config)
     with torch.device("meta"):
@@ -155,8 +163,12 @@ def resolve(source: str | os.PathLike[str]) -> Path:
     CheckpointError: nothing there, no hub, or a file of unknown suffix.
     """
     path = Path(source)
+    if path.is_dir():
+        names = ("model.safetensors", "pytorch_model.bin", "model.pt")
+        inside = [path / f"{name}{end}" for name in names for end in ("", INDEX)]
+        path = next((file for file in inside if file.is_file()), path)
     if path.is_file():
-        if path.suffix not in SAFETENSORS + PICKLES:
+        if not path.name.endswith((*SAFETENSORS, *PICKLES, INDEX)):
             raise CorruptCheckpointError(f"{path} has an unknown suffix; known: {SAFETENSORS + PICKLES}")
         return path
     looks_local = path.exists() or path.suffix in SAFETENSORS + PICKLES
@@ -187,8 +199,12 @@ def _download(repository: str) -> Path:
 
 
 def _read(path: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header strings of a file."""
-    if path.suffix in SAFETENSORS:
+    """Tensors and header strings of a file, or of all shards that it lists."""
+    _check_content(path)
+    if path.name.endswith(INDEX):
+        parts = [_read(shard, device)[0] for shard in _shards(path)]
+        weights, header = {name: value for part in parts for name, value in part.items()}, {}
+    elif path.suffix in SAFETENSORS:
         header = _safetensors_header(path)
         with safe_open(path, framework="pt", device=str(device)) as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -212,6 +228,31 @@ def _safetensors_header(path: Path) -> dict[str, str]:
         ) from error
 
 
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = [index.with_name(name) for name in names]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptCheckpointError(
+            f"{index} is not the list of a sharded checkpoint ({error!r})"
+        ) from error
+    if absent := [shard.name for shard in shards if not shard.is_file()]:
+        raise CheckpointNotFoundError(
+            f"{index} lists {_some(absent)}, not there beside it; download the rest"
+        )
+    return shards
+
+
+def _check_content(path: Path) -> None:
+    """Refuse what downloads leave in the place of weights."""
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        raise CorruptCheckpointError(f"{path} is a Git LFS pointer in the place of the weights: git lfs pull")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise CorruptCheckpointError(f"{path} is a web page in the place of the weights; download them again")
+
+
 def _read_pickle(path: Path, device: torch.device) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location=device, weights_only=True)
@@ -221,12 +262,15 @@ def _read_pickle(path: Path, device: torch.device) -> dict[str, Tensor]:
                 f"{path} contains more than tensors and was not loaded, because that can run code; "
                 "convert it to .safetensors where you trust its origin"
             ) from error
-        raise CorruptCheckpointError(f"{path} is no readable pickle ({error})") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise CorruptCheckpointError(f"{path} is truncated or no PyTorch file ({error})") from error
-    for wrapper in ("model", "state_dict"):  # training checkpoints keep the weights one level down
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
+        raise CorruptCheckpointError(f"{path} is no readable pickle; download or copy it again") from error
+    except Exception as error:  # a damaged pickle makes every kind of error
+        why = str(error).partition("\n")[0]
+        raise CorruptCheckpointError(f"{path} is truncated or no PyTorch file ({why})") from error
+    while isinstance(content, dict):  # training checkpoints keep the weights one level down, or two
+        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
     if not isinstance(content, dict):
         raise NotAStateDictError(
             f"{path} holds a {type(content).__name__}, not a mapping of names to tensors"
@@ -248,10 +292,25 @@ def _names_globals(path: Path) -> bool:
         return False
 
 
-def _stored_config(header: Mapping[str, str], path: Path) -> VGGTConfig:
-    """The configuration in the header; a file without one is taken for VGGT-1B."""
-    if "config" not in header:
+def _bare_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what wrappers put before them and into them (``module.``, ``model.``, ``_orig_mod.``)."""
+    own = re.compile(rf"^.*?\b(?=(?:aggregator|{'|'.join(HEADS)})\.)")
+    bare = {own.sub("", name.replace("_orig_mod.", "")): value for name, value in weights.items()}
+    return bare if len(bare) == len(weights) else weights
+
+
+def _found_config(weights: Mapping[str, Tensor], path: Path) -> VGGTConfig:
+    """VGGT-1B's, without the heads of which the file holds nothing."""
+    absent = [head for head in HEADS if not any(name.startswith(f"{head}.") for name in weights)]
+    if len(absent) == len(HEADS) or not absent:
         return VGGTConfig.vggt_1b()
+    warnings.warn(f"{path} holds nothing of {', '.join(absent)}: the model is built without", stacklevel=3)
+    heads: dict[str, Any] = dict.fromkeys(absent)
+    return replace(VGGTConfig.vggt_1b(), **heads)
+
+
+def _stored_config(header: Mapping[str, str], path: Path) -> VGGTConfig:
+    """The configuration in the header."""
     try:
         return VGGTConfig.from_dict(json.loads(header["config"]))
     except (ValueError, TypeError, KeyError) as error:
@@ -259,13 +318,14 @@ def _stored_config(header: Mapping[str, str], path: Path) -> VGGTConfig:
 
 
 def _without_absent_heads(weights: dict[str, Tensor], config: VGGTConfig) -> dict[str, Tensor]:
-    heads = ("camera_head", "depth_head", "point_head", "track_head")
-    absent = tuple(f"{head}." for head in heads if getattr(config, head) is None)
+    absent = tuple(f"{head}." for head in HEADS if getattr(config, head) is None)
     return {name: value for name, value in weights.items() if not name.startswith(absent)}
 
 
 def _check_names_and_shapes(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
     hint = "is the config that of this file? A head can be left out with e.g. track_head=None"
+    if re.search(r"-\d+-of-\d+", path.name):
+        hint = f"it is one part of several: give the {INDEX} file that lists them"
     if missing := [name for name in wanted if name not in weights]:
         raise MissingKeysError(f"{path} lacks {_some(missing)} of the model's {len(wanted)} tensors; {hint}")
     if surplus := [name for name in weights if name not in wanted]:

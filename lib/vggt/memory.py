@@ -7,6 +7,9 @@ itself is linear in the tokens, because scaled_dot_product_attention never store
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +102,20 @@ def estimate_memory(
     return MemoryEstimate(description, **{name: dtype.itemsize * n for name, n in numbers.items()})
 
 
+def check_device(device: str) -> str:
+    """The device, if models run on it here: "cpu", "cuda", or "cuda:1" for the second GPU.
+
+    Raises:
+        ValueError: another one, saying what is accepted.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    accepted = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
+    if device not in accepted:
+        why = "" if gpus or not str(device).startswith("cuda") else ", since torch sees no GPU"
+        raise ValueError(f"device is {device!r}; on this machine it can be {' or '.join(accepted)}{why}")
+    return device
+
+
 def require_memory(
     estimate: MemoryEstimate,
     device: str | torch.device = "cpu",
@@ -129,31 +146,39 @@ def available_memory(device: str | torch.device = "cpu") -> int:
     """Bytes a new allocation on ``device`` can get.
 
     CUDA: free memory and what PyTorch's own cache can reuse. CPU: MemAvailable of /proc/meminfo, or what is
-    left of the control group's limit if that is less.
-    InsufficientMemoryError: neither is known.
+    left of the control group's limit if that is less; where neither is told (macOS), all memory there is.
     """
     device = torch.device(device)
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
     limits = [value for value in (_meminfo_available(), _control_group_left()) if value is not None]
-    if not limits:
-        raise InsufficientMemoryError(f"cannot tell the free memory of {device}; pass available=<bytes>")
-    return min(limits)
+    return min(limits, default=_installed())
+
+
+def _installed() -> int:
+    """Bytes of memory in this machine; no bound, with a warning, where the system does not say (Windows)."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        warnings.warn(
+            "cannot tell how much memory there is; nothing keeps a run from filling it", stacklevel=3
+        )
+        return sys.maxsize
 
 
 def _meminfo_available(path: Path = Path("/proc/meminfo")) -> int | None:
     if not path.is_file():
         return None
-    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    fields = dict(line.split(":", 1) for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
     return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
 
 
 def _control_group_left(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
     limit, current = folder / "memory.max", folder / "memory.current"
-    if not (limit.is_file() and current.is_file()) or limit.read_text().strip() == "max":
+    if not (limit.is_file() and current.is_file()) or limit.read_text(encoding="utf-8").strip() == "max":
         return None
-    return max(int(limit.read_text()) - int(current.read_text()), 0)
+    return max(int(limit.read_bytes()) - int(current.read_bytes()), 0)
 
 
 def _check_sizes(

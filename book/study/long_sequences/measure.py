@@ -62,7 +62,7 @@ def trained_frames(model: str, given: int) -> int:
         return given
     for path in (ROOT / "data" / "weights" / f"{model}.json", Path(model).with_suffix(".json")):
         if path.is_file():
-            return int(json.loads(path.read_text())["config"]["most_frames"])
+            return int(json.loads(path.read_text(encoding="utf-8"))["config"]["most_frames"])
     raise ValueError(f"model {model!r} has no training record; give trained = its largest number of frames")
 
 
