@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from lib.pipes import reader_may_leave
-from lib.records.fingerprints import hash_path
+from lib.records.contents import hash_path
 from lib.training.config import TrainConfig, mini_model
 from lib.training.curves import draw_curves
 from lib.training.evaluation import EVALUATION_FRAMES, evaluate_file

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from book.study.static_merging import Observers, StaticMerging
 from lib.merging import FastVGGTRule, UniformRule
-from lib.probe import Observers, Probe, StaticMerging
+from lib.probe import Probe
 from lib.run import random_config
 from lib.spectra import Budget
 from lib.vggt import VGGT

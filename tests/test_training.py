@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lib import train
 from lib.geometry import relative_to_first, rotation_angle_deg, unproject
-from lib.records.fingerprints import hash_path
+from lib.records.contents import hash_path
 from lib.scenes.rooms import render_sequence
 from lib.training import checkpoints, losses
 from lib.training.config import TrainConfig, mini_model

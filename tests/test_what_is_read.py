@@ -14,7 +14,7 @@ from small_book import notebook
 from test_recordings import write_image, write_scannet, write_seven_scenes, write_tum
 
 from lib import records
-from lib.records import fingerprints
+from lib.records import contents, fingerprints
 from lib.scenes.recording_files import RecordingError
 from lib.scenes.recordings import open_recording
 from lib.sweep import jobs
@@ -211,19 +211,19 @@ def test_a_sweep_hashes_a_scene_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_hash_is_computed_again_only_where_a_file_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fingerprints, "SETTLED", 0)
+    monkeypatch.setattr(contents, "SETTLED", 0)
     files = [tmp_path / "a", tmp_path / "b"]
     for file in files:
         file.write_bytes(b"content")
-    first = fingerprints.hash_files(tmp_path, files, tmp_path / "notes")
+    first = contents.hash_files(tmp_path, files, tmp_path / "notes")
     (note,) = (tmp_path / "notes").iterdir()
     note.write_text("noted")
-    assert fingerprints.hash_files(tmp_path, files, tmp_path / "notes") == "noted"
+    assert contents.hash_files(tmp_path, files, tmp_path / "notes") == "noted"
     time.sleep(0.05)  # the clock of files ticks a few hundred times a second
     change(files[1])
-    assert fingerprints.hash_files(tmp_path, files, tmp_path / "notes") not in (first, "noted")
-    monkeypatch.setattr(fingerprints, "SETTLED", 10**12)
+    assert contents.hash_files(tmp_path, files, tmp_path / "notes") not in (first, "noted")
+    monkeypatch.setattr(contents, "SETTLED", 10**12)
     change(files[1])
     before = len(list((tmp_path / "notes").iterdir()))
-    assert fingerprints.hash_files(tmp_path, files, tmp_path / "notes") == first
+    assert contents.hash_files(tmp_path, files, tmp_path / "notes") == first
     assert len(list((tmp_path / "notes").iterdir())) == before, "what may still change is not noted"

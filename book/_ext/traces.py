@@ -58,7 +58,7 @@ class Present:
         return hash_code(path) if path.is_file() else ABSENT
 
     def _file(self, name: str) -> str:
-        from lib.records.fingerprints import hash_path
+        from lib.records.contents import hash_path
 
         path = self.root / name
         return hash_path(path) if path.is_file() else ABSENT

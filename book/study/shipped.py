@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from book.study.intervals import Interval, median_interval
-from lib.records.fingerprints import ROOT, hash_path
+from lib.records.contents import hash_path
+from lib.records.fingerprints import ROOT
 from lib.records.store import StaleResultError
 
 SHIPPED = ROOT / "data" / "weights" / "mini.safetensors"

@@ -4,4 +4,3 @@ from lib.probe.features import QUANTILES, Alignment, Sample, TokenStatistics, al
 from lib.probe.observer import Probe
 from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading, as_arrays
-from lib.probe.static import Observers, StaticMerging

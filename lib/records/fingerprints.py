@@ -2,12 +2,10 @@
 
 import contextlib
 import glob
-import hashlib
 import json
 import os
 import platform
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,16 +14,15 @@ from typing import Any
 from lib import used
 from lib.records.code import PACKAGES as OURS
 from lib.records.code import code_hashes
+from lib.records.contents import below, hash_files, short
 from lib.records.experiments import complete
 from lib.scenes.layouts import read_layout
 from lib.scenes.names import ROOMS, folder_and_piece, located
-from lib.scenes.recording_files import RecordingError
 
 ROOT = used.ROOT
 PACKAGES = ("torch", "numpy", "scipy", "pillow", "safetensors")  # those whose release can move a number
 BOOKKEEPING = ("lib/records/", "lib/used.py")  # names and stores results; changes no number
 WEIGHTS = {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}
-SETTLED = 2_000_000_000  # ns; a file changed within less might change again without a later time
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Provenance:
     def key(self) -> str:
         """16 hexadecimal digits: equal exactly where everything above is equal."""
         text = json.dumps(vars(self), sort_keys=True, allow_nan=False)
-        return _short(text.encode())
+        return short(text.encode())
 
     def changes(self, now: "Provenance", versions: bool = True) -> tuple[str, ...]:
         """What differs between this and ``now``, in words: files, parameters and (if asked) versions."""
@@ -98,7 +95,7 @@ def provenance(
         paths = input_paths(experiment, full, root)
         for name, (path, recording) in paths.items():
             if name not in seen and (path.exists() or not absent):
-                files = read_layout(path).files if recording else list(_below(path))
+                files = read_layout(path).files if recording else list(below(path))
                 seen[name] = hash_files(path, files, root / "_build" / "hashes")
         inputs = {name: seen[name] for name in sorted(paths) if name in seen}
         if (source := f"code of {experiment}") not in seen:
@@ -139,66 +136,6 @@ def input_paths(experiment: str, params: Mapping[str, Any], root: Path) -> dict[
             hits = [p for p in root.glob(pattern.format(**plain)) if p.is_file()]
             found |= {p.relative_to(root).as_posix(): (p, False) for p in hits}
     return {n: p for n, p in found.items() if not n.startswith("data/measurements/")}
-
-
-def _below(path: Path) -> Iterator[Path]:
-    """The file, or every file below a folder, through links too."""
-    known: set[str] = set()
-    if path.is_file():
-        yield path
-    for folder, inner, files in os.walk(path, followlinks=True):
-        if (real := os.path.realpath(folder)) in known:
-            inner.clear()  # a link to a folder above
-        known.add(real)
-        yield from (Path(folder, file) for file in files)
-
-
-def hash_path(path: Path) -> str:
-    """Hash of a file's content, or of the names and contents of all files below a folder (16 hex digits)."""
-    return hash_files(path, list(_below(path)))
-
-
-def hash_files(base: Path, files: Sequence[Path], notes: Path | None = None) -> str:
-    """Hash of the names from ``base`` and the contents of files (16 hex digits).
-
-    Args:
-        notes: a folder in which the hash is noted under the sizes and times of its files, so that it is
-            computed again only where one of these has changed.
-
-    Raises:
-        RecordingError: a file cannot be read.
-    """
-    try:
-        names = sorted((os.fsencode(os.path.relpath(file, base)), file) for file in files)
-        states = [(name.hex(), *_state(file)) for name, file in names]
-        note = notes and notes / _short(json.dumps(states).encode())
-        if note and note.is_file():
-            return note.read_text(encoding="ascii")
-        digest = hashlib.sha256()
-        for name, file in names:
-            digest.update(b"" if file == base else name + b"\0")
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    except OSError as error:
-        raise RecordingError(f"{base} cannot be read, so no result from it could be kept: {error}") from error
-    found = digest.hexdigest()[:16]
-    if note and time.time_ns() - max(_state(file)[-1] for file in files) > SETTLED:
-        with contextlib.suppress(OSError):  # a read-only project has no notes
-            note.parent.mkdir(parents=True, exist_ok=True)
-            temporary = note.with_name(f"{note.name}.{os.getpid()}.tmp")
-            temporary.write_text(found, encoding="ascii")
-            os.replace(temporary, note)
-    return found
-
-
-def _state(file: Path) -> tuple[int, ...]:
-    """Changes with every write: nothing sets the last, the time of the last change of state, by hand."""
-    state = file.stat()
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
-
-
-def _short(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def beyond(origin: Provenance, root: Path = ROOT) -> tuple[str, ...]:

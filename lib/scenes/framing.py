@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from lib.scenes.consistency import check_views
 from lib.scenes.pictures import opened, read_rgb
 from lib.scenes.preprocessing import crop
 from lib.scenes.recording_files import Matrix, RecordingError
@@ -140,7 +141,7 @@ def read_depth(
     (wide, high), (colour_wide, colour_high) = image.size, framing.recorded
     if colour_camera is not None and depth_camera is not None:
         own = depth_camera(wide, high)
-        _check_views(file, colour_camera, framing.recorded, own, (wide, high))
+        check_views(file, colour_camera, framing.recorded, own, (wide, high))
         columns = (columns - colour_camera[0, 2]) / colour_camera[0, 0] * own[0, 0] + own[0, 2]
         rows = (rows - colour_camera[1, 2]) / colour_camera[1, 1] * own[1, 1] + own[1, 2]
     elif abs(wide * colour_high / (high * colour_wide) - 1) > 0.01:
@@ -152,24 +153,6 @@ def read_depth(
         columns = (columns + 0.5) * (wide / colour_wide) - 0.5
         rows = (rows + 0.5) * (high / colour_high) - 0.5
     return _nearest(depth, rows, columns)
-
-
-def _check_views(
-    file: Path, colour: Matrix, colour_size: tuple[int, int], depth: Matrix, depth_size: tuple[int, int]
-) -> None:
-    """Where colour and depth differ by one factor in focal length and principal point, one was resized.
-
-    Raises:
-        RecordingError: they do.
-    """
-    sides = np.divide(depth_size, colour_size)
-    focal = colour[[0, 1], [0, 1]] / depth[[0, 1], [0, 1]] * sides
-    centre = colour[:2, 2] / depth[:2, 2] * sides
-    if (abs(focal - 1) > 0.02).all() and (abs(centre / focal - 1) < 0.02).all():
-        raise RecordingError(
-            f"{file}: by their intrinsics, colour and depth images differ {focal[0]:.3g} times in field of "
-            "view and in principal point: one of them is not of the size that its intrinsics are for"
-        )
 
 
 def _nearest(depth: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:

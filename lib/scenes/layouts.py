@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.scenes.consistency import check_centre, vga_shrink, why_no_pose, why_no_time
 from lib.scenes.recording_files import (
     Matrix,
     Pose,
@@ -27,8 +28,6 @@ from lib.scenes.recording_files import (
     read_trajectory,
 )
 
-_OFF_CENTRE = 0.05  # of the side: how far from the middle a principal point may lie
-_VGA_WIDTH = 640  # the width that the focal lengths below belong to
 _SEVEN_SCENES_COLOUR_FOCAL, _SEVEN_SCENES_DEPTH_FOCAL = 525.0, 585.0
 # fx, fy, cx, cy of the TUM calibration page; elsewhere the ROS default that the page recommends
 _TUM_DEFAULT = (525.0, 525.0, 319.5, 239.5)
@@ -115,13 +114,7 @@ def read_scannet(folder: Path) -> Recording:
         matrix = read_matrix(intrinsic / name)[:3, :3]
 
         def sized(width: int, height: int) -> Matrix:
-            off = np.abs(matrix[:2, 2] / (width, height) - 0.5).max()
-            if not off <= _OFF_CENTRE:
-                raise RecordingError(
-                    f"{intrinsic / name} has its principal point at ({matrix[0, 2]:g}, {matrix[1, 2]:g}), "
-                    f"far from the middle of {width}x{height} images: it is for another size; scale it, or "
-                    "give the images of its size"
-                )
+            check_centre(intrinsic / name, matrix, width, height)
             return matrix
 
         return sized
@@ -134,7 +127,7 @@ def read_scannet(folder: Path) -> Recording:
         Frame(image.stem, image, _existing(folder / "depth" / f"{image.stem}.png"), read_pose(pose))
         for image, pose in zip(images, poses, strict=True)
     ]
-    return _posed(folder, "scannet", frames, texts + poses, _no_pose(poses), colour_camera, depth_camera)
+    return _posed(folder, "scannet", frames, texts + poses, why_no_pose(poses), colour_camera, depth_camera)
 
 
 def read_seven_scenes(folder: Path) -> Recording:
@@ -147,7 +140,7 @@ def read_seven_scenes(folder: Path) -> Recording:
 
     def camera(focal: float) -> Callable[[int, int], Matrix]:
         def intrinsics(width: int, height: int) -> Matrix:
-            scaled = focal * _vga_shrink(folder, width, height)
+            scaled = focal * vga_shrink(folder, width, height)
             return pinhole(scaled, scaled, width / 2, height / 2)
 
         return intrinsics
@@ -158,7 +151,7 @@ def read_seven_scenes(folder: Path) -> Recording:
         poses.append(folder / f"{name}.pose.txt")
         frames.append(Frame(name, image, _existing(folder / f"{name}.depth.png"), read_pose(poses[-1])))
     cameras = camera(_SEVEN_SCENES_COLOUR_FOCAL), camera(_SEVEN_SCENES_DEPTH_FOCAL)
-    return _posed(folder, "7scenes", frames, poses, _no_pose(poses), *cameras)
+    return _posed(folder, "7scenes", frames, poses, why_no_pose(poses), *cameras)
 
 
 def read_tum(folder: Path, max_difference: float = 0.02) -> Recording:
@@ -182,18 +175,12 @@ def read_tum(folder: Path, max_difference: float = 0.02) -> Recording:
     parameters = next((v for k, v in _TUM_CALIBRATED.items() if k in folder.name.lower()), _TUM_DEFAULT)
 
     def camera(width: int, height: int) -> Matrix:
-        shrink = _vga_shrink(folder, width, height)  # pixel centres lie on integers
+        shrink = vga_shrink(folder, width, height)  # pixel centres lie on integers
         fx, fy, cx, cy = parameters
         return pinhole(fx * shrink, fy * shrink, (cx + 0.5) * shrink - 0.5, (cy + 0.5) * shrink - 0.5)
 
     texts = [folder / name for name in ("rgb.txt", "groundtruth.txt", "depth.txt")]
-    gap = min((float(np.abs(pose_times - time).min(initial=np.inf)) for time in times), default=np.inf)
-    why = "no pose in groundtruth.txt is finite"
-    if gap > max_difference:
-        why = (
-            f"the time stamps of rgb.txt and groundtruth.txt are {gap:g} s apart or more, allowed are "
-            f"{max_difference:g} s: are both in seconds, of one clock"
-        )
+    why = why_no_time(times, pose_times, max_difference)
     return _posed(folder, "tum", frames, texts, why, camera, depth_unit=5000.0)
 
 
@@ -261,28 +248,6 @@ def _posed(
     pixels = [file for frame in usable for file in (frame.colour, frame.depth) if file is not None]
     files = (*(text for text in texts if text.exists()), *pixels)
     return Recording(_name(folder), layout, usable, dropped, files, colour_camera, depth_camera, depth_unit)
-
-
-def _no_pose(files: list[Path]) -> str:
-    """What to say where none of these pose files gives a pose."""
-    if any(file.is_file() for file in files):
-        return "the pose files hold no finite pose, as where tracking was lost"
-    there = sorted(file.name for file in files[0].parent.glob("*.txt"))[:3]
-    return f"{files[0]} is not there" + (f", only {', '.join(there)} …" if there else "")
-
-
-def _vga_shrink(folder: Path, width: int, height: int) -> float:
-    """How many times smaller than 640x480, which the focal lengths are for, an image is.
-
-    Raises:
-        RecordingError: it is of another shape, so that something was cut off.
-    """
-    if abs(width * 3 / (height * 4) - 1) > 0.02:
-        raise RecordingError(
-            f"{folder} has images of {width}x{height}, but its cameras are known for 640x480 and its "
-            "fractions only; give the images as they were recorded"
-        )
-    return width / _VGA_WIDTH
 
 
 def _name(folder: Path) -> str:

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from lib.geometry import camera_centres, invert, relative_to_first, rotation_angle_deg, unproject
 from lib.metrics import DegenerateAlignmentError, camera_errors, depth_errors, path_length, point_errors
-from lib.records.fingerprints import hash_path, versions
+from lib.records.contents import hash_path
+from lib.records.fingerprints import versions
 from lib.scenes.recordings import open_recording
 from lib.scenes.sequence import Sequence
 from lib.scenes.walks import walk

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib.records.fingerprints import ROOT, hash_path, versions
+from lib.records.contents import hash_path
+from lib.records.fingerprints import ROOT, versions
 from lib.scenes.rooms import render_sequence
 from lib.training.checkpoints import load_latest
 from lib.training.config import TrainConfig

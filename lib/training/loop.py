@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lib.records.fingerprints import hash_path
+from lib.records.contents import hash_path
 from lib.training.checkpoints import load_latest, save_checkpoint
 from lib.training.config import TrainConfig, differences
 from lib.training.data import Batch, RoomPool, frame_subset, sample_batch

@@ -12,9 +12,7 @@ import pickle
 import pickletools
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lib.vggt.config import VGGTConfig
+from lib.vggt.foreign import HEADS, INDEX, bare_names, found_config, in_place_of_weights, inside, unwrapped
 from lib.vggt.model import VGGT
 
 SAFETENSORS = (".safetensors",)
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
-INDEX = ".index.json"  # ends the name of the list of a sharded checkpoint
-HEADS = ("camera_head", "depth_head", "point_head", "track_head")
 HUB_FILE = "model.safetensors"  # the name VGGT-1B has on the hub
-WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights")
 SHOWN = 5  # keys listed in a message; the rest is counted
 
 
@@ -96,9 +92,9 @@ def load(
     """
     path = resolve(source)
     weights, stored = _read(path, torch.device(device))
-    weights = _bare_names(weights)
+    weights = bare_names(weights)
     if config is None:
-        config = _stored_config(stored, path) if "config" in stored else _found_config(weights, path)
+        config = _stored_config(stored, path) if "config" in stored else found_config(weights, path)
     else:
         weights = _without_absent_heads(weights, config)
     with torch.device("meta"):
@@ -164,9 +160,7 @@ def resolve(source: str | os.PathLike[str]) -> Path:
     """
     path = Path(source)
     if path.is_dir():
-        names = ("model.safetensors", "pytorch_model.bin", "model.pt")
-        inside = [path / f"{name}{end}" for name in names for end in ("", INDEX)]
-        path = next((file for file in inside if file.is_file()), path)
+        path = inside(path)
     if path.is_file():
         if not path.name.endswith((*SAFETENSORS, *PICKLES, INDEX)):
             raise CorruptCheckpointError(f"{path} has an unknown suffix; known: {SAFETENSORS + PICKLES}")
@@ -200,7 +194,8 @@ def _download(repository: str) -> Path:
 
 def _read(path: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and header strings of a file, or of all shards that it lists."""
-    _check_content(path)
+    if instead := in_place_of_weights(path):
+        raise CorruptCheckpointError(f"{path} is {instead}")
     if path.name.endswith(INDEX):
         parts = [_read(shard, device)[0] for shard in _shards(path)]
         weights, header = {name: value for part in parts for name, value in part.items()}, {}
@@ -243,16 +238,6 @@ def _shards(index: Path) -> list[Path]:
     return shards
 
 
-def _check_content(path: Path) -> None:
-    """Refuse what downloads leave in the place of weights."""
-    with path.open("rb") as stream:
-        head = stream.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        raise CorruptCheckpointError(f"{path} is a Git LFS pointer in the place of the weights: git lfs pull")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise CorruptCheckpointError(f"{path} is a web page in the place of the weights; download them again")
-
-
 def _read_pickle(path: Path, device: torch.device) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location=device, weights_only=True)
@@ -266,11 +251,7 @@ def _read_pickle(path: Path, device: torch.device) -> dict[str, Tensor]:
     except Exception as error:  # a damaged pickle makes every kind of error
         why = str(error).partition("\n")[0]
         raise CorruptCheckpointError(f"{path} is truncated or no PyTorch file ({why})") from error
-    while isinstance(content, dict):  # training checkpoints keep the weights one level down, or two
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
-        if inner is None:
-            break
-        content = inner
+    content = unwrapped(content)
     if not isinstance(content, dict):
         raise NotAStateDictError(
             f"{path} holds a {type(content).__name__}, not a mapping of names to tensors"
@@ -290,23 +271,6 @@ def _names_globals(path: Path) -> bool:
             )
     except ValueError:  # not a pickle at all
         return False
-
-
-def _bare_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what wrappers put before them and into them (``module.``, ``model.``, ``_orig_mod.``)."""
-    own = re.compile(rf"^.*?\b(?=(?:aggregator|{'|'.join(HEADS)})\.)")
-    bare = {own.sub("", name.replace("_orig_mod.", "")): value for name, value in weights.items()}
-    return bare if len(bare) == len(weights) else weights
-
-
-def _found_config(weights: Mapping[str, Tensor], path: Path) -> VGGTConfig:
-    """VGGT-1B's, without the heads of which the file holds nothing."""
-    absent = [head for head in HEADS if not any(name.startswith(f"{head}.") for name in weights)]
-    if len(absent) == len(HEADS) or not absent:
-        return VGGTConfig.vggt_1b()
-    warnings.warn(f"{path} holds nothing of {', '.join(absent)}: the model is built without", stacklevel=3)
-    heads: dict[str, Any] = dict.fromkeys(absent)
-    return replace(VGGTConfig.vggt_1b(), **heads)
 
 
 def _stored_config(header: Mapping[str, str], path: Path) -> VGGTConfig:

@@ -11,7 +11,7 @@ from book.study.operations import attention_operations, forward_operations
 from book.study.practice import alarm, alarm_outcome, light, screen
 from book.study.practice.advice import Forecast
 from book.study.runtime import measure as runtime
-from lib.probe import Observers
+from book.study.static_merging import Observers
 from lib.run import Params, forward, load_model, prepare, run
 from lib.vggt import VGGT, FixedScale, LengthScale, VGGTConfig
 from lib.vggt.memory import InsufficientMemoryError, estimate_memory

@@ -9,8 +9,8 @@ import torch
 from book.study.operations import forward_operations
 from book.study.practice import adaptive, advice
 from book.study.practice.equal_pairs import Table, advised, contest, follow, gain_over
+from book.study.static_merging import Observers
 from lib.merging import RULES, AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
-from lib.probe import Observers
 from lib.run import Params, load_model, prepare, run
 
 

@@ -11,10 +11,11 @@ from book.study import paired
 from book.study.intervals import correlation_interval, sign_interval
 from book.study.reconstruction import draw
 from book.study.reconstruction.measure import Entropies, measure, scene_errors, scene_facts
+from book.study.static_merging import Observers
 from lib import records
 from lib.geometry import relative_to_first, unproject
 from lib.merging import Setting, UniformRule
-from lib.probe import Observers, Probe
+from lib.probe import Probe
 from lib.run import Params, load_model, prepare, run
 from lib.spectra import Budget
 

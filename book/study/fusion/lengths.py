@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from book.study.static_merging import Observers, StaticMerging
 from lib.geometry import relative_to_first
 from lib.merging import Setting
-from lib.probe import Observers, StaticMerging, attention_operators
+from lib.probe import attention_operators
 from lib.run import Measurements, Outcome, Params, Setup, errors, load_model, prepare, run
 from lib.spectra import LinearMap, pooled_measures
 from lib.training.evaluation import unexplained_motion

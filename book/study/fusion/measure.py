@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.probe import LayerReading, Probe, StaticMerging, as_arrays
+from book.study.static_merging import StaticMerging
+from lib.probe import LayerReading, Probe, as_arrays
 from lib.run import Measurements, Params, merging_rule, prepare, run
 from lib.spectra import Budget
 from lib.vggt import VGGT

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from book.study.intervals import Interval, median_interval
+from book.study.static_merging import StaticMerging
 from lib.merging import TokenLayout
-from lib.probe import HeadReading, LayerReading, Probe, StaticMerging
+from lib.probe import HeadReading, LayerReading, Probe
 from lib.run import Setup, run
 from lib.scenes.sequence import Sequence
 from lib.spectra import Budget

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from book.study.practice.advice import Arrays, Forecast
+from book.study.static_merging import Observers
 from lib.merging import (
     AdaptiveRule,
     FastVGGTRule,
@@ -28,7 +29,6 @@ from lib.merging import (
     UniformRule,
 )
 from lib.merging.adaptive import ErrorBudget
-from lib.probe import Observers
 from lib.run import Outcome, Params, Setup, prepare, run
 from lib.vggt import VGGT, parse_scale
 from lib.vggt.layers import AttentionEvent

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from book.study.predictions.blocks import duplicated_change
 from book.study.predictions.merging import Ranks
 from book.study.predictions.profiles import STEP, Profile, copies, every_fourth
+from book.study.static_merging import Observers
 from lib.geometry import relative_to_first, rotation_angle_deg
-from lib.probe import Observers
 from lib.run import Params, Setup, errors, forward, load_model, prepare
 from lib.scenes.sequence import Sequence
 from lib.vggt import VGGT, AttentionEvent, Observer, parse_scale

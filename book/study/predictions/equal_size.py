@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from book.study.predictions.heads import Rule
-from lib.probe import Observers, StaticMerging
+from book.study.static_merging import Observers, StaticMerging
 from lib.run import forward
 from lib.spectra import dense_measures
 from lib.vggt import VGGT, AttentionEvent, LogitScale

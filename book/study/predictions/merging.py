@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from book.study.predictions.profiles import Arrays, Profile, Undefined
+from book.study.static_merging import Observers, StaticMerging
 from lib.merging import FastVGGTRule, MergingRule, RegisteredRule, TokenLayout
-from lib.probe import Observers, StaticMerging, attention_operators
+from lib.probe import attention_operators
 from lib.run import forward
 from lib.spectra import Budget, spectrum_bracket
 from lib.vggt import VGGT, AttentionEvent, LogitScale, Observer

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from lib.probe import Observers, Sample, alignment, attention_operators, token_statistics
+from book.study.static_merging import Observers
+from lib.probe import Sample, alignment, attention_operators, token_statistics
 from lib.run import forward
 from lib.scenes.sequence import Sequence
 from lib.vggt import VGGT, AttentionEvent, LogitScale, Observer, VGGTConfig

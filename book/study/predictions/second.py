@@ -27,7 +27,7 @@ from book.study.predictions.profiles import (
     every_fourth,
 )
 from book.study.predictions.sink import SHORT, WeightedReference, dilution, merged_share
-from lib.probe import Observers
+from book.study.static_merging import Observers
 from lib.run import Params, errors, forward, load_model, prepare
 from lib.scenes.sequence import Sequence as Frames
 from lib.vggt import VGGT, LogitScale, VGGTConfig, parse_scale
