@@ -62,6 +62,7 @@ The runs add up to {glue:text}`total:.3f`.
 """
 )
 
+LIBRARY = ("lib/records", "lib/scenes", "lib/sweep", "lib/pipes.py", "lib/used.py")
 PARAMETERS = "m = 0.25\nseed = 0"
 RUN = """from pathlib import Path
 from lib import records
@@ -175,7 +176,7 @@ def make(root: Path) -> SmallBook:
         book.write(name, text)
     book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE, figure=FIGURE))
     extensions = [f"book/_ext/{name}.py" for name in ("guard", "pages", "traces", "markup")]
-    for name in ("lib/records", "lib/sweep", "lib/used.py", *extensions, "book/_static"):
+    for name in (*LIBRARY, *extensions, "book/_static"):
         source, target = REPOSITORY / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy

@@ -85,7 +85,7 @@ def test_the_key_of_an_experiment_holds_all_that_its_cells_import(path: Path) ->
         file = ROOT.joinpath(*module.split("."))
         file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
         assert file.relative_to(ROOT).as_posix() in reached
-    assert {"lib/run.py", "lib/vggt/layers.py", "lib/merging/fastvggt.py"} <= reached
+    assert {"lib/run/__init__.py", "lib/vggt/layers.py", "lib/merging/fastvggt.py"} <= reached
     assert not any(file.startswith("lib/records/") for file in reached)
 
 

@@ -21,7 +21,9 @@ from lib.scenes.names import ROOMS, folder_and_piece, located
 
 ROOT = used.ROOT
 PACKAGES = ("torch", "numpy", "scipy", "pillow", "safetensors")  # those whose release can move a number
-BOOKKEEPING = ("lib/records/", "lib/used.py")  # names and stores results; changes no number
+LISTS = ("__init__", "consistency", "layouts", "names", "recording_files")  # of scenes: what there is to hash
+# names and stores results; changes no number
+BOOKKEEPING = ("lib/records/", "lib/used.py", *(f"lib/scenes/{name}.py" for name in LISTS))
 WEIGHTS = {".safetensors", ".pt", ".pth", ".ckpt", ".bin"}
 
 

@@ -34,7 +34,7 @@ from lib.vggt import (
 from lib.vggt.checkpoint import load
 from lib.vggt.memory import check_device, estimate_memory, require_memory
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 Measurements = dict[str, tuple[float | int | None, str]]  # name -> (value, unit)
 
 
