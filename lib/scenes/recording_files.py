@@ -80,7 +80,7 @@ def read_matrix(file: Path) -> Float64[np.ndarray, "side side"]:
         RecordingError: the file is missing, or holds something else.
     """
     try:
-        numbers = np.array(_text(file).split(), dtype=float)
+        numbers = np.array(read_text(file).split(), dtype=float)
     except ValueError as error:
         if isinstance(error, RecordingError):
             raise
@@ -119,7 +119,7 @@ def read_timed(file: Path, words: int) -> list[tuple[float, list[str]]]:
         RecordingError: naming file and line.
     """
     rows = []
-    for number, line in enumerate(_text(file).splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         parts = line.replace(",", " ").split()
         if not parts or parts[0].startswith("#"):
             continue
@@ -155,7 +155,7 @@ def associate(
     return pairs
 
 
-def _text(file: Path) -> str:
+def read_text(file: Path) -> str:
     """Of a small text file in UTF-8, with or without a byte order mark.
 
     Raises:
