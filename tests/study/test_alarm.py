@@ -226,6 +226,7 @@ def test_the_screen_says_what_fits_and_what_it_takes(machine):
     )
 
 
+@pytest.mark.slow
 def test_rows_and_remedies_are_text(machine):
     network, card = machine
     one, other = screen.table(network, (24, 4000), {"card": card})

@@ -32,6 +32,7 @@ def test_the_first_block_is_static_and_the_last_is_not(found):
         assert np.abs(static[:, -1] / moved[:, -1] - 1).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_the_three_matrices(found):
     arrays, tokens = found[0.4].arrays, 3 * (25 + 5)
     assert found[0.4].kept == pytest.approx(0.6, abs=0.5 / tokens)

@@ -65,6 +65,7 @@ def test_browser_and_python_agree(page, frames: int, kept: float, first: float) 
     assert bias == pytest.approx(law.keeping_bias(frames, 4), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_touching_it(page) -> None:
     rows = living.sampled(small_run(8)).round(3)
 
@@ -89,6 +90,7 @@ def test_touching_it(page) -> None:
     assert "in training, with 4 frames" in page.locator(".says").inner_text()
 
 
+@pytest.mark.slow
 def test_what_stands_at_the_axes(page) -> None:
     labels = page.eval_on_selector_all(".living svg text", "found => found.map(e => e.textContent)")
     assert labels == ["4", "16", "64", "256", "1024", "100 %", "10 %", "1 %", "number of frames"]

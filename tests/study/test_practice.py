@@ -100,6 +100,7 @@ def test_fixed_contenders_have_equal_pairs():
         assert max(pairs) - min(pairs) < 0.005
 
 
+@pytest.mark.slow
 def test_calibration_meets_its_target(setup):
     target = 0.6
     found = adaptive.calibrate([setup], AdaptiveRule(0.0), target, steps=8)
@@ -107,6 +108,7 @@ def test_calibration_meets_its_target(setup):
     assert need <= target < adaptive._pairs(setup, AdaptiveRule(found / 1.1))
 
 
+@pytest.mark.slow
 def test_following_no_merge_moves_nothing(setup):
     assert follow(setup, AdaptiveRule(0.0, most=0.0))[0] == 0
     deviation, errors = follow(setup, UniformRule(0.5))

@@ -229,6 +229,7 @@ def test_correlation_of_known_values():
         correlation_interval(x, np.ones(30), seed=0)
 
 
+@pytest.mark.slow
 def test_noise_alone_seems_to_help_where_the_baseline_is_bad():
     rng = np.random.default_rng(0)
     plain, merged = rng.normal(10, 1, 400), rng.normal(10, 1, 400)

@@ -49,6 +49,7 @@ def test_a_reading_has_the_scenes_first_and_says_what_was_not_read(small):
     assert np.median(tables["frames.rotation"][:, 1:], axis=1) == pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_merged_runs_state_what_was_kept(small):
     params, model = small
     reading = measure(replace(params, m=0.3, rule="uniform", scene="denser:0"), model, 1, entropy=True)
@@ -73,6 +74,7 @@ def told(small, turn: torch.Tensor | None = None):
     return Outcome(setup, replace(outcome.prediction, extrinsics=guess), {}, 1.0)
 
 
+@pytest.mark.slow
 def test_the_truth_in_another_unit_has_no_error_and_a_turn_has_its_angle(small):
     exact = frame_errors(told(small))
     assert exact["rotation"] == pytest.approx(0, abs=1e-5) and exact["centre"] == pytest.approx(0, abs=1e-6)
@@ -96,6 +98,7 @@ def test_the_middle_frame_comes_first_and_nothing_is_lost():
     assert sorted(middle_first(8)) == list(range(8))
 
 
+@pytest.mark.slow
 def test_companies_share_one_rendering_with_the_judged_frames(small):
     params, model = small
     setup = prepare(replace(params, scene="denser:0"), model)

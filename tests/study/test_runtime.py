@@ -197,6 +197,7 @@ def test_laws_find_the_law_that_made_the_times():
     assert square["(1−m)², nothing fitted"] == 0 and square["c(1−m)²"] < 1e-12 < square["a + b(1−m)"]
 
 
+@pytest.mark.slow
 def test_a_curve_is_relative_to_the_plain_passes_of_its_own_run(variants, model, layout):
     found = runtime.as_measurements(variants, model.config, layout)
     found |= {
@@ -209,6 +210,7 @@ def test_a_curve_is_relative_to_the_plain_passes_of_its_own_run(variants, model,
     assert c.kept[1] == pytest.approx(0.4, abs=0.01) and c.operations[1] < 1
 
 
+@pytest.mark.slow
 def test_gpu_table_shows_what_is_there(tmp_path, variants, model, layout):
     assert draw.gpu_measurements(tmp_path) == []
     params = {"frames": FRAMES, "rule": "grid", "device": "cuda"}
