@@ -20,6 +20,7 @@ def benchmark():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="CPU peaks need Linux's /proc")
 def test_reports_every_part(benchmark, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "MMAP_THRESHOLD", -99)  # unknown to mallopt: leave the test process alone

@@ -62,6 +62,7 @@ def test_terminal_rate(beta):
     assert late == pytest.approx(laws.terminal_rate(0.1), rel=0.01)
 
 
+@pytest.mark.slow
 def test_uniform_clouds_need_a_layer_more_per_log_token():
     layers = [
         np.mean(

@@ -119,6 +119,7 @@ def test_bootstrap_interval_covers_and_is_reproducible() -> None:
             median_interval(bad, 0)
 
 
+@pytest.mark.slow
 def test_figures_show_the_record() -> None:
     draw = pytest.importorskip("book.study.networks.draw")
     import matplotlib.pyplot as plt

@@ -246,6 +246,7 @@ def test_rotation_angle() -> None:
     assert rotation_angle_deg(turn, torch.eye(3).double()).item() == pytest.approx(math.degrees(0.3))
 
 
+@pytest.mark.slow
 def test_stacked_muon_is_muon() -> None:
     """Several shapes, tall and wide, some twice; also after its state went through a checkpoint."""
     draw = torch.Generator().manual_seed(0)
