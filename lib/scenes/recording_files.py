@@ -32,7 +32,7 @@ def list_images(folder: Path, pattern: str = "*") -> list[Path]:
     files = [file for file in folder.glob(pattern) if is_image(file)]
     if not files:
         raise RecordingError(f"no images in {folder} (looked for {', '.join(IMAGE_SUFFIXES)})")
-    return sorted(files, key=_natural)
+    return sorted(files, key=natural)
 
 
 def is_image(file: Path) -> bool:
@@ -169,7 +169,8 @@ def read_text(file: Path) -> str:
         raise RecordingError(f"{file} is not text in UTF-8 ({error}); save it as UTF-8") from error
 
 
-def _natural(file: Path) -> list[tuple[int, str]]:
+def natural(file: Path) -> list[tuple[int, str]]:
+    """Key of an order in which img2 comes before img10."""
     parts = re.split(r"(\d+)", file.name)  # isdecimal: int() knows no other digits, such as circled ones
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts] + [(-1, file.name)]
 
