@@ -114,6 +114,18 @@ def test_heic_names_what_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         open_recording(tmp_path)
 
 
+@pytest.mark.parametrize("orientation", sorted(STORED))
+def test_heic_photographs_are_turned_once(tmp_path: Path, orientation: int) -> None:
+    """The format turns its pixels itself; the EXIF orientation beside says the same again."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    tag = Image.Exif()
+    tag[ORIENTATION] = orientation
+    Image.fromarray(SCENE).save(tmp_path / "a.heic", exif=tag, quality=95)
+    images = open_recording(tmp_path).images[0].permute(1, 2, 0).numpy()
+    assert images.shape == SCENE.shape and abs(images - SCENE / 255).mean() < 0.03
+
+
 def test_hidden_files_and_folders_are_no_photographs(tmp_path: Path) -> None:
     for name in ("a.png", "photos/a.png"):
         write_image(tmp_path / name, 0)
