@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.profiler import ProfilerActivity, profile
 
+from lib.gpu import clock
 from lib.merging import FastVGGTRule, KeyValueGridRule, MergingRule, Plan, TokenLayout, UniformRule
-from lib.merging.matching import best_match, clock, unit_rows
+from lib.merging.matching import best_match, unit_rows
 from lib.pipes import reader_may_leave
 
 

@@ -23,7 +23,7 @@ ORDER = (
     ("training", "probe"),
     ("vggt", "records"),
     ("metrics", "scenes", "merging", "spectra", "dynamics"),
-    ("geometry", "pipes", "used"),
+    ("geometry", "gpu", "pipes", "used"),
 )
 # Pages that bring topics together, and a tool that serves several: page -> topics beside its own.
 COMPARE = {
@@ -45,6 +45,7 @@ SHARED_FOLDERS = {"paper", "verdicts"}  # every other folder of book/study serve
 LIBRARY_LINES = 11_000  # all but GROWN
 # Files for what the library could not do before; counted apart: path in lib -> most lines.
 GROWN = {
+    "gpu.py": 95,  # what a GPU asks for: clocks that do not stop it, key biases, half-precision features
     "records/contents.py": 80,  # hashes of what a reader lists, noted, so that gigabytes plan in seconds
     "scenes/consistency.py": 80,  # whether sizes, intrinsics, time stamps and poses belong together
     "scenes/names.py": 80,  # any folder, any working folder, any character in a scene's name

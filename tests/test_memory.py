@@ -37,6 +37,30 @@ def test_token_list_and_weights_are_what_the_model_holds():
     assert estimate.token_list == 4 * sum(value.numel() for value in features.values())
 
 
+def test_autocast_by_hand():
+    """Products and the token list in half precision, the residual stream in single; weights kept twice."""
+    config = tiny_config()
+    plain, half = (
+        memory.estimate_memory(config, 3, 16, 24, autocast=dtype) for dtype in (None, torch.bfloat16)
+    )
+    tokens, width = config.layout(3, 16, 24).tokens, config.width
+    assert half.token_list * 2 == plain.token_list and half.weights == plain.weights
+    assert plain.blocks == tokens * width * 4 * (1 + 5 + 2 * 4)
+    assert half.blocks == tokens * width * (4 * (1 + 5) + 2 + 2 * 2 * 4)
+    assert half.copies == 2 * sum(value.numel() for value in tiny_vggt().aggregator.parameters())
+    heads = half.outputs + half.dense  # more than the blocks at this size
+    assert half.activations == half.images + half.copies + half.token_list + heads
+    assert (half.dense, half.outputs) == (plain.dense, plain.outputs), "heads run outside autocast"
+
+
+def test_a_thousand_frames_are_refused_on_a_card_of_80_gb_only_in_single_precision():
+    config = VGGTConfig.vggt_1b(enable_track=False)
+    half = memory.estimate_memory(config, 1000, 392, 518, autocast=torch.bfloat16)
+    memory.require_memory(half, "cuda", available=80 * 10**9)
+    with pytest.raises(memory.InsufficientMemoryError, match="frames of 392 x 518 in float32"):
+        memory.require_memory(memory.estimate_memory(config, 1000, 392, 518), "cuda", available=80 * 10**9)
+
+
 def test_a_dense_head_by_hand():
     """24 patches of 8 pixels; six frames at once: skip maps, and the largest of what follows them."""
     head = DenseHeadConfig(4, features=8, out_channels=(8, 8, 8, 8), layers=(0, 1, 1, 2), hidden=8)

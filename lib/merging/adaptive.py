@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .matching import best_match, clock, unit_rows
+from .matching import best_match, unit_rows
 from .placement import free_tokens
 from .plan import Features, Plan, RegisteredRule, TokenLayout, TokenMask
-from .uniform import UniformRule
+from .uniform import UniformRule, groups_of
 
 ErrorBudget = Literal["block", "pair"]
 ROUNDING = 1e-6  # 2 (1 - cos) of equal rows in single precision; anything below counts as equal
@@ -82,22 +82,18 @@ class AdaptiveRule(RegisteredRule):
         x is the normalised input of the block. None if no pair fits into the tolerance.
         """
         layout.check(x)
-        start = clock(x)
         free = free_tokens(layout, self.protect_first_frame, self.protect_special)
         limit = self._limit(layout, free)
         if limit < 1:
             return None
         uniform = self._uniform(limit / layout.tokens)
-        destination = uniform._destinations(layout, free, limit)
-        sources, targets = (
-            (m.flatten().nonzero().flatten().to(x.device)) for m in (free & ~destination, destination)
-        )
+        ((sources, targets),) = groups_of(uniform, layout, x.device)
         matched = [_ordered_pairs(item, sources, targets) for item in x]
         merged = min(limit, *(self.permitted(losses, layout.tokens) for losses, _, _ in matched))
         if merged == 0:
             return None
         first, second = (torch.stack([m[k][:merged] for m in matched]) for k in (1, 2))
-        return uniform._assemble(layout.tokens, first, second, x, start)
+        return uniform.assembled(layout.tokens, first, second)
 
     def permitted(self, losses: Float[Tensor, " pairs"], tokens: int) -> int:
         """How many of the pairs fit into the tolerance; losses 2 (1 - cos) ascending, in [0, 4]."""

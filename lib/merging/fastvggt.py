@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from typing import Any, get_args
 
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 
-from .matching import ScorePrecision, best_match, clock, unit_rows
+from .matching import ScorePrecision, best_match, unit_rows
 from .plan import (
     Destinations,
     Features,
@@ -46,7 +47,7 @@ class FastVGGTRule(RegisteredRule):
             weight to each of its two rows, so that every token counts exactly once and exact duplicates
             merge without error; without the bias both rows count fully, as released.
         no_rand: as released (not as documented there): no patch outside frame 0 is a destination.
-        cells: draws in [0, stride**2), (S-1, h//stride, w//stride) of them, to use in place of the
+        cells: draws, a tensor, in [0, stride**2), (S-1, h//stride, w//stride) of them, to use in place of the
         generator's. strict: raise instead of saturating.
     """
 
@@ -103,41 +104,37 @@ class FastVGGTRule(RegisteredRule):
             ValueError: if x and layout disagree, or m is out of reach and `strict` is set.
         """
         layout.check(x)
-        start = clock(x)
-        mergeable = self._mergeable(layout).nonzero().flatten()
+        places = _places(self, layout, x.device)
         wanted = int(layout.tokens * self.m)
-        if self.strict and wanted > len(mergeable):
+        if self.strict and wanted > len(places.sources):
             raise ValueError(
                 f"m = {self.m} is out of reach: the largest m for this layout is {self.largest_m(layout):.4f}"
                 " (set strict=False to saturate there)"
             )
-        merged = min(wanted, len(mergeable))
+        merged = min(wanted, len(places.sources))
         if merged == 0:
             return None
-        sources, destinations = mergeable.to(x.device), self.destinations(layout).to(x.device)
-        pairs = [self._match(item, sources, destinations, merged) for item in x]
+        pairs = [self._match(item, places.sources, places.destinations, merged) for item in x]
         chosen, targets = (torch.stack(column) for column in zip(*pairs, strict=True))
-        plan = self.replay(layout, chosen, targets)
-        return replace(plan, seconds=clock(x) - start)
+        return _Rows(places, chosen, targets).plan(self.size_bias)
 
     def replay(self, layout: TokenLayout, sources: Pairs, destinations: Pairs) -> Plan:
         """The plan that merges given pairs, matched elsewhere (a stored plan, or another layer's).
 
         sources: tokens to merge, neither destinations nor protected; destinations: the destination token of
-        each. The plan is as `plan` makes it; its seconds are 0.
+        each. The plan is as `plan` makes it.
 
         Raises:
             ValueError: if a source may not be merged, or a destination is none.
         """
-        mergeable = self._mergeable(layout).to(sources.device)
-        allowed = self._destination_mask(layout).to(sources.device)
-        for name, tokens, mask in (("sources", sources, mergeable), ("destinations", destinations, allowed)):
+        places = _places(self, layout, sources.device)
+        given = (("sources", sources, places.mergeable), ("destinations", destinations, places.allowed))
+        for name, tokens, mask in given:
             if not bool(mask[tokens].all()):
                 raise ValueError(
                     f"{name} hold a token that this rule does not admit: {tokens[~mask[tokens]]}"
                 )
-        rows = _Rows(mergeable, allowed, self.protected(layout).to(sources.device), sources, destinations)
-        return rows.plan(self.size_bias)
+        return _Rows(places, sources, destinations).plan(self.size_bias)
 
     def destinations(self, layout: TokenLayout) -> Destinations:
         """Destination tokens in ascending order."""
@@ -195,35 +192,48 @@ class FastVGGTRule(RegisteredRule):
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The released row order [unmerged sources, destinations, protected], each in sequence order.
-
-    mergeable, allowed: tokens that may be sources, and destinations; sources, destinations: the pairs.
-    """
+class _Places:
+    """Tokens that may be sources (mergeable) and destinations (allowed): masks, and the same as numbers."""
 
     mergeable: Bool[Tensor, " tokens"]
     allowed: Bool[Tensor, " tokens"]
+    sources: Sources
+    destinations: Destinations
     protected: Int[Tensor, " protected"]
+
+
+@lru_cache(maxsize=8)
+def _places(rule: FastVGGTRule, layout: TokenLayout, device: torch.device) -> _Places:
+    """What a rule's plans have in common, whatever the features; made once for all blocks."""
+    with torch.inference_mode(False):
+        masks = rule._mergeable(layout), rule._destination_mask(layout)
+        numbers = (mask.nonzero().flatten() for mask in masks)
+        return _Places(*(part.to(device) for part in (*masks, *numbers, rule.protected(layout))))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The released row order [unmerged sources, destinations, protected], each in sequence order."""
+
+    places: _Places
     sources: Pairs
     destinations: Pairs
 
     def plan(self, size_bias: bool) -> Plan:
         """Assemble the plan from its memberships."""
-        batch, tokens = len(self.sources), len(self.mergeable)
-        rest = self.mergeable.repeat(batch, 1).scatter_(1, self.sources, False)
-        unmerged = rest.nonzero()[:, 1].view(batch, -1)
-        averaged = self.allowed.nonzero().flatten()
+        batch, tokens = len(self.sources), len(self.places.mergeable)
+        averaged, protected = self.places.destinations, self.places.protected
         # Every token's row, then the second row of each protected token.
-        own = torch.cat([unmerged, averaged.expand(batch, -1)], dim=1)
+        own = torch.cat([self._unmerged(), averaged.expand(batch, -1)], dim=1)
         first = torch.arange(own.shape[1], device=own.device).expand(batch, -1)
         output_rows = torch.zeros(batch, tokens, dtype=torch.int64, device=own.device).scatter_(1, own, first)
         joined = output_rows.gather(1, self.destinations)
-        length = own.shape[1] + len(self.protected)
+        length = own.shape[1] + len(protected)
         copied = torch.arange(own.shape[1], length, device=own.device).expand(batch, -1)
-        members = torch.cat([own, self.sources, self.protected.expand(batch, -1)], dim=1)
+        members = torch.cat([own, self.sources, protected.expand(batch, -1)], dim=1)
         rows = torch.cat([first, joined, copied], dim=1)
         output_rows.scatter_(1, self.sources, joined)
-        output_rows[:, self.protected] = copied  # a protected token reads its own copy
+        output_rows[:, protected] = copied  # a protected token reads its own copy
         share = self._shares(members)
         grouping = Grouping.from_rows(rows, length, members, share if size_bias else None)
         return Plan(
@@ -237,8 +247,16 @@ class _Rows:
             destinations=self.destinations,
         )
 
+    def _unmerged(self) -> Int[Tensor, "batch unmerged"]:
+        """Sources that stay, in order; their number is known, so that a GPU need not be asked for it."""
+        batch, count = len(self.sources), len(self.places.sources) - self.sources.shape[1]
+        rest = self.places.mergeable.repeat(batch, 1).scatter_(1, self.sources, False)
+        place = torch.where(rest, rest.cumsum(dim=1) - 1, count)  # all others share one place, cut off below
+        tokens = torch.arange(rest.shape[1], device=rest.device).expand(batch, -1)
+        return place.new_empty(batch, count + 1).scatter_(1, place, tokens)[:, :count]
+
     def _shares(self, members: Int[Tensor, "batch members"]) -> Float64[Tensor, "batch members"]:
         """One per membership, one half where a token has two rows (a protected destination)."""
         ones = torch.ones_like(members, dtype=torch.float64)
-        times = ones.new_zeros(len(members), len(self.mergeable)).scatter_add(1, members, ones)
+        times = ones.new_zeros(len(members), len(self.places.mergeable)).scatter_add(1, members, ones)
         return 1.0 / times.gather(1, members)

@@ -4,11 +4,11 @@ Source: matching of FastVGGT.
 
 from __future__ import annotations
 
-from time import perf_counter
+from functools import lru_cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Targets = Float[Tensor, "destinations width"]
@@ -18,13 +18,6 @@ ScorePrecision = Literal["bf16", "fp32"]
 CPU_TILE = (512, 2048)
 # ... and large enough to keep a GPU busy (256 MiB).
 CUDA_TILE = (8192, 8192)
-
-
-def clock(x: Shaped[Tensor, " ..."]) -> float:
-    """Seconds now, after the device of `x` has finished its queue (only CUDA has one)."""
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
-    return perf_counter()
 
 
 def unit_rows(x: Float[Tensor, "tokens width"], similarity: ScorePrecision) -> Float[Tensor, "tokens width"]:
@@ -51,11 +44,19 @@ def projected(x: Float[Tensor, "*batch channels"], width: int, seed: int) -> Flo
     channels = x.shape[-1]
     if channels <= width:
         return x
-    noise = torch.randn(channels, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    basis = torch.linalg.qr(noise).Q
     with torch.autocast(x.device.type, enabled=False):
-        narrow: Tensor = x.detach() @ basis.to(device=x.device, dtype=x.dtype)
+        narrow: Tensor = x.detach() @ _basis(channels, width, seed, x.device, x.dtype)
         return narrow
+
+
+@lru_cache(maxsize=8)
+def _basis(channels: int, width: int, seed: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Orthonormal columns (channels, width), the same for every block of a pass."""
+    with torch.inference_mode(False):
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(channels, width, generator=generator, dtype=torch.float64)
+        basis: Tensor = torch.linalg.qr(noise).Q.to(device=device, dtype=dtype)
+        return basis
 
 
 def best_match(

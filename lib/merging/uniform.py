@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from .matching import ScorePrecision, best_match, clock, projected, unit_rows
+from .matching import ScorePrecision, best_match, projected, unit_rows
 from .placement import apportion, free_tokens, nearest_kept, place_evenly
 from .plan import (
     Features,
@@ -24,6 +25,7 @@ from .plan import (
 )
 
 Matching = Literal["features", "projected", "position"]
+Groups = tuple[tuple[Tensor, Tensor], ...]  # sources and targets of each
 
 
 @dataclass(frozen=True)
@@ -112,31 +114,21 @@ class UniformRule(RegisteredRule):
             ValueError: if x and layout disagree, or the protections make m unreachable.
         """
         layout.check(x)
-        start = clock(x)
         merged = round(self.m * layout.tokens)
         if merged == 0:
             return None
-        largest = self.largest_m(layout)
-        if merged > round(largest * layout.tokens):
-            raise ValueError(
-                f"m = {self.m} is out of reach: with these protections and regions the largest m for "
-                f"this layout is {largest:.4f}; lower m, or protect less"
-            )
-        free = free_tokens(layout, self.protect_first_frame, self.protect_special)
-        destination = self._destinations(layout, free, merged)
+        groups = groups_of(self, layout, x.device)
         metric = projected(x, self.metric_width, self.seed) if self.matching == "projected" else x
-        source = (free & ~destination).to(x.device)
-        pairs = [self._match(item, layout, source, destination.to(x.device), merged) for item in metric]
+        pairs = [self._match(item, groups, merged) for item in metric]
         sources, targets = (torch.stack(column) for column in zip(*pairs, strict=True))
-        return self._assemble(layout.tokens, sources, targets, x, start)
+        return self.assembled(layout.tokens, sources, targets)
 
     def _frames_per_group(self, layout: TokenLayout) -> int:
-        return layout.frames if self.region is None else min(self.region, layout.frames)
+        return min(self.region or layout.frames, layout.frames)
 
     def _group_sizes(self, free: TokenMask) -> Int[Tensor, " groups"]:
         """Free tokens of each group of frames."""
-        per_group = free.shape[0] if self.region is None else self.region
-        return torch.stack([group.sum() for group in free.split(per_group)])
+        return torch.stack([group.sum() for group in free.split(self.region or len(free))])
 
     def _destinations(self, layout: TokenLayout, free: TokenMask, merged: int) -> TokenMask:
         """Destinations, at least one in every group that has free tokens."""
@@ -151,30 +143,23 @@ class UniformRule(RegisteredRule):
         return place_evenly(layout, free, torch.cat(frames), self.seed)
 
     def _match(
-        self, x: Tokens, layout: TokenLayout, source: TokenMask, destination: TokenMask, merged: int
+        self, x: Tokens, groups: Groups, merged: int
     ) -> tuple[Int[Tensor, " merged"], Int[Tensor, " merged"]]:
         """Tokens merged and tokens they merge into, for one batch item."""
         by_place = self.matching == "position"  # then every source merges, in order
         unit = x if by_place else unit_rows(x, self.similarity)
         found = []
-        step = self._frames_per_group(layout)
-        for first in range(0, layout.frames, step):
-            kept, start = destination[first : first + step], first * layout.tokens_per_frame
-            here, there = (m.flatten().nonzero().flatten() for m in (source[first : first + step], kept))
-            if not len(here):
-                continue
+        for sources, targets in groups:
             if by_place:
-                target = nearest_kept(replace(layout, frames=len(kept)), kept)[here]
-                score = torch.zeros(len(here), device=x.device)
+                found.append((torch.zeros(len(sources), device=x.device), sources, targets))
             else:
-                score, place = best_match(unit[here + start], unit[there + start], self.similarity)
-                target = there[place]
-            found.append((score, here + start, target + start))
+                score, place = best_match(unit[sources], unit[targets], self.similarity)
+                found.append((score, sources, targets[place]))
         scores, sources, targets = (torch.cat(column) for column in zip(*found, strict=True))
         best = scores.argsort(descending=True, stable=True)[:merged]
         return sources[best], targets[best]
 
-    def _assemble(self, tokens: int, sources: Pairs, targets: Pairs, x: Features, start: float) -> Plan:
+    def assembled(self, tokens: int, sources: Pairs, targets: Pairs) -> Plan:
         """The plan that merges `sources` into `targets` and keeps every other token's row."""
         stays = torch.ones(sources.shape[0], tokens, dtype=torch.bool, device=sources.device)
         stays.scatter_(1, sources, False)
@@ -192,5 +177,32 @@ class UniformRule(RegisteredRule):
             size_bias=self.size_bias,
             sources=sources,
             destinations=targets,
-            seconds=clock(x) - start,
         )
+
+
+@lru_cache(maxsize=8)
+def groups_of(rule: UniformRule, layout: TokenLayout, device: torch.device) -> Groups:
+    """Sources and possible targets of each group (one for each source where places decide), made once.
+
+    Raises:
+        ValueError: if the protections make m unreachable.
+    """
+    merged, largest = round(rule.m * layout.tokens), rule.largest_m(layout)
+    if merged > round(largest * layout.tokens):
+        raise ValueError(
+            f"m = {rule.m} is out of reach: with these protections and regions the largest m for "
+            f"this layout is {largest:.4f}; lower m, or protect less"
+        )
+    free = free_tokens(layout, rule.protect_first_frame, rule.protect_special)
+    found, step = [], rule._frames_per_group(layout)
+    with torch.inference_mode(False):
+        destination = rule._destinations(layout, free, merged)
+        for first in range(0, layout.frames, step):
+            frames, start = slice(first, first + step), first * layout.tokens_per_frame
+            kept = destination[frames]
+            here, there = (m.flatten().nonzero().flatten() for m in (free[frames] & ~kept, kept))
+            if rule.matching == "position":
+                there = nearest_kept(replace(layout, frames=len(kept)), kept)[here]
+            if len(here):
+                found.append(((here + start).to(device), (there + start).to(device)))
+    return tuple(found)

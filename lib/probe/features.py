@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 from jaxtyping import Float, Float32, Int
@@ -45,14 +47,15 @@ def token_statistics(
     Raises:
         ValueError: a token is zero, so that it has no direction.
     """
-    sums, norms, energy, step = [], [], 0.0, 0.0
+    sums, norms, squares = [], [], []
     for part, change in zip(x.chunk(frames), update.chunk(frames), strict=True):
         length = part.float().norm(dim=1)
-        if not bool((length > 0).all()):
-            raise ValueError("a token is zero (or not a number) and has no direction")
         sums.append((part.float() / length[:, None]).double().sum(0))
         norms.append(length)
-        energy, step = energy + float((length**2).sum()), step + float((change.float() ** 2).sum())
+        squares.append(torch.stack([(length**2).sum(), (change.float() ** 2).sum()]))
+    if not bool((torch.cat(norms) > 0).all()):
+        raise ValueError("a token is zero (or not a number) and has no direction")
+    energy, step = (reduce(add, column) for column in torch.stack(squares).T.tolist())
     n, per_frame = len(x), len(x) // frames
     means = torch.stack(sums) / per_frame  # (S, C)
     resultant, within = float(means.mean(0).norm()), float((means**2).sum(1).mean())

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from lib.merging.matching import clock
+from lib.gpu import clock
 from lib.probe.features import Sample, alignment, token_statistics
 from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading
@@ -15,9 +15,9 @@ from lib.spectra import (
     AttentionOperator,
     Budget,
     LiftedAttention,
+    Measures,
     exact_scalars,
     frame_pooled,
-    pooled_measures,
     spectrum_bracket,
 )
 from lib.vggt import AttentionEvent
@@ -132,7 +132,7 @@ class Probe:
             head=head,
             scalars=scalars,
             merged=exact_scalars(inner, self.seed) if among_merged else None,
-            pooled=None if pooled is None else pooled_measures(pooled),
+            pooled=None if values is None else Measures.of(values),
             pooled_singular_values=None if values is None else values.cpu(),
             own_frame_mass=None if pooled is None else float(pooled.diagonal().mean()),
             bracket=None if bracket is None else spectrum_bracket(outer, self.seed, bracket),

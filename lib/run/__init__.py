@@ -196,7 +196,8 @@ def prepare(params: Params, model: VGGT | None = None) -> Setup:
     setup = Setup(params, loaded, sequence, merging_rule(params), banner)
     frames, _, height, width = sequence.images.shape
     # the estimate of the unmerged model: merging only lowers it
-    require_memory(estimate_memory(loaded.config, frames, height, width), params.device)
+    half = torch.bfloat16 if params.device.startswith("cuda") else None
+    require_memory(estimate_memory(loaded.config, frames, height, width, autocast=half), params.device)
     return setup
 
 

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from lib.gpu import beside, key_column, with_key_bias
+
 Queries = Float[Tensor, "queries width"]
 Keys = Float[Tensor, "keys width"]
 LogSizes = Float[Tensor, " keys"]  # added to the logits
@@ -27,7 +29,6 @@ ENTRY_ERROR = {
     torch.bfloat16: 2.0**-8,
     torch.float16: 2.0**-11,
 }
-_ALIGNMENT = 8  # GPU kernels want head widths that are multiples of eight
 
 
 class LinearMap(Protocol):
@@ -76,30 +77,6 @@ def attention_with_lse(
     return out[0, 0], lse.double() if q.dtype == torch.float64 else lse.float()
 
 
-def _column(values: Float[Tensor, " n"], dtype: torch.dtype) -> Float[Tensor, "n pieces"]:
-    """values as columns of `dtype` whose sum keeps 24 bits: one column, or three in half precision."""
-    pieces, rest = [], values
-    for _ in range(3 if dtype.itemsize == 2 else 1):
-        pieces.append(rest.to(dtype))
-        rest = rest - pieces[-1].to(rest.dtype)
-    return torch.stack(pieces, 1)
-
-
-def _join(vectors: Float[Tensor, "n width"], extra: Float[Tensor, "n pieces"]) -> Float[Tensor, "n padded"]:
-    """Append columns to vectors and pad with zero columns to the kernels' alignment."""
-    joined = torch.cat([vectors, extra.to(vectors.dtype)], 1)
-    return F.pad(joined, (0, -joined.shape[1] % _ALIGNMENT))
-
-
-def _with_bias(query: Tensor, key: Tensor, scale: float, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Queries and keys whose product times `scale` is scale q kᵀ + bias: the bias is one more key column."""
-    if bias is None:
-        pad = (0, -query.shape[1] % _ALIGNMENT)
-        return F.pad(query, pad), F.pad(key, pad)
-    column = _column(bias / scale, query.dtype)
-    return _join(query, torch.ones_like(column[:1]).expand(len(query), -1)), _join(key, column)
-
-
 class AttentionOperator:
     """A = softmax(scale q kᵀ + log_sizes) of one head, from q and k alone.
 
@@ -130,11 +107,11 @@ class AttentionOperator:
         self.rows, self.columns, self.passes = query.shape[0], key.shape[0], 0
         self.dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
         self.device, self.entry_error = query.device, ENTRY_ERROR[query.dtype]
-        self._q, self._k = _with_bias(query, key, self.scale, log_sizes)
+        self._q, self._k = with_key_bias(query, key, self.scale, log_sizes)
         self.mixed_keys, self.row_lse = self._fused(self._q, self._k, self.key.to(self.dtype), self.scale)
-        minus_lse = _column(-self.row_lse / self.scale, query.dtype)
-        self._q_adjoint = _join(self._q, minus_lse)
-        self._k_adjoint = _join(self._k, torch.ones_like(minus_lse[:1]).expand(self.columns, -1))
+        minus_lse = key_column(-self.row_lse / self.scale, query.dtype)
+        self._q_adjoint = beside(self._q, minus_lse)
+        self._k_adjoint = beside(self._k, torch.ones_like(minus_lse[:1]))
         column_lse = self._fused(self._k_adjoint, self._q_adjoint, None, self.scale)[1]
         self.column_mass = column_lse.exp()
 
@@ -169,7 +146,7 @@ class AttentionOperator:
 
         With key_p = (k_a + k_b) / 2 and bias_p = log_sizes_a + log_sizes_b + log w the terms are w A_ia A_ib.
         """
-        q, k = _with_bias(self.query, key, 2 * self.scale, bias)
+        q, k = with_key_bias(self.query, key, 2 * self.scale, bias)
         lse = self._fused(q, k, None, 2 * self.scale)[1]
         return (lse.double() - 2 * self.row_lse.double()).exp()
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lib.gpu import kept_dtype
 from lib.merging import MergingRule, Plan
 from lib.merging.placement import positions
 from lib.vggt.config import VGGTConfig
@@ -29,24 +31,29 @@ class ForwardReport:
     """What merging did in one forward pass, added up block by block.
 
     tokens: N; kept: merged keys / N per global layer, 1.0 where nothing merged; pairs: query-key pairs of one
-    scene and one head, summed over the global layers; matching_seconds: time spent in choosing plans.
+    scene and one head, summed over the global layers; lapses: seconds spent in choosing each plan.
     """
 
     tokens: int
     kept: tuple[float, ...] = ()
     pairs: int = 0
-    matching_seconds: float = 0.0
+    lapses: tuple[SupportsFloat, ...] = ()
+
+    @property
+    def matching_seconds(self) -> float:
+        """Seconds spent in choosing plans; waits for a GPU."""
+        return sum(map(float, self.lapses))
 
     @property
     def pairs_plain(self) -> int:
         """The same pairs without merging."""
         return len(self.kept) * self.tokens**2
 
-    def add(self, plan: Plan | None) -> None:
-        """Count one block; None is a block that merged nothing."""
+    def add(self, plan: Plan | None, lapse: SupportsFloat) -> None:
+        """Count one block, and the seconds in which its rule chose; None is a block that merged nothing."""
         self.kept += (1.0 if plan is None else float(plan.kept),)
         self.pairs += self.tokens**2 if plan is None else int(plan.pairs)
-        self.matching_seconds += 0.0 if plan is None else float(plan.seconds)
+        self.lapses += (lapse,)
 
 
 class Aggregator(nn.Module):
@@ -106,7 +113,7 @@ class Aggregator(nn.Module):
         pairs = zip(self.frame_blocks, self.global_blocks, strict=True)
         for layer, (frame_block, global_block) in enumerate(pairs):
             x = frame_block(x, per_frame, layout=layout, observe=observe)
-            frame_out = x if layer in keep else None
+            frame_out = x.to(kept_dtype(x)) if layer in keep else None
             x = x.view(batch, layout.tokens, -1)
             rule = merging if layer >= merging_start else None
             factor = 1.0 if logit_scale is None else logit_scale.factor(layer, layout)
@@ -115,7 +122,8 @@ class Aggregator(nn.Module):
             )
             x = x.view(batch * frames, layout.tokens_per_frame, -1)
             if frame_out is not None:
-                features[layer] = torch.cat((frame_out, x), dim=-1).unflatten(0, (batch, frames))
+                pair = torch.cat((frame_out, x.to(frame_out.dtype)), dim=-1)
+                features[layer] = pair.unflatten(0, (batch, frames))
         return features, report
 
     def _tokens(self, images: ImageBatch) -> Float[Tensor, "sequences tokens dim"]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsFloat
 
 import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lib.gpu import stopwatch, with_key_bias
 from lib.merging import MergingRule, Plan, TokenLayout
 from lib.merging.plan import Features, Heads, KeyRows, QueryRows
 
@@ -121,11 +122,15 @@ class Mlp(nn.Module):
 def softmax_attention(q: QueryRows, k: KeyRows, v: KeyRows, plan: Plan | None, scale: float) -> QueryRows:
     """softmax(scale q kᵀ + bias) v of tokens that `plan` has merged already; None: of all tokens.
 
-    The softmax runs in the dtype of v:
-    under autocast qk-norm returns fp32 queries and keys beside half-precision values. The bias is the
-    logarithm of the group sizes where the plan has a size bias, else zero.
+    The softmax runs in the dtype of v: under autocast qk-norm returns fp32 queries and keys beside
+    half-precision values. The bias is the logarithm of the group sizes where the plan has a size bias, else
+    zero; on a GPU it is one more key column, as a mask would cost the flash kernel.
     """
     sizes = None if plan is None else plan.log_sizes
+    if sizes is not None and v.is_cuda:
+        q, k = with_key_bias(q.to(v.dtype), k.to(v.dtype), scale, sizes[:, None].expand(k.shape[:3]))
+        wide = functional.pad(v, (0, q.shape[-1] - v.shape[-1]))
+        return functional.scaled_dot_product_attention(q, k, wide, scale=scale)[..., : v.shape[-1]]
     bias = None if sizes is None else sizes[:, None, None, :].to(v.dtype)  # (B, 1, 1, Nk)
     if q.requires_grad and v.dtype is torch.bfloat16 and v.device.type == "cpu":
         # of PyTorch's two kernels for bf16 training on a CPU, the fused one is slow backwards, and the plain
@@ -256,15 +261,14 @@ class Block(nn.Module):
         rule: MergingRule | None = None,
         layout: TokenLayout | None = None,
         factor: float = 1.0,
-        planned: Callable[[Plan | None], None] | None = None,
+        planned: Callable[[Plan | None, SupportsFloat], None] | None = None,
         observe: Callable[[AttentionEvent], None] | None = None,
     ) -> Features:
         """Attention, then MLP, each added to x.
 
         rule: merges queries, keys and values inside the attention, planned from norm1(x) and `layout`.
         factor: of the logits, see `lib.vggt.logit_scale`.
-        planned, observe: called once with the plan and with an AttentionEvent; the result is bitwise the same
-        without them.
+        planned, observe: called once, with plan and seconds or an AttentionEvent; they change no bit.
 
         Raises:
             ValueError: a rule without the layout.
@@ -272,9 +276,10 @@ class Block(nn.Module):
         normed = self.norm1(x)
         if rule is not None and layout is None:
             raise ValueError("merging needs the token layout: pass layout together with rule")
+        elapsed = stopwatch(x)
         plan = None if rule is None or layout is None else rule.plan(normed, layout)
         if planned is not None:
-            planned(plan)
+            planned(plan, 0.0 if rule is None else elapsed())
         seen: list[AttentionTensors] = []
         keep = None if observe is None else seen.append
         frame_tokens = None if not self.causal else 1 if layout is None else layout.tokens_per_frame

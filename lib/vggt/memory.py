@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from lib.vggt.model import HEADS, VGGT
 # Freed memory stays with the allocator: where the blocks dominate, a process on the CPU was measured to grow
 # 1.3 times the estimate (24 frames of 280 x 280, width 256).
 ALLOCATOR_MARGIN = 1.5
+CUDA_MARGIN = 1.15  # assumed: PyTorch's allocator reuses blocks of equal size, and all layers are alike
 
 
 class InsufficientMemoryError(MemoryError):
@@ -35,7 +36,8 @@ class MemoryEstimate:
     weights: parameters; images: the input; token_list: aggregator outputs kept for the heads; blocks: largest
     moment inside the patch embedding or the alternating blocks, with merging's plan; dense: largest moment
     inside a dense head, for one chunk of frames; tracks: largest moment of the tracker; outputs: dense
-    predictions of all frames, with the copy made where chunks are joined.
+    predictions of all frames, with the copy made where chunks are joined; copies: the aggregator's weights as
+    autocast keeps them.
     """
 
     description: str
@@ -46,11 +48,13 @@ class MemoryEstimate:
     dense: int
     tracks: int
     outputs: int
+    copies: int
 
     @property
     def activations(self) -> int:
         """Largest sum of what is alive at the same time, without the weights."""
-        return self.images + self.token_list + max(self.blocks, self.outputs + max(self.dense, self.tracks))
+        largest = max(self.blocks, self.outputs + max(self.dense, self.tracks))
+        return self.images + self.copies + self.token_list + largest
 
     @property
     def peak(self) -> int:
@@ -58,8 +62,7 @@ class MemoryEstimate:
         return self.weights + self.activations
 
     def __str__(self) -> str:
-        parts = ("weights", "images", "token_list", "blocks", "dense", "tracks", "outputs")
-        listed = ", ".join(f"{part} {_gigabytes(getattr(self, part))}" for part in parts)
+        listed = ", ".join(f"{one.name} {_gigabytes(getattr(self, one.name))}" for one in fields(self)[1:])
         return f"{self.description}: {_gigabytes(self.peak)} at the peak ({listed})"
 
 
@@ -76,6 +79,7 @@ def estimate_memory(
     kept: float | None = None,
     layers_kept: int | None = None,
     dtype: torch.dtype = torch.float32,
+    autocast: torch.dtype | None = None,
 ) -> MemoryEstimate:
     """Estimate a forward pass over images (batch, frames, 3, height, width), height and width in pixels.
 
@@ -83,23 +87,25 @@ def estimate_memory(
     kept: fraction of tokens a merging rule leaves, None without one. Merging shortens the attention only, the
     residual stream and the MLPs keep all tokens, so it adds memory (the plan) and saves time.
     layers_kept: entries of the token list; None for those the heads read (upstream's code keeps all).
-    dtype: of weights and activations.
+    dtype: of weights and activations; autocast: of products and of the token list on a GPU, None without.
     ValueError: sizes that no forward accepts.
     """
     _check_sizes(config, batch, frames, height, width, kept)
-    names = {*HEADS} if heads is None else {*heads}
-    names -= set() if query_points else {"tracks"}
+    names = {*(HEADS if heads is None else heads)} - (set() if query_points else {"tracks"})
     images = batch * frames
     tokens = config.layout(images, height, width).tokens
     kept_layers = len(config.layers_read(names)) if layers_kept is None else layers_kept
-    numbers = _head_floats(config, names, height, width, images, frames_chunk, query_points) | {
-        "weights": _parameters(config),
-        "images": 3 * images * height * width,
-        "token_list": kept_layers * tokens * 2 * config.width,
-        "blocks": _block_floats(config, tokens, kept),
-    }
-    description = f"{batch} x {frames} frames of {height} x {width} in {str(dtype).removeprefix('torch.')}"
-    return MemoryEstimate(description, **{name: dtype.itemsize * n for name, n in numbers.items()})
+    half = autocast or dtype
+    numbers = _head_floats(config, names, height, width, images, frames_chunk, query_points)
+    numbers |= {"weights": _parameters(config), "images": 3 * images * height * width}
+    description = f"{batch} x {frames} frames of {height} x {width} in {str(half).removeprefix('torch.')}"
+    return MemoryEstimate(
+        description,
+        **{name: dtype.itemsize * n for name, n in numbers.items()},
+        token_list=half.itemsize * kept_layers * tokens * 2 * config.width,
+        blocks=_block_bytes(config, tokens, kept, dtype.itemsize, half.itemsize),
+        copies=0 if autocast is None else half.itemsize * _parameters(config, "aggregator."),
+    )
 
 
 def check_device(device: str) -> str:
@@ -125,13 +131,14 @@ def require_memory(
 ) -> None:
     """Refuse an estimate that does not fit into what ``device`` has left.
 
-    Activations count `ALLOCATOR_MARGIN` times, for what the allocator keeps.
+    Activations count `ALLOCATOR_MARGIN` times (`CUDA_MARGIN` on a GPU), for what the allocator keeps.
 
     available: bytes to assume instead of asking the device; weights_loaded: the model lies on the device
     already, so that only the activations are still to come.
     InsufficientMemoryError: naming what is needed and what there is.
     """
-    needed = round(ALLOCATOR_MARGIN * estimate.activations) + (0 if weights_loaded else estimate.weights)
+    margin = CUDA_MARGIN if torch.device(device).type == "cuda" else ALLOCATOR_MARGIN
+    needed = round(margin * estimate.activations) + (0 if weights_loaded else estimate.weights)
     free = available_memory(device) if available is None else available
     if needed > free:
         what = "activations" if weights_loaded else "weights and activations"
@@ -193,22 +200,25 @@ def _check_sizes(
         raise ValueError(f"kept is the fraction of tokens left by merging, in (0, 2], got {kept}")
 
 
-def _parameters(config: VGGTConfig) -> int:
+def _parameters(config: VGGTConfig, prefix: str = "") -> int:
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in VGGT(config).parameters())
+        named = VGGT(config).named_parameters()
+    return sum(parameter.numel() for name, parameter in named if name.startswith(prefix))
 
 
-def _block_floats(config: VGGTConfig, tokens: int, kept: float | None) -> int:
-    """Numbers alive inside one block, for all tokens of all frames.
+def _block_bytes(config: VGGTConfig, tokens: int, kept: float | None, wide: int, half: int) -> int:
+    """Bytes alive inside one block, for all tokens of all frames.
 
     MLP: the caller's x, the block's x, norm1(x), the update and norm2(x) are one width each, the hidden
     layer before and after its GELU is mlp_ratio each. Attention: x, norm1(x), qkv (3), q and k before and
     after RoPE (4) and a rotation's halves (1). A merging rule adds unit rows for matching (2) and merged
-    q, k, v. The frame block's output waits for its global partner where the layer is kept.
+    q, k, v. The frame block's output waits for its global partner where the layer is kept. A number takes
+    `wide` bytes; under autocast qkv and the hidden layers, with a copy of their input, take `half`.
     """
-    mlp = 5 + 2 * config.mlp_ratio
-    attention = 10.0 if kept is None else 10.0 + 2 + 3 * kept
-    return int(tokens * config.width * (1 + max(mlp, attention)))
+    copy = half if half < wide else 0
+    mlp = 5 * wide + copy + 2 * config.mlp_ratio * half
+    attention = 7.0 * wide + copy + 3 * half + (0 if kept is None else (2 + 3 * kept) * wide)
+    return int(tokens * config.width * (wide + max(mlp, attention)))
 
 
 def _head_floats(
