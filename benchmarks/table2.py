@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from book.study.runtime import measure as runtime
 from lib import records
+from lib.costs import measure as runtime
 from lib.merging import RegisteredRule, TokenLayout
 from lib.pipes import reader_may_leave
 from lib.run import random_config

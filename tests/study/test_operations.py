@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from book.study.operations import (
+from lib.costs.operations import (
     attention_operations,
     dense_operations,
     forward_operations,

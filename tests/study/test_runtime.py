@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from book.study.operations import forward_operations
 from book.study.runtime import draw
-from book.study.runtime import measure as runtime
-from book.study.runtime.stopwatch import PARTS, Stopwatch, exclusive, watched
 from lib import records
+from lib.costs import measure as runtime
+from lib.costs.operations import forward_operations
+from lib.costs.stopwatch import PARTS, Stopwatch, exclusive, watched
 from lib.merging import TokenLayout
 from lib.run import random_config
 from lib.vggt import VGGT

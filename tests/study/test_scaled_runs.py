@@ -23,8 +23,8 @@ from book.study.predictions import duplicates, second, thinning
 from book.study.predictions import measure as predictions
 from book.study.reconstruction import measure as reconstruction
 from book.study.rivals import measure as rivals
-from book.study.runtime import measure as runtime
 from lib import records
+from lib.costs import measure as runtime
 from lib.merging import RULES, Setting
 from lib.probe import Probe
 from lib.records.code import notebook_source

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from book.study.operations import attention_operations, forward_operations
 from book.study.practice.alarm import LEAST, cameras, spread_out
+from lib.costs.operations import attention_operations, forward_operations
 from lib.merging import RegisteredRule, Setting, TokenLayout
 from lib.run import Params, Setup, load_model, load_scene
 from lib.vggt import AttentionEvent, LengthScale, VGGTConfig

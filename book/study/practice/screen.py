@@ -11,8 +11,8 @@ import torch
 
 from book.study import entries
 from book.study.numbers import number
-from book.study.operations import forward_operations
 from book.study.practice.light import Remedy, remedy
+from lib.costs.operations import forward_operations
 from lib.merging import FastVGGTRule, TokenLayout
 from lib.vggt import VGGTConfig
 from lib.vggt.memory import ALLOCATOR_MARGIN, estimate_memory

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from book.study.fits import Fit, local_exponents, polynomial
 from book.study.intervals import Interval
-from book.study.runtime.measure import OPERATIONS, PLAIN
-from book.study.runtime.stopwatch import PARTS
 from book.study.style import PALETTE, RULES, intervals
 from lib import records
+from lib.costs.measure import OPERATIONS, PLAIN
+from lib.costs.stopwatch import PARTS
 
 Array = NDArray[np.float64]
 PART_COLOURS = dict(

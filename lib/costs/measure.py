@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from book.study.operations import Operations, forward_operations
-from book.study.runtime.stopwatch import CLOCKS, PARTS, Stopwatch, TimedRule, exclusive, watched
+from lib.costs.operations import Operations, forward_operations
+from lib.costs.stopwatch import CLOCKS, PARTS, Stopwatch, TimedRule, exclusive, watched
 from lib.merging import RULES, RegisteredRule, Setting, TokenLayout
 from lib.vggt import VGGT, LogitScale, VGGTConfig
 from lib.vggt.aggregator import ForwardReport
@@ -114,7 +114,7 @@ def warm_up(model: VGGT, images: Tensor, variant: Variant) -> None:
         model(images, merging=variant.rule, logit_scale=variant.logit_scale)
     held = peak = 0
     kernels: set[str] = set()
-    for event in recorded.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in recorded.profiler.kineto_results.events():
         if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU:
             held += event.nbytes()
             peak = max(peak, held)

@@ -1,0 +1,1 @@
+"""What a forward pass costs: operations counted, seconds and memory measured part by part."""
