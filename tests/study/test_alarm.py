@@ -9,14 +9,9 @@ import torch
 from book.study import shipped
 from book.study.practice import alarm, alarm_outcome, light, screen
 from book.study.practice.advice import Forecast
-<<<<<<< HEAD
-from book.study.runtime import measure as runtime
 from book.study.static_merging import Observers
-=======
 from lib.costs import measure as runtime
 from lib.costs.operations import attention_operations, forward_operations
-from lib.probe import Observers
->>>>>>> d724017 (What a pass costs moves into the library, where a measurement without the book can reach it; a simulated GPU for tests)
 from lib.run import Params, forward, load_model, prepare, run
 from lib.vggt import VGGT, FixedScale, LengthScale, VGGTConfig
 from lib.vggt.memory import InsufficientMemoryError, estimate_memory

@@ -8,11 +8,8 @@ import torch
 
 from book.study.practice import adaptive, advice
 from book.study.practice.equal_pairs import Table, advised, contest, follow, gain_over
-<<<<<<< HEAD
 from book.study.static_merging import Observers
-=======
 from lib.costs.operations import forward_operations
->>>>>>> d724017 (What a pass costs moves into the library, where a measurement without the book can reach it; a simulated GPU for tests)
 from lib.merging import RULES, AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
 from lib.run import Params, load_model, prepare, run
 
