@@ -12,14 +12,11 @@ from lib.merging import (
     KeyValueGridRule,
     TokenLayout,
     UniformRule,
-    fastvggt,
-    grid,
-    matching,
-    uniform,
+    once,
 )
 
 SCALE = 0.4
-CACHES = (fastvggt._places, uniform.groups_of, grid._thinned, matching._basis)
+CACHES = (once.places_of, once.groups_of, once.thinned, once.basis_of)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -47,6 +47,7 @@ LIBRARY_LINES = 11_000  # all but GROWN
 GROWN = {
     # the account and the clock of a chapter, which the measurement on a GPU needs without the book
     **{"costs/measure.py": 190, "costs/operations.py": 90, "costs/stopwatch.py": 135},
+    "merging/once.py": 90,  # what all blocks of a pass share, so that a GPU is not kept waiting in each
     "gpu.py": 95,  # what a GPU asks for: clocks that do not stop it, key biases, half-precision features
     "records/contents.py": 80,  # hashes of what a reader lists, noted, so that gigabytes plan in seconds
     "scenes/consistency.py": 80,  # whether sizes, intrinsics, time stamps and poses belong together

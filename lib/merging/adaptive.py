@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .matching import best_match, unit_rows
+from .once import groups_of
 from .placement import free_tokens
 from .plan import Features, Plan, RegisteredRule, TokenLayout, TokenMask
-from .uniform import UniformRule, groups_of
+from .uniform import UniformRule
 
 ErrorBudget = Literal["block", "pair"]
 ROUNDING = 1e-6  # 2 (1 - cos) of equal rows in single precision; anything below counts as equal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import prod
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, unit_rows
+from .once import Places, places_of
 from .plan import (
     Destinations,
     Features,
@@ -77,7 +77,7 @@ class FastVGGTRule(RegisteredRule):
 
     def largest_m(self, layout: TokenLayout) -> float:
         """Largest m that merges as many tokens as it asks for; beyond it every plan is the same."""
-        return int(self._mergeable(layout).sum()) / layout.tokens
+        return int(self.mergeable(layout).sum()) / layout.tokens
 
     def unprotected(self) -> FastVGGTRule:
         """Without the fixed stride; its destinations stay what they are."""
@@ -89,10 +89,10 @@ class FastVGGTRule(RegisteredRule):
 
     def kept(self, layout: TokenLayout) -> float:
         """N'/N of the keys, before any features are known; a protected destination keeps two rows."""
-        merged = min(int(layout.tokens * self.m), int(self._mergeable(layout).sum()))
+        merged = min(int(layout.tokens * self.m), int(self.mergeable(layout).sum()))
         if merged == 0:
             return 1.0
-        twice = int(self._destination_mask(layout)[self.protected(layout)].sum())
+        twice = int(self.destination_mask(layout)[self.protected(layout)].sum())
         return (layout.tokens - merged + twice) / layout.tokens
 
     def plan(self, x: Features, layout: TokenLayout) -> Plan | None:
@@ -104,7 +104,7 @@ class FastVGGTRule(RegisteredRule):
             ValueError: if x and layout disagree, or m is out of reach and `strict` is set.
         """
         layout.check(x)
-        places = _places(self, layout, x.device)
+        places = places_of(self, layout, x.device)
         wanted = int(layout.tokens * self.m)
         if self.strict and wanted > len(places.sources):
             raise ValueError(
@@ -127,7 +127,7 @@ class FastVGGTRule(RegisteredRule):
         Raises:
             ValueError: if a source may not be merged, or a destination is none.
         """
-        places = _places(self, layout, sources.device)
+        places = places_of(self, layout, sources.device)
         given = (("sources", sources, places.mergeable), ("destinations", destinations, places.allowed))
         for name, tokens, mask in given:
             if not bool(mask[tokens].all()):
@@ -138,7 +138,7 @@ class FastVGGTRule(RegisteredRule):
 
     def destinations(self, layout: TokenLayout) -> Destinations:
         """Destination tokens in ascending order."""
-        return self._destination_mask(layout).nonzero().flatten()
+        return self.destination_mask(layout).nonzero().flatten()
 
     def protected(self, layout: TokenLayout) -> Int[Tensor, " protected"]:
         """Protected tokens: a fixed stride over the flattened sequence."""
@@ -147,12 +147,14 @@ class FastVGGTRule(RegisteredRule):
             return torch.empty(0, dtype=torch.int64)
         return torch.arange(count) * max(1, layout.tokens // count)
 
-    def _mergeable(self, layout: TokenLayout) -> Bool[Tensor, " {layout.tokens}"]:
-        mask = ~self._destination_mask(layout)
+    def mergeable(self, layout: TokenLayout) -> Bool[Tensor, " {layout.tokens}"]:
+        """Tokens that may be sources."""
+        mask = ~self.destination_mask(layout)
         mask[self.protected(layout)] = False
         return mask
 
-    def _destination_mask(self, layout: TokenLayout) -> Bool[Tensor, " {layout.tokens}"]:
+    def destination_mask(self, layout: TokenLayout) -> Bool[Tensor, " {layout.tokens}"]:
+        """Destination tokens."""
         mask = torch.zeros(layout.frames, layout.tokens_per_frame, dtype=torch.bool)
         mask[0] = True
         mask[:, : layout.special] = True
@@ -192,30 +194,10 @@ class FastVGGTRule(RegisteredRule):
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Tokens that may be sources (mergeable) and destinations (allowed): masks, and the same as numbers."""
-
-    mergeable: Bool[Tensor, " tokens"]
-    allowed: Bool[Tensor, " tokens"]
-    sources: Sources
-    destinations: Destinations
-    protected: Int[Tensor, " protected"]
-
-
-@lru_cache(maxsize=8)
-def _places(rule: FastVGGTRule, layout: TokenLayout, device: torch.device) -> _Places:
-    """What a rule's plans have in common, whatever the features; made once for all blocks."""
-    with torch.inference_mode(False):
-        masks = rule._mergeable(layout), rule._destination_mask(layout)
-        numbers = (mask.nonzero().flatten() for mask in masks)
-        return _Places(*(part.to(device) for part in (*masks, *numbers, rule.protected(layout))))
-
-
-@dataclass(frozen=True)
 class _Rows:
     """The released row order [unmerged sources, destinations, protected], each in sequence order."""
 
-    places: _Places
+    places: Places
     sources: Pairs
     destinations: Pairs
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from .placement import apportion, free_tokens, nearest_kept, place_evenly
+from .once import thinned
+from .placement import apportion, free_tokens, place_evenly
 from .plan import Features, Grouping, Plan, RegisteredRule, TokenLayout, check_strength
 
 
@@ -94,7 +94,7 @@ class KeyValueGridRule(RegisteredRule):
         ValueError: if x and layout disagree, or m is out of reach.
         """
         layout.check(x)
-        tokens, sizes = _thinned(self, layout, x.device)
+        tokens, sizes = thinned(self, layout, x.device)
         if len(tokens) == layout.tokens:
             return None
         rows = torch.arange(len(tokens), device=x.device)
@@ -120,12 +120,3 @@ class KeyValueGridRule(RegisteredRule):
         kept = torch.zeros(layout.frames, layout.tokens_per_frame, dtype=torch.bool)
         kept[:, layout.special :] = (rows[:, :, None] & columns[:, None, :]).flatten(1)
         return kept
-
-
-@lru_cache(maxsize=4)
-def _thinned(rule: KeyValueGridRule, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Kept tokens and the sizes of their cells, for all blocks of a pass."""
-    with torch.inference_mode(False):
-        kept = rule.kept_tokens(layout).to(device)
-        tokens, owner = kept.flatten().nonzero().flatten(), nearest_kept(layout, kept)
-        return tokens, torch.bincount(owner, minlength=layout.tokens)[tokens].double()

@@ -4,12 +4,13 @@ Source: matching of FastVGGT.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from .once import basis_of
 
 Targets = Float[Tensor, "destinations width"]
 ScorePrecision = Literal["bf16", "fp32"]
@@ -45,18 +46,8 @@ def projected(x: Float[Tensor, "*batch channels"], width: int, seed: int) -> Flo
     if channels <= width:
         return x
     with torch.autocast(x.device.type, enabled=False):
-        narrow: Tensor = x.detach() @ _basis(channels, width, seed, x.device, x.dtype)
+        narrow: Tensor = x.detach() @ basis_of(channels, width, seed, x.device, x.dtype)
         return narrow
-
-
-@lru_cache(maxsize=8)
-def _basis(channels: int, width: int, seed: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Orthonormal columns (channels, width), the same for every block of a pass."""
-    with torch.inference_mode(False):
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(channels, width, generator=generator, dtype=torch.float64)
-        basis: Tensor = torch.linalg.qr(noise).Q.to(device=device, dtype=dtype)
-        return basis
 
 
 def best_match(

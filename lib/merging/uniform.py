@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal, get_args
 
 import torch
@@ -11,7 +10,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from .matching import ScorePrecision, best_match, projected, unit_rows
-from .placement import apportion, free_tokens, nearest_kept, place_evenly
+from .once import Groups, groups_of
+from .placement import apportion, free_tokens, place_evenly
 from .plan import (
     Features,
     Grouping,
@@ -25,7 +25,6 @@ from .plan import (
 )
 
 Matching = Literal["features", "projected", "position"]
-Groups = tuple[tuple[Tensor, Tensor], ...]  # sources and targets of each
 
 
 @dataclass(frozen=True)
@@ -123,14 +122,15 @@ class UniformRule(RegisteredRule):
         sources, targets = (torch.stack(column) for column in zip(*pairs, strict=True))
         return self.assembled(layout.tokens, sources, targets)
 
-    def _frames_per_group(self, layout: TokenLayout) -> int:
+    def frames_per_group(self, layout: TokenLayout) -> int:
+        """Frames among which a source looks for its destination."""
         return min(self.region or layout.frames, layout.frames)
 
     def _group_sizes(self, free: TokenMask) -> Int[Tensor, " groups"]:
         """Free tokens of each group of frames."""
         return torch.stack([group.sum() for group in free.split(self.region or len(free))])
 
-    def _destinations(self, layout: TokenLayout, free: TokenMask, merged: int) -> TokenMask:
+    def destinations_of(self, layout: TokenLayout, free: TokenMask, merged: int) -> TokenMask:
         """Destinations, at least one in every group that has free tokens."""
         sizes = self._group_sizes(free)
         staying = int(sizes.sum()) - merged
@@ -138,7 +138,7 @@ class UniformRule(RegisteredRule):
         wanted = staying if self.matching == "position" else round(int(sizes.sum()) / self.stride**2)
         count = min(staying, max(int(used.sum()), wanted))
         shares = used + apportion(count - int(used.sum()), sizes - used)
-        per_frame = free.sum(dim=1).split(self._frames_per_group(layout))
+        per_frame = free.sum(dim=1).split(self.frames_per_group(layout))
         frames = [apportion(int(share), group) for share, group in zip(shares, per_frame, strict=True)]
         return place_evenly(layout, free, torch.cat(frames), self.seed)
 
@@ -178,31 +178,3 @@ class UniformRule(RegisteredRule):
             sources=sources,
             destinations=targets,
         )
-
-
-@lru_cache(maxsize=8)
-def groups_of(rule: UniformRule, layout: TokenLayout, device: torch.device) -> Groups:
-    """Sources and possible targets of each group (one for each source where places decide), made once.
-
-    Raises:
-        ValueError: if the protections make m unreachable.
-    """
-    merged, largest = round(rule.m * layout.tokens), rule.largest_m(layout)
-    if merged > round(largest * layout.tokens):
-        raise ValueError(
-            f"m = {rule.m} is out of reach: with these protections and regions the largest m for "
-            f"this layout is {largest:.4f}; lower m, or protect less"
-        )
-    free = free_tokens(layout, rule.protect_first_frame, rule.protect_special)
-    found, step = [], rule._frames_per_group(layout)
-    with torch.inference_mode(False):
-        destination = rule._destinations(layout, free, merged)
-        for first in range(0, layout.frames, step):
-            frames, start = slice(first, first + step), first * layout.tokens_per_frame
-            kept = destination[frames]
-            here, there = (m.flatten().nonzero().flatten() for m in (free[frames] & ~kept, kept))
-            if rule.matching == "position":
-                there = nearest_kept(replace(layout, frames=len(kept)), kept)[here]
-            if len(here):
-                found.append(((here + start).to(device), (there + start).to(device)))
-    return tuple(found)
