@@ -9,7 +9,8 @@
 
 Options of the run are given as `name=value` after the flags; see `lib.training.config.TrainConfig`. `depth`,
 `width`, `patch_size` and `image_size` set the sizes of the mini model. A run that was killed goes on when the
-same command is given again; with other options it is refused.
+same command is given again; with other options it is refused. `wider=["curved","light"]` adds ingredients of
+`lib.scenes.wider` to its rooms.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from lib.training.curves import draw_curves
 from lib.training.evaluation import EVALUATION_FRAMES, evaluate_file
 from lib.training.export import export_weights
 from lib.training.loop import Trainer
+from lib.training.wider import read_config
 from lib.vggt.checkpoint import CheckpointError, load
 from lib.vggt.config import VGGTConfig
 from lib.vggt.memory import check_device
@@ -59,7 +61,7 @@ def parse_config(options: Sequence[str], model: VGGTConfig | None = None) -> Tra
         values["model"] = mini_model(**sizes)
     elif model is not None:
         values["model"] = model
-    return TrainConfig.from_dict(values)
+    return read_config(values)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

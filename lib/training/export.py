@@ -14,9 +14,9 @@ from lib.records.contents import hash_path
 from lib.records.fingerprints import ROOT, versions
 from lib.scenes.rooms import render_sequence
 from lib.training.checkpoints import load_latest
-from lib.training.config import TrainConfig
 from lib.training.evaluation import device_name, update_record
 from lib.training.loop import Trainer
+from lib.training.wider import read_config
 from lib.vggt.checkpoint import load, save
 from lib.vggt.model import VGGT
 
@@ -38,7 +38,7 @@ def export_weights(folder: Path, weights: Path, device: torch.device | str = "cp
         raise FileNotFoundError(
             f"no checkpoint in {folder}; train first: python -m lib.train --budget-minutes 30"
         )
-    config = TrainConfig.from_dict(state["config"])
+    config = read_config(state["config"])
     trainer = Trainer(config, folder, device)
     trainer.resume()
     commit, model, progress = current_commit(), trainer.averaged_model(), trainer.progress

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lib.records.contents import hash_path
 from lib.training.checkpoints import load_latest, save_checkpoint
 from lib.training.config import TrainConfig, differences
-from lib.training.data import Batch, RoomPool, frame_subset, sample_batch
+from lib.training.data import Batch, frame_subset, sample_batch
 from lib.training.losses import (
     Target,
     between_frames,
@@ -27,6 +27,7 @@ from lib.training.losses import (
 )
 from lib.training.optimisation import Average, Optimisers, decay_length, low_precision, rate_share
 from lib.training.validation import validate, validation_walks
+from lib.training.wider import pool_for, read_config
 from lib.vggt.checkpoint import load, read_metadata
 from lib.vggt.dense_head import DenseHead, activate_dense
 from lib.vggt.model import VGGT
@@ -76,7 +77,7 @@ class Trainer:
         self.average = Average(self.model, config.ema)
         self.progress = Progress()
         on_disk = folder / "rooms" if self.device.type == "cpu" else None
-        self.pool = RoomPool(config, self.device, on_disk)
+        self.pool = pool_for(config, self.device, on_disk)
         self._parts: list[dict[str, float]] = []
 
     def train_step(self) -> dict[str, float]:
@@ -214,7 +215,7 @@ class Trainer:
         state = load_latest(self.folder, self.device)
         if state is None:
             return False
-        if changed := differences(TrainConfig.from_dict(state["config"]), self.config):
+        if changed := differences(read_config(state["config"]), self.config):
             raise ValueError(
                 f"the run in {self.folder} was started with other options: {changed}; "
                 "give the same options again, or choose another folder"
