@@ -53,6 +53,12 @@ GROWN = {
     "scenes/consistency.py": 80,  # whether sizes, intrinsics, time stamps and poses belong together
     "scenes/names.py": 80,  # any folder, any working folder, any character in a scene's name
     "scenes/pictures.py": 125,  # photographs as people have them: turned, deep, HEIC, damaged
+    "scenes/natural.py": 130,  # textures of the wider world of training
+    "scenes/photographic.py": 90,  # its camera, and the hand that holds it
+    "scenes/solids.py": 130,  # its spheres and cylinders
+    "scenes/wider.py": 340,  # its rooms: one switch for each ingredient
+    "training/domains.py": 90,  # errors in it
+    "training/wider.py": 100,  # runs in it
     "vggt/foreign.py": 65,  # checkpoints as other trainers leave them: sharded, wrapped, without heads
 }
 FUNCTION_LINES = 40

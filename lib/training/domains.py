@@ -1,0 +1,69 @@
+"""Errors in held-out wider rooms: all ingredients together, and each one alone, beside the parent's errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib.records.fingerprints import hash_path
+from lib.scenes.rooms import room_seed
+from lib.scenes.sequence import Sequence
+from lib.scenes.wider import INGREDIENTS, render_wider_walks
+from lib.training.evaluation import Estimator, _summary, identity_baseline, predict, sequence_errors, update_record
+from lib.training.validation import STRIDE
+from lib.vggt.checkpoint import load
+
+DOMAINS: dict[str, tuple[str, ...]] = {
+    "rooms": (),
+    "all": tuple(INGREDIENTS),
+    **{name: (name,) for name in INGREDIENTS},
+}
+FRAMES = 8
+
+
+def wider_walks(ingredients: Collection[str], frames: int, rooms: int, size: int) -> Iterable[Sequence]:
+    """Walks of `frames` frames like those of validation, through test rooms 0 .. `rooms` - 1."""
+    times = STRIDE * torch.arange(frames, dtype=torch.float64)[None]
+    for number in range(rooms):
+        walk = render_wider_walks([room_seed("test", number)], times, size, size, ingredients)
+        name = "-".join(["room-test", str(number), *ingredients])
+        yield Sequence(name, walk.images[0], walk.extrinsics[0], walk.intrinsics[0], walk.depth[0])
+
+
+def evaluate_domains(estimators: Mapping[str, Estimator], size: int, rooms: int) -> list[dict[str, Any]]:
+    """Rows as `lib.training.evaluation.evaluate` gives them, of `DOMAINS` at `FRAMES` frames."""
+    rows = []
+    for domain, ingredients in DOMAINS.items():
+        found: dict[str, list[dict[str, float]]] = {who: [] for who in estimators}
+        for sequence in wider_walks(ingredients, FRAMES, rooms, size):
+            for who, estimator in estimators.items():
+                found[who].append(sequence_errors(estimator, sequence))
+        rows += [
+            {"walk": domain, "frames": FRAMES, "who": who, "walks": rooms, **_summary(errors)}
+            for who, errors in found.items()
+        ]
+    return rows
+
+
+def evaluate_domains_file(weights: Path, parent: Path | None, rooms: int) -> dict[str, Any]:
+    """Put the errors of a weights file, of its parent and of standing still into the record beside it.
+
+    Raises:
+        ValueError: the two networks see pictures of different sizes.
+    """
+    start, model = time.time(), load(weights)
+    estimators = {"model": predict(model), "still": identity_baseline}
+    record: dict[str, Any] = {"weights": hash_path(weights), "parent": None}
+    if parent is not None:
+        other = load(parent)
+        if other.config.image_size != model.config.image_size:
+            raise ValueError(f"{weights} and {parent} see pictures of different sizes")
+        estimators["parent"], record["parent"] = predict(other), hash_path(parent)
+    record["rows"] = evaluate_domains(estimators, model.config.image_size, rooms)
+    record["seconds"] = round(time.time() - start, 1)
+    update_record(weights.with_suffix(".json"), {"domains": record})
+    return record
