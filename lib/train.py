@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from lib.pipes import reader_may_leave
 from lib.records.contents import hash_path
 from lib.training.config import TrainConfig, mini_model
 from lib.training.curves import draw_curves
+from lib.training.domains import evaluate_domains_file
 from lib.training.evaluation import EVALUATION_FRAMES, evaluate_file
 from lib.training.export import export_weights
 from lib.training.loop import Trainer
@@ -68,26 +70,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says."""
     parser = argparse.ArgumentParser(prog="python -m lib.train", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("command", nargs="?", default="train", choices=("train", "evaluate", "export"))
-    parser.add_argument(
-        "words", nargs="*", metavar="name=value", help="training options; weights to evaluate"
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="checkpoints, rooms and curves of the run"
-    )
+    parser.add_argument("words", nargs="*", metavar="name=value", help="options; weights to evaluate")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="checkpoints, rooms, curves of the run")
     parser.add_argument("--weights", type=Path, default=Path("data/weights/mini.safetensors"))
-    parser.add_argument(
-        "--from-weights", type=Path, default=None, help="train: begin a new run with these weights"
-    )
+    parser.add_argument("--from-weights", type=Path, default=None, help="train: begin a new run with these")
     parser.add_argument(
         "--budget-minutes", type=float, default=None, help="time from now; else `steps` decides"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     parser.add_argument("--photographs", type=Path, default=None, help="evaluate: a recording with poses")
+    parser.add_argument(
+        "--wider", action="store_true", help="evaluate: beside --from-weights, in wider rooms"
+    )
     parser.add_argument("--rooms", type=int, default=32, help="evaluate: rooms for each number of frames")
     parser.add_argument("--frames", type=int, nargs="+", default=list(EVALUATION_FRAMES), help="evaluate: S")
-    given = list(arguments) if arguments is not None else None
-    options = parser.parse_intermixed_args(_with_command(given))
+    options = parser.parse_intermixed_args(_with_command(arguments))
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     try:
@@ -97,11 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from None
 
 
-def _with_command(given: list[str] | None) -> list[str]:
+def _with_command(given: Sequence[str] | None) -> list[str]:
     """Make the command explicit, so that `python -m lib.train seed=1` is training with an option."""
-    import sys
-
-    words = sys.argv[1:] if given is None else given
+    words = sys.argv[1:] if given is None else list(given)
     return (
         words if words and words[0] in ("train", "evaluate", "export", "-h", "--help") else ["train", *words]
     )
@@ -137,9 +133,10 @@ def _check_goes_on(trainer: Trainer, parent: Path | None) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     weights = Path(options.words[0]) if options.words else options.weights
-    record = evaluate_file(
-        weights, options.frames, options.rooms, device=options.device, photographs=options.photographs
-    )
+    if options.wider:
+        record = evaluate_domains_file(weights, options.from_weights, options.rooms)
+    else:
+        record = evaluate_file(weights, options.frames, options.rooms, options.device, options.photographs)
     print(json.dumps(record, indent=1))
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from lib import train
 from lib.geometry import camera_centres, rotation_angle_deg
+from lib.records.contents import hash_path
 from lib.scenes.natural import (
     LEVELS,
     SIDE,
@@ -25,8 +29,12 @@ from lib.scenes.solids import Solids, nearest_solid, surface
 from lib.scenes.wider import INGREDIENTS, render_wider_walks
 from lib.training.config import mini_model
 from lib.training.data import render_shard
+from lib.training.domains import evaluate_domains_file, wider_walks
+from lib.training.evaluation import identity_baseline, predict, sequence_errors
 from lib.training.loop import Trainer
 from lib.training.wider import WiderConfig, WiderPool, read_config, render_wider_shard
+from lib.vggt.checkpoint import load, save
+from lib.vggt.model import VGGT
 
 SEEDS = [room_seed("val", number) for number in range(3)]
 TIMES = 3.0 * torch.arange(4, dtype=torch.float64).expand(len(SEEDS), -1)
@@ -97,8 +105,6 @@ def test_absent_solids_and_solids_in_the_way_are_not_seen() -> None:
 
 
 def test_textures_fall_off_as_one_over_f_and_their_levels_are_means() -> None:
-    import numpy as np
-
     noise = power_noise(np.random.default_rng(0))
     power = np.abs(np.fft.fft2(noise[..., 0])) ** 2
     low, high = power[2:5, 0].mean(), power[16:40, 0].mean()
@@ -255,3 +261,27 @@ def test_a_wider_run_trains_resumes_and_keeps_its_rooms_apart(tmp_path: Path) ->
     assert folder.name.endswith("-0.5") and "curved" in folder.name
     kept = WiderPool(tiny(), CPU, tmp_path / "rooms").at(0)
     assert torch.equal(kept[0].images, render_wider_shard(tiny(), 0, CPU).images)
+
+
+def test_domains_are_seen_beside_the_parent_and_enter_the_record(tmp_path: Path) -> None:
+    config = mini_model(depth=4, width=32, image_size=16)
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    for seed, path in enumerate((one, two)):
+        save(VGGT.from_seed(config, seed), path)
+    train.main(["evaluate", str(one), "--wider", "--from-weights", str(two), "--rooms", "1"])
+    record = json.loads(one.with_suffix(".json").read_text())["domains"]
+    assert record["weights"] == hash_path(one) and record["parent"] == hash_path(two)
+    found = {(row["walk"], row["who"]): row["rotation_deg"]["values"] for row in record["rows"]}
+    assert {walk for walk, _ in found} == {"rooms", "all", *INGREDIENTS}
+    assert found["rooms", "model"] != found["rooms", "parent"]
+    assert found["rooms", "still"] == found["light", "still"] != found["hand", "still"]
+    (walk,) = wider_walks(("hand",), 8, 1, 16)
+    assert found["hand", "model"][0] == pytest.approx(
+        sequence_errors(predict(load(one)), walk)["rotation_deg"], rel=1e-3
+    )
+    assert found["hand", "still"][0] == pytest.approx(
+        sequence_errors(identity_baseline, walk)["rotation_deg"], rel=1e-3
+    )
+    save(VGGT.from_seed(mini_model(depth=4, width=32, image_size=24), 0), two)
+    with pytest.raises(ValueError, match="pictures of different sizes"):
+        evaluate_domains_file(one, two, rooms=1)

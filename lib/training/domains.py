@@ -1,4 +1,4 @@
-"""Errors in held-out wider rooms: all ingredients together, and each one alone, beside the parent's errors."""
+"""Errors in held-out wider rooms, all ingredients together and each one alone, beside those of the parent."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import Any
 
 import torch
 
-from lib.records.fingerprints import hash_path
+from lib.records.contents import hash_path
 from lib.scenes.rooms import room_seed
 from lib.scenes.sequence import Sequence
 from lib.scenes.wider import INGREDIENTS, render_wider_walks
-from lib.training.evaluation import Estimator, _summary, identity_baseline, predict, sequence_errors, update_record
+from lib.training.evaluation import (
+    Estimator,
+    _summary,
+    identity_baseline,
+    predict,
+    sequence_errors,
+    update_record,
+)
 from lib.training.validation import STRIDE
 from lib.vggt.checkpoint import load
 
