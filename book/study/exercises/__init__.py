@@ -1,0 +1,1 @@
+"""Exercises that answer back: one module for each chapter, and what they share (`model`)."""
