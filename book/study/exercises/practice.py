@@ -3,7 +3,7 @@
 import sympy as sp
 
 from book.study.exercises.model import Exercise, Sheet
-from book.study.operations import forward_operations
+from lib.costs.operations import forward_operations
 from lib.merging import TokenLayout
 from lib.vggt import VGGTConfig
 

@@ -1,7 +1,7 @@
 """Exercises of the chapter on run time."""
 
 from book.study.exercises.model import Exercise, Sheet
-from book.study.operations import forward_operations
+from lib.costs.operations import forward_operations
 from lib.merging import TokenLayout
 from lib.vggt import VGGTConfig
 
