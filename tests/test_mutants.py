@@ -68,6 +68,10 @@ def test_changes_by_hand(mutations: ModuleType) -> None:
         assert sum(a != b for a, b in zip(changed.split("\n"), SOURCE.split("\n"), strict=True)) == 1
 
 
+def test_what_says_the_same_is_no_change(mutations: ModuleType) -> None:
+    assert mutations.mutants("def f():\n    return None\n", "f.py") == []
+
+
 def test_what_runs_a_change(mutations: ModuleType) -> None:
     """A default with the whole function, a condition with its own line alone."""
     spans = {(m.old, m.number): m.span for m in mutations.mutants(SOURCE, "f.py")}

@@ -121,6 +121,16 @@ def test_largest_singular_value(name):
     assert largest == pytest.approx(truth, rel=1e-4)
 
 
+def test_the_bound_of_the_largest_knows_no_unit_and_the_whole_space_is_used():
+    op = prescribed(torch.linspace(1, 0.9, 24), 30, seed=5)
+    scaled = DenseOperator(1e3 * op.matrix)
+    few = {"seed": 0, "block": 2, "tolerance": 0.0}
+    loose = [largest_singular_value(one, max_steps=3, **few) for one in (op, scaled)]
+    assert loose[1][1] == pytest.approx(loose[0][1], rel=1e-9) and loose[0][1] > 1e-3
+    largest, error = largest_singular_value(op, max_steps=99, **few)  # 12 steps of 2 are all 24 directions
+    assert largest == pytest.approx(1.0, rel=1e-12) and error < 1e-9
+
+
 @pytest.mark.parametrize("name", list(SPECTRA))
 def test_bracket_on_prescribed_spectra(name):
     op = prescribed(SPECTRA[name], 700, seed=6)
