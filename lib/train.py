@@ -134,7 +134,7 @@ def _check_goes_on(trainer: Trainer, parent: Path | None) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     weights = Path(options.words[0]) if options.words else options.weights
     if options.wider:
-        record = evaluate_domains_file(weights, options.from_weights, options.rooms)
+        record = evaluate_domains_file(weights, map(Path, options.words[1:]), options.rooms)
     else:
         record = evaluate_file(weights, options.frames, options.rooms, options.device, options.photographs)
     print(json.dumps(record, indent=1))

@@ -263,17 +263,19 @@ def test_a_wider_run_trains_resumes_and_keeps_its_rooms_apart(tmp_path: Path) ->
     assert torch.equal(kept[0].images, render_wider_shard(tiny(), 0, CPU).images)
 
 
-def test_domains_are_seen_beside_the_parent_and_enter_the_record(tmp_path: Path) -> None:
+def test_domains_are_seen_beside_others_and_enter_the_record(tmp_path: Path) -> None:
     config = mini_model(depth=4, width=32, image_size=16)
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     for seed, path in enumerate((one, two)):
-        save(VGGT.from_seed(config, seed), path)
-    train.main(["evaluate", str(one), "--wider", "--from-weights", str(two), "--rooms", "1"])
+        save(VGGT.from_seed(config, seed), path, {"steps": 7})
+    train.main(["evaluate", str(one), str(two), "--wider", "--rooms", "1"])
     record = json.loads(one.with_suffix(".json").read_text())["domains"]
-    assert record["weights"] == hash_path(one) and record["parent"] == hash_path(two)
+    assert record["weights"] == hash_path(one) and record["others"] == {
+        "two": {"weights": hash_path(two), "steps": 7}
+    }
     found = {(row["walk"], row["who"]): row["rotation_deg"]["values"] for row in record["rows"]}
     assert {walk for walk, _ in found} == {"rooms", "all", *INGREDIENTS}
-    assert found["rooms", "model"] != found["rooms", "parent"]
+    assert found["rooms", "model"] != found["rooms", "two"]
     assert found["rooms", "still"] == found["light", "still"] != found["hand", "still"]
     (walk,) = wider_walks(("hand",), 8, 1, 16)
     assert found["hand", "model"][0] == pytest.approx(
@@ -282,6 +284,6 @@ def test_domains_are_seen_beside_the_parent_and_enter_the_record(tmp_path: Path)
     assert found["hand", "still"][0] == pytest.approx(
         sequence_errors(identity_baseline, walk)["rotation_deg"], rel=1e-3
     )
-    save(VGGT.from_seed(mini_model(depth=4, width=32, image_size=24), 0), two)
+    save(VGGT.from_seed(mini_model(depth=4, width=32, image_size=24), 0), two, {"steps": 7})
     with pytest.raises(ValueError, match="pictures of different sizes"):
-        evaluate_domains_file(one, two, rooms=1)
+        evaluate_domains_file(one, [two], rooms=1)

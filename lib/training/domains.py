@@ -1,4 +1,4 @@
-"""Errors in held-out wider rooms, all ingredients together and each one alone, beside those of the parent."""
+"""Errors in held-out wider rooms, with all ingredients and with each one alone, of several networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lib.training.evaluation import (
     update_record,
 )
 from lib.training.validation import STRIDE
-from lib.vggt.checkpoint import load
+from lib.vggt.checkpoint import load, read_metadata
 
 DOMAINS: dict[str, tuple[str, ...]] = {
     "rooms": (),
@@ -56,21 +56,25 @@ def evaluate_domains(estimators: Mapping[str, Estimator], size: int, rooms: int)
     return rows
 
 
-def evaluate_domains_file(weights: Path, parent: Path | None, rooms: int) -> dict[str, Any]:
-    """Put the errors of a weights file, of its parent and of standing still into the record beside it.
+def evaluate_domains_file(weights: Path, others: Iterable[Path], rooms: int) -> dict[str, Any]:
+    """Put the errors of a weights file, of `others` and of standing still into the record beside it.
+
+    Others are called by the names of their files.
 
     Raises:
-        ValueError: the two networks see pictures of different sizes.
+        ValueError: two networks see pictures of different sizes.
     """
     start, model = time.time(), load(weights)
     estimators = {"model": predict(model), "still": identity_baseline}
-    record: dict[str, Any] = {"weights": hash_path(weights), "parent": None}
-    if parent is not None:
-        other = load(parent)
+    known: dict[str, Any] = {}
+    for path in others:
+        other = load(path)
         if other.config.image_size != model.config.image_size:
-            raise ValueError(f"{weights} and {parent} see pictures of different sizes")
-        estimators["parent"], record["parent"] = predict(other), hash_path(parent)
-    record["rows"] = evaluate_domains(estimators, model.config.image_size, rooms)
-    record["seconds"] = round(time.time() - start, 1)
+            raise ValueError(f"{weights} and {path} see pictures of different sizes")
+        estimators[path.stem] = predict(other)
+        known[path.stem] = {"weights": hash_path(path), "steps": int(read_metadata(path)["steps"])}
+    rows = evaluate_domains(estimators, model.config.image_size, rooms)
+    seconds = round(time.time() - start, 1)
+    record = {"weights": hash_path(weights), "others": known, "rows": rows, "seconds": seconds}
     update_record(weights.with_suffix(".json"), {"domains": record})
     return record

@@ -1,0 +1,173 @@
+"""The network of the wider world: what was declared about it, what came out, and what each ingredient did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from book.study import entries, shipped
+from book.study.intervals import Interval, median_interval
+from book.study.shipped import SHIPPED, Report
+from book.study.style import PALETTE, intervals
+from lib.records.store import StaleResultError
+
+WEIGHTS = SHIPPED.with_name("wider.safetensors")
+DECLARED = Path(__file__).with_name("declared_wider.yml")
+PHOTOGRAPHS = "redkitchen"
+WORLD = "without-world"  # the short training without curved, thin, clutter, textures, light
+ARMS = ("everything", "without-hand", "without-camera", "without-views", WORLD)
+CAMERA = ("without-hand", "without-camera")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One prediction and the open interval that its quantity must lie in."""
+
+    id: str
+    says: str
+    quantity: str
+    measured: str
+    rival: str
+    above: float = -math.inf
+    below: float = math.inf
+
+
+def declared(path: Path = DECLARED) -> list[Declared]:
+    """The predictions, in the order of the file.
+
+    Raises:
+        EntryError: the file says something else than the attributes above.
+    """
+    content = entries.mapping(entries.read(path, ("predictions",))["predictions"], entries.shown(path))
+    return [
+        entries.build(Declared, entry, f"{path.name}, {name}", id=name) for name, entry in content.items()
+    ]
+
+
+def read_domains(report: Report) -> dict[tuple[str, str], np.ndarray]:
+    """Rotation errors in held-out wider rooms, (domain, who) -> one value a room, degrees.
+
+    Raises:
+        StaleResultError: the record has none, or they are of other weights.
+    """
+    found = report.get("domains")
+    if found is None or found["weights"] != report["weights"]:
+        raise StaleResultError("no errors in wider rooms; run: python -m lib.train evaluate --wider")
+    return {(row["walk"], row["who"]): np.array(row["rotation_deg"]["values"]) for row in found["rows"]}
+
+
+def ratio(model: Sequence[float] | np.ndarray, still: Sequence[float] | np.ndarray) -> float:
+    """Median error of a network over that of standing still."""
+    return float(np.median(model) / np.median(still))
+
+
+def measured(report: Report, before: Report) -> dict[str, float]:
+    """Every declared quantity, from the records of the network and of the one it began as."""
+
+    def on(frames: int, who: str, walk: str = PHOTOGRAPHS, of: Report = report) -> np.ndarray:
+        return shipped.errors(of, walk, frames, who, "rotation_deg")
+
+    rooms = read_domains(report)
+    arm = {name: float(np.median(rooms["all", name])) for name in ARMS if ("all", name) in rooms}
+    found = {
+        "photographs_gap": median_interval(on(4, "model") - on(4, "still"), 0).high,
+        "photographs_ratio": ratio(on(4, "model"), on(4, "still")),
+        "photographs_ratio_eight": ratio(on(8, "model"), on(8, "still")),
+        "wider_ratio": ratio(rooms["all", "model"], rooms["all", "still"]),
+        "rooms_cost": ratio(on(8, "model", "longer"), on(8, "model", "longer", before)),
+    }
+    if len(arm) == len(ARMS):
+        rest = max(value for name, value in arm.items() if name not in (*CAMERA, "everything"))
+        found["left_out_order"] = rest - min(arm[name] for name in CAMERA)
+        found["left_out_world"] = arm[WORLD] / arm["everything"]
+    return found
+
+
+def outcomes(found: Mapping[str, float]) -> pd.DataFrame:
+    """Each prediction, its interval, what was measured, and whether it lies inside."""
+    rows = []
+    for one in declared():
+        value = found.get(one.quantity)
+        inside = value is not None and one.above < value < one.below
+        low = f"{one.above:g} < " if math.isfinite(one.above) else ""
+        high = f" < {one.below:g}" if math.isfinite(one.below) else ""
+        rows.append(
+            {
+                "": one.id,
+                "prediction": one.says,
+                "declared": f"{low}x{high}",
+                "measured": "not measured" if value is None else f"{value:.3g}",
+                "outcome": "open" if value is None else "as predicted" if inside else "refuted",
+            }
+        )
+    return pd.DataFrame(rows).set_index("")
+
+
+def photographs_table(report: Report, before: Report) -> pd.DataFrame:
+    """Rotation error on photographs: both networks, standing still, and the paired differences, degrees."""
+    rows = []
+    for frames in shipped.lengths(report, PHOTOGRAPHS):
+        model, still = (
+            shipped.errors(report, PHOTOGRAPHS, frames, who, "rotation_deg") for who in ("model", "still")
+        )
+        old = shipped.errors(before, PHOTOGRAPHS, frames, "model", "rotation_deg")
+        rows.append(
+            {
+                "frames": frames,
+                "pieces": len(model),
+                "stands still": f"{np.median(still):.3g}",
+                "shipped": f"{np.median(old):.3g}",
+                "wider": f"{np.median(model):.3g}",
+                "wider - still": str(median_interval(model - still, 0)) if len(model) > 2 else "",
+                "wider - shipped": str(median_interval(model - old, 0)) if len(model) > 2 else "",
+            }
+        )
+    return pd.DataFrame(rows).set_index("frames")
+
+
+def by_ingredient(report: Report, parent: str = "mini") -> Figure:
+    """Rotation error in rooms with one ingredient each, before and after, medians with 95 % over rooms."""
+    rooms = read_domains(report)
+    domains = list(dict.fromkeys(domain for domain, _ in rooms))
+    figure, ax = plt.subplots(figsize=(8.2, 3.4))
+    looks = {
+        "still": ("grey", "stands still", "s"),
+        parent: ("blue", "shipped", "o"),
+        "model": ("vermilion", "wider", "D"),
+    }
+    for shift, (who, (colour, label, marker)) in zip((-0.15, 0.0, 0.15), looks.items(), strict=True):
+        points: dict[float, Interval] = {
+            place + shift: median_interval(rooms[domain, who], 0) for place, domain in enumerate(domains)
+        }
+        intervals(ax, list(points), list(points.values()), colour, label, fmt=marker)
+    names: dict[str, Any] = {"rooms": "painted\nrooms", "all": "all\ntogether"}
+    ax.set_xticks(range(len(domains)), [names.get(domain, domain) for domain in domains])
+    ax.axvline(1.5, color=PALETTE["black"], lw=0.8, ls=":")
+    ax.set(ylabel="rotation error (°)", ylim=(0, None))
+    ax.legend()
+    return figure
+
+
+def left_out_table(report: Report) -> pd.DataFrame:
+    """Short trainings: median error in wider rooms, paired difference to that with everything; degrees."""
+    rooms = read_domains(report)
+    rows = []
+    for name in ARMS:
+        errors, all_in = rooms["all", name], rooms["all", ARMS[0]]
+        change = "" if name == ARMS[0] else str(median_interval(errors - all_in, 0))
+        rows.append(
+            {
+                "training": name.replace("-", " "),
+                "error (°)": f"{np.median(errors):.3g}",
+                "change (°)": change,
+            }
+        )
+    return pd.DataFrame(rows).set_index("training")
