@@ -7,7 +7,18 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-ROOMS = ("dynamics", "geometry", "merging", "metrics", "probe", "scenes", "spectra", "training", "vggt")
+ROOMS = (
+    "dynamics",
+    "formats",
+    "geometry",
+    "merging",
+    "metrics",
+    "probe",
+    "scenes",
+    "spectra",
+    "training",
+    "vggt",
+)
 install_import_hook([f"lib.{room}" for room in ROOMS], "shapes.checked")  # before anything imports lib
 
 import jaxtyping  # noqa: E402

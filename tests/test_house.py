@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     ("train", "run", "sweep"),
     ("training", "probe", "costs"),
-    ("vggt", "records"),
-    ("metrics", "scenes", "merging", "spectra", "dynamics"),
+    ("metrics",),
+    ("vggt", "records", "formats"),
+    ("scenes", "merging", "spectra", "dynamics"),
     ("geometry", "gpu", "pipes", "used"),
 )
 # Pages that bring topics together, and a tool that serves several: page -> topics beside its own.
@@ -49,6 +50,15 @@ GROWN = {
     **{"costs/measure.py": 190, "costs/operations.py": 90, "costs/stopwatch.py": 135},
     "merging/once.py": 90,  # what all blocks of a pass share, so that a GPU is not kept waiting in each
     "gpu.py": 95,  # what a GPU asks for: clocks that do not stop it, key biases, half-precision features
+    "formats/__init__.py": 10,  # the door of what other programs read and write
+    "formats/clouds.py": 45,  # points as PLY
+    "formats/pairing.py": 145,  # poses of two files, by time, name or order
+    "formats/reconstruction.py": 145,  # the files that a run leaves: TUM, COLMAP, PLY, npz, a page
+    "formats/trajectories.py": 245,  # TUM, KITTI, COLMAP and 4x4 text
+    "formats/viewer.py": 75,  # points and cameras to turn in a browser
+    "metrics/__main__.py": 100,  # the score of anybody's trajectory
+    "run/__main__.py": 65,  # the command that writes results
+    "run/results.py": 115,  # a run's results in the sizes and names of the pictures
     "records/contents.py": 80,  # hashes of what a reader lists, noted, so that gigabytes plan in seconds
     "scenes/consistency.py": 80,  # whether sizes, intrinsics, time stamps and poses belong together
     "scenes/names.py": 80,  # any folder, any working folder, any character in a scene's name
@@ -127,7 +137,7 @@ def test_every_import_points_downwards(house: House) -> None:
         ("lib/geometry.py", "from book.study import style", "lib/geometry.py imports book"),
         ("lib/spectra/exact.py", "import tests.small_models", "lib/spectra/exact.py imports tests"),
         ("lib/merging/plan.py", "from ..vggt import layers", "lib.merging imports lib.vggt, which does not"),
-        ("lib/metrics/cameras.py", "import lib.scenes.walks", "lib.metrics imports lib.scenes, which does"),
+        ("lib/scenes/walks.py", "import lib.metrics.cameras", "lib.scenes imports lib.metrics, which does"),
         ("lib/attic.py", "", "lib.attic is new: put it into ORDER"),
         ("book/study/fusion/laws.py", "from book.study.rivals import draw", "book.study.fusion imports an"),
         ("book/study/style.py", "import book.study.fusion.laws", "book.study.style imports another's topic"),
