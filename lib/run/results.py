@@ -14,6 +14,7 @@ from lib.scenes.layouts import Frame, read_layout
 from lib.scenes.names import ROOMS, folder_and_piece, located
 from lib.scenes.pictures import image_size
 from lib.scenes.recordings import select_frames
+from lib.vggt import Prediction
 
 
 def pictures(scene: str, frames: int) -> tuple[list[Frame], tuple[int, int]] | None:
@@ -34,18 +35,11 @@ def reconstruction(outcome: Outcome) -> Reconstruction:
         ExportError: the model has no camera head or no depth head, or gives a field of view of zero.
     """
     setup, said = outcome.setup, outcome.prediction
-    if said.extrinsics is None or said.intrinsics is None or said.depth is None or said.depth_conf is None:
-        raise ExportError(
-            f"model {setup.params.model!r} lacks the head for cameras or for depth, so there is nothing to "
-            "write; give one that has both"
-        )
-    count, _, height, width = setup.sequence.images.shape
+    check(setup.params.model, said)
+    assert said.extrinsics is not None and said.intrinsics is not None
+    assert said.depth is not None and said.depth_conf is not None
     extrinsics, seen = said.extrinsics[0].double(), said.intrinsics[0].double()
-    if len(flat := torch.nonzero(~seen.isfinite().flatten(1).all(1))):
-        raise ExportError(
-            f"model {setup.params.model!r} gives frame {int(flat[0])} a field of view of zero, so its pixels "
-            "have no place; give a model that was trained"
-        )
+    count, _, height, width = setup.sequence.images.shape
     depth = said.depth[0, ..., 0].double()
     given = pictures(setup.params.scene, setup.params.frames)
     files, size = given if given is not None else ([], (width, height))
@@ -68,6 +62,24 @@ def reconstruction(outcome: Outcome) -> Reconstruction:
         depth=depth.float().numpy(),
         confidence=said.depth_conf[0].float().numpy(),
     )
+
+
+def check(model: str, said: Prediction) -> None:
+    """A prediction has cameras with a field of view, and depth.
+
+    Raises:
+        ExportError: naming the model.
+    """
+    if said.extrinsics is None or said.intrinsics is None or said.depth is None or said.depth_conf is None:
+        raise ExportError(
+            f"model {model!r} lacks the head for cameras or for depth, so there is nothing to write; give one "
+            "that has both"
+        )
+    if len(flat := torch.nonzero(~said.intrinsics[0].isfinite().flatten(1).all(1))):
+        raise ExportError(
+            f"model {model!r} gives frame {int(flat[0])} a field of view of zero, so its pixels have no place; "
+            "give a model that was trained"
+        )
 
 
 def rigid(cameras: np.ndarray) -> np.ndarray:
