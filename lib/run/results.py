@@ -72,13 +72,13 @@ def check(model: str, said: Prediction) -> None:
     """
     if said.extrinsics is None or said.intrinsics is None or said.depth is None or said.depth_conf is None:
         raise ExportError(
-            f"model {model!r} lacks the head for cameras or for depth, so there is nothing to write; give one "
-            "that has both"
+            f"model {model!r} lacks the head for cameras or for depth, so there is nothing to write; give "
+            "one that has both"
         )
     if len(flat := torch.nonzero(~said.intrinsics[0].isfinite().flatten(1).all(1))):
         raise ExportError(
-            f"model {model!r} gives frame {int(flat[0])} a field of view of zero, so its pixels have no place; "
-            "give a model that was trained"
+            f"model {model!r} gives frame {int(flat[0])} a field of view of zero, so its pixels have no "
+            "place; give a model that was trained"
         )
 
 
