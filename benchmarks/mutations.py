@@ -137,9 +137,8 @@ def _left_alone(statement: ast.stmt) -> bool:
 
 def _of_statement(statement: ast.stmt, span: tuple[int, int]) -> Iterator[Change]:
     """Changes of one statement, without those of the statements inside it."""
-    if isinstance(statement, ast.Return) and statement.value is not None:
-        if ast.unparse(statement) != "return None":
-            yield statement, "return None", span
+    if isinstance(statement, ast.Return) and ast.unparse(statement) not in ("return", "return None"):
+        yield statement, "return None", span
     if isinstance(statement, ast.AugAssign) and type(statement.op) in OPERATORS:
         other = copy.copy(statement)
         other.op = OPERATORS[type(statement.op)]()
