@@ -142,14 +142,18 @@ def test_comparison_runs_are_those_of_their_records_and_differ_in_training_lengt
     draw = pytest.importorskip("book.study.networks.draw")
     import matplotlib.pyplot as plt
 
-    names = ("trained-to-4", "mini", "trained-to-24")
-    reports = [shipped.read_report(shipped.SHIPPED.with_name(f"{name}.safetensors")) for name in names]
-    assert [report["config"]["most_frames"] for report in reports] == [4, 12, 24]
+    files = {name: shipped.SHIPPED.with_name(f"{name}.safetensors") for name in shipped.FAMILY}
+    reports = {name: shipped.read_report(path) for name, path in files.items()}
+    assert [report["config"]["most_frames"] for report in reports.values()] == [4, 12, 24, 24]
     ax = draw.errors_by_training_length(reports).axes[0]
-    for report, box in zip(reports, ax.containers, strict=True):
+    for report, box in zip(reports.values(), ax.containers, strict=True):
         frames = shipped.lengths(report, "denser")
         medians = [np.median(shipped.errors(report, "denser", S, "model", "rotation_deg")) for S in frames]
         assert np.allclose(box[0].get_ydata(), medians)
+    table = draw.family_table(reports)
+    assert list(table["longest in training"]) == [4, 12, 24, 24]
+    at_8 = np.median(shipped.errors(reports["mini"], "denser", 8, "model", "rotation_deg"))
+    assert table.loc["mini", "8 frames"].startswith(f"{at_8:.3g} (")
     plt.close("all")
 
 

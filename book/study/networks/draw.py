@@ -16,6 +16,8 @@ from book.study.style import PALETTE, intervals
 LOSSES = {"camera": "vermilion", "depth": "blue", "point": "green", "match": "purple", "track": "orange"}
 WHO = {"model": ("mini VGGT", "blue", "o"), "still": ("stands still", "grey", "s")}
 WALKS = {"longer": "longer walks", "denser": "the same walk, denser", "large": "large rooms, longer walks"}
+FAMILY_COLOURS = ("vermilion", "blue", "green", "purple")
+SHOWN = (8, 32, 128)  # frames of the table of the family
 ERRORS = {
     "rotation_deg": "rotation error (°)",
     "centres_relative": "motion left\nunexplained",
@@ -107,30 +109,49 @@ def errors_by_frames(report: Report, trained: int, seed: int = 0) -> Figure:
     return figure
 
 
-def errors_by_training_length(reports: Sequence[Report], seed: int = 0) -> Figure:
+def errors_by_training_length(reports: Mapping[str, Report], seed: int = 0) -> Figure:
     """Rotation error on denser walks against the number of frames, one curve for each report.
 
     A dotted line in the same colour marks the longest sequence that the network was trained on.
 
     Args:
-        reports: of networks trained with different longest sequences.
+        reports: of networks by name; a colour for each longest sequence, dashed for a second network.
         seed: of the bootstrap intervals over rooms (95 %).
     """
-    figure, ax = plt.subplots()
-    for report, name in zip(reports, ("vermilion", "blue", "green"), strict=False):
+    figure, ax = plt.subplots(figsize=(7.2, 4.2))
+    lengths_seen: list[int] = []
+    for name, report in reports.items():
         most = report["config"]["most_frames"]
+        again = most in lengths_seen
+        lengths_seen += [] if again else [most]
+        colour = FAMILY_COLOURS[lengths_seen.index(most) % len(FAMILY_COLOURS)]
         found = {
             frames: median_interval(errors(report, "denser", frames, "model", "rotation_deg"), seed)
             for frames in lengths(report, "denser")
         }
-        label = f"trained on 2 to {most} frames, {report['sequences']:,} sequences"
-        intervals(ax, list(found), list(found.values()), name, label)
-        ax.axvline(most, color=PALETTE[name], ls=":", lw=1.2)
+        label = f"{name}: 2 to {most} frames, {report['frames'] / 1000:,.0f} thousand images"
+        intervals(ax, list(found), list(found.values()), colour, label, fmt="s--" if again else "o-")
+        ax.axvline(most, color=PALETTE[colour], ls=":", lw=1.2)
     ax.set_xscale("log", base=2)
     ax.set(xlabel="frames S of one stretch of path", ylabel="rotation error (°)", ylim=(0, None))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.legend()
     return figure
+
+
+def family_table(reports: Mapping[str, Report], seed: int = 0) -> pd.DataFrame:
+    """What each network was trained on, for how long, and its median rotation error on denser walks."""
+    rows = {}
+    for name, report in reports.items():
+        rotation = {S: errors(report, "denser", S, "model", "rotation_deg") for S in SHOWN}
+        found = {f"{S} frames": str(median_interval(values, seed)) for S, values in rotation.items()}
+        rows[name] = {
+            "longest in training": report["config"]["most_frames"],
+            "sequences": f"{report['sequences_with_parents']:,}",
+            "images": f"{report['frames']:,}",
+            "steps": f"{report['steps']:,}",
+        } | found
+    return pd.DataFrame(rows).T.rename_axis("network")
 
 
 def _curve(ax: Any, report: Report, walk: str, who: str, error: str, shift: float, seed: int) -> None:
