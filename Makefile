@@ -10,12 +10,23 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+# Another profile (book/profiles/NAME.yml) has its own pages, and is not held to the sentences of the shipped book.
+NAME := $(basename $(notdir $(PROFILE)))
+PAGES := _build/$(if $(filter default,$(NAME)),,$(NAME)/)html
+STRICT := $(if $(filter default,$(NAME)),-W --keep-going,)
 
-.PHONY: book test fast quick mutants lint pages screenshots clean
+PROFILE ?= default
+
+.PHONY: book plan test fast quick mutants lint pages screenshots clean
 
 book: $(STAMP)
-	rm -rf _build/html
-	BOOK_JOBS=$(JOBS) $(BIN)/jupyter-book build . -W -n --keep-going
+	rm -rf $(PAGES)
+	BOOK_PROFILE=$(PROFILE) $(BIN)/python -m book.plan
+	BOOK_PROFILE=$(PROFILE) BOOK_JOBS=$(JOBS) $(BIN)/jupyter-book build . -n $(STRICT)
+
+# What `make book PROFILE=NAME` would run, and about how long: nothing is run.
+plan: $(STAMP)
+	BOOK_PROFILE=$(PROFILE) $(BIN)/python -m book.plan
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

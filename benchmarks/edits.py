@@ -72,9 +72,9 @@ def pages(root: Path) -> dict[str, str]:
 
 def run_keys(root: Path) -> dict[str, str]:
     """Key of every declared run, and of what every measurement would be now, by notebook and parameters."""
-    from lib import sweep
+    from book.study.profile import BOOK
 
-    keys = {job.label: job.origin.key for job in sweep.declared(root / "book" / "runs")}
+    keys = {job.label: job.origin.key for job in BOOK.jobs()}
     for path in sorted((root / "data" / "measurements").rglob("*.json")):
         about = json.loads(path.read_text(encoding="utf-8"))
         try:

@@ -175,14 +175,17 @@ def make(root: Path) -> SmallBook:
     for name, text in FILES.items():
         book.write(name, text)
     book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE, figure=FIGURE))
-    extensions = [f"book/_ext/{name}.py" for name in ("guard", "pages", "traces", "markup")]
-    for name in (*LIBRARY, *extensions, "book/_static"):
+    extensions = [
+        f"book/_ext/{name}.py" for name in ("guard", "pages", "gaps", "profiled", "traces", "markup")
+    ]
+    study = [f"book/study/{name}.py" for name in ("__init__", "chosen", "entries", "profile")]
+    for name in (*LIBRARY, *extensions, *study, "book/profiles", "book/_static"):
         source, target = REPOSITORY / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, target)
     configuration = yaml.safe_load((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
-    configuration["sphinx"]["local_extensions"] = {"guard": "book/_ext", "markup": "book/_ext"}
+    configuration["sphinx"]["local_extensions"] = dict.fromkeys(("guard", "markup", "profiled"), "book/_ext")
     own = configuration["sphinx"]["config"]
     configuration["sphinx"]["config"] = {k: v for k, v in own.items() if not k.startswith("autodoc")}
     configuration["sphinx"]["extra_extensions"].remove("sphinx-mathjax-offline")  # 24 MB to copy

@@ -57,9 +57,9 @@ def test_an_edit_repeats_no_more_than_this(
 @pytest.mark.slow
 def test_what_every_run_computes_with_repeats_every_run(counted: dict[str, list[int]]) -> None:
     """Otherwise the counts above could be small because keys see too little."""
-    from lib import sweep
+    from book.study import profile
 
-    runs = len(sweep.declared(ROOT / "book" / "runs"))
+    runs = len(profile.default().jobs())
     assert counted["attention layers"][1] == counted["a merging rule"][1] == runs
     assert counted["attention layers"][0] > 10
     assert counted["font size of all figures"][0] > 10

@@ -118,7 +118,8 @@ def house() -> House:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The sources, pages and notebooks of this repository, to break them."""
-    for pattern in ("lib/**/*.py", "book/study/**/*.py", "book/*.md", "book/runs/*.ipynb", "book/runs/*.yml"):
+    book = ("book/study/**/*.py", "book/*.md", "book/profiles/*.yml", "book/runs/*.ipynb", "book/runs/*.yml")
+    for pattern in ("lib/**/*.py", *book):
         for path in ROOT.glob(pattern):
             target = tmp_path / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +190,7 @@ def test_an_experiment_is_a_folder_a_notebook_with_its_grid_and_a_chapter(copy: 
     for grid in runs.glob("*.yml"):
         if grid.stem != "echo":
             grid.unlink()
-    plan = "from pathlib import Path; from lib import sweep; jobs = sweep.declared(Path('book/runs'))"
+    plan = "from book.study.profile import BOOK; jobs = BOOK.jobs()"
     plan += "; print(len(jobs), 'book/study/echo/measure.py' in jobs[0].origin.code)"
     environment = os.environ | {"PYTHONPATH": str(copy)}
     command = [sys.executable, "-c", plan]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from book.study import profile
 from lib import records, sweep
 from lib.records.code import code_hashes, notebook_source
 
@@ -91,7 +92,7 @@ def test_the_key_of_an_experiment_holds_all_that_its_cells_import(path: Path) ->
 
 @pytest.mark.slow
 def test_every_declared_run_can_be_planned() -> None:
-    jobs = sweep.declared(ROOT / "book" / "runs")
+    jobs = profile.default().jobs()
     by_hand = sweep.plan("book/runs/fusion.ipynb", {"m": 0.5, "seed": [34, 35]})
     assert {job.origin.key for job in by_hand} <= {job.origin.key for job in jobs}
     grids = {file.stem for file in (ROOT / "book" / "runs").glob("*.yml")}

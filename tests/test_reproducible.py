@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from book.study import profile
 from lib import records, sweep
 from lib.records.store import read
 
@@ -19,7 +20,7 @@ NOTEBOOKS = ("advice", "heatmaps", "reconstruction", "runtime", "rivals", "fusio
 
 def quickest(name: str) -> sweep.Job:
     """The declared run of an experiment that took least time."""
-    jobs = [j for j in sweep.declared(ROOT / "book" / "runs") if Path(j.origin.experiment).stem == name]
+    jobs = [j for j in profile.default().jobs() if Path(j.origin.experiment).stem == name]
     built = [j for j in jobs if j.record.is_file()]
     if not built:
         pytest.skip(f"no record of {name} is here: run `make book` first")

@@ -8,6 +8,7 @@ book.
 The book's root is the folder of ``_config.yml``; the `lib` beside it is the one that the pages import.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -26,7 +27,13 @@ from traces import Present
 
 log = logging.getLogger(__name__)
 
-HASHED = ("lib", "book/study", "data", "book/_ext")  # every file of these can change what a page shows
+HASHED = (
+    "lib",
+    "book/study",
+    "book/profiles",
+    "data",
+    "book/_ext",
+)  # every file of these can change what a page shows
 SKIPPED = {".pyc", ".tmp"}
 
 
@@ -58,6 +65,7 @@ def use_the_books_lib(root: Path) -> None:
 
 def on_config(app: Sphinx, config: Config) -> None:
     """Remove old pages; plan the runs; say where executed pages are found."""
+    choose_profile(app)
     for old in (Path(app.outdir), failed_folder(app)):
         shutil.rmtree(old, ignore_errors=True)
     try:
@@ -68,13 +76,26 @@ def on_config(app: Sphinx, config: Config) -> None:
     config.nb_execution_cache_path = str(Path(os.environ["BOOK_STATE"]) / "jupyter_cache")
 
 
-def plan(app: Sphinx, root: Path) -> None:
-    """Set ``app.book_files``, ``app.book_runs`` and the environment variable ``BOOK_STATE``."""
-    use_the_books_lib(root)
-    from lib import sweep
+def choose_profile(app: Sphinx) -> None:
+    """Give a profile other than the shipped book's (``$BOOK_PROFILE``) its own pages and records."""
+    name = Path(os.environ.get("BOOK_PROFILE") or "default").stem
+    base = Path(app.srcdir).resolve() / "_build"
+    app.book_base = base if name == "default" else base / name  # type: ignore[attr-defined]
+    if name != "default":
+        os.environ["RECORDS_FOLDER"] = f"records-of/{name}"
+        with contextlib.suppress(OSError):
+            Path(app.outdir).rmdir()  # Sphinx has just made it, if it was not there
+        app.outdir = type(app.outdir)(base / name / "html")
+        app.doctreedir = type(app.doctreedir)(base / name / ".doctrees")
 
-    runs = sweep.declared(root / "book" / "runs")
-    state = root / "_build" / "state"
+
+def plan(app: Sphinx, root: Path) -> None:
+    """Set ``app.book_profile``, ``book_files``, ``book_runs`` and the environment variable ``BOOK_STATE``."""
+    use_the_books_lib(root)
+    from book.study.profile import BOOK
+
+    app.book_profile, runs = BOOK, BOOK.jobs()  # type: ignore[attr-defined]
+    state = app.book_base / "state"  # type: ignore[attr-defined]
     state.mkdir(parents=True, exist_ok=True)
     os.environ["BOOK_STATE"] = str(state)
     app.book_files, app.book_runs = file_hashes(root), runs  # type: ignore[attr-defined]
@@ -82,13 +103,15 @@ def plan(app: Sphinx, root: Path) -> None:
 
 
 def on_builder(app: Sphinx) -> None:
-    """Run what the chapters declare and no current record holds; the first failure stops the build."""
+    """Run what the chapters declare and no current record holds; the first failure stops the shipped book."""
+    from book.study.profile import note_failure
     from lib import sweep
 
     jobs = app.book_runs  # type: ignore[attr-defined]
     workers = int(os.environ.get("BOOK_JOBS", "2"))
+    tolerant = None if app.book_profile.shipped else note_failure  # type: ignore[attr-defined]
     try:
-        ran = sweep.run(jobs, workers, report=lambda line: log.info("sweep: %s", line))
+        ran = sweep.run(jobs, workers, lambda line: log.info("sweep: %s", line), tolerant)
     except sweep.SweepError as error:
         fail(app)
         raise ExtensionError(f"sweep: {error}") from None
@@ -97,13 +120,14 @@ def on_builder(app: Sphinx) -> None:
 
 def read_pages(app: Sphinx, env: BuildEnvironment, present: Present) -> list[execution.Page]:
     """The book's pages that are notebooks, each with its current result, if there is one."""
-    results, found = Path(app.srcdir).resolve() / "_build" / "pages", []
+    results, found = app.book_base / "pages", []  # type: ignore[attr-defined]
     for name in sorted(env.found_docs):
         path = Path(env.doc2path(name))
         text = path.read_text(encoding="utf-8")
         reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)  # type: ignore[attr-defined]
         if reader is not None:
             page = execution.Page(name, path, reader.read(text), results / name.replace("/", "-"))
+            page.left = app.book_profile.leave.get(Path(name).name, "")  # type: ignore[attr-defined]
             page.find(present)
             found.append(page)
     return found
@@ -116,15 +140,12 @@ def on_outdated(app: Sphinx, env: BuildEnvironment, *_: object) -> set[str]:
     pages = read_pages(app, env, present)
     executed = [page for page in pages if page.missing]
     app.book_executed = executed  # type: ignore[attr-defined]
+    app.book_pages = {page.name: page for page in pages}  # type: ignore[attr-defined]
+    profile: Any = app.book_profile  # type: ignore[attr-defined]
+    manner = execution.Manner(app.config.nb_execution_timeout, tolerant=not profile.shipped)
     workers = int(os.environ.get("BOOK_JOBS", "2"))
     try:
-        execution.execute_all(
-            executed,
-            workers,
-            app.config.nb_execution_timeout,
-            present,
-            lambda line: log.info("pages: %s", line),
-        )
+        execution.execute_all(executed, workers, manner, present, lambda line: log.info("pages: %s", line))
     except execution.PageError as error:
         raise ExtensionError(f"pages: {error}") from None
     execution.fill_cache(pages, state / "jupyter_cache")
@@ -153,7 +174,8 @@ def on_finished(app: Sphinx, error: Exception | None) -> None:
     if edited and error is None:
         fail(app)
         raise ExtensionError(f"edited while the book was being built, build it again: {', '.join(edited)}")
-    if error is not None or (app._warncount and app.keep_going):
+    strict = app.book_profile.shipped  # type: ignore[attr-defined]
+    if error is not None or (strict and app._warncount and app.keep_going):
         fail(app)
 
 
@@ -170,8 +192,8 @@ def fail(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register with Sphinx; every warning fails the build, with or without ``-W --keep-going``."""
-    if not app.warningiserror:
+    """Register with Sphinx; every warning fails the shipped book, with or without ``-W --keep-going``."""
+    if not app.warningiserror and not os.environ.get("BOOK_PROFILE"):
         app.keep_going = True
     app.connect("config-inited", on_config, priority=900)
     app.connect("builder-inited", on_builder, priority=100)

@@ -41,13 +41,14 @@ class HouseDirective(SphinxDirective):
 
     def parse(self, kind: str) -> nodes.Node:
         """MyST text, parsed where the directive stands."""
+        from book.study import profile
         from book.study.how_it_is_built import tables, way
         from book.study.how_it_is_built.house import House
         from lib import records
 
         root = Path(self.env.srcdir)
         if kind == "way":
-            text = way.steps(root, records.load(way.NOTEBOOK, **way.asked(root)))
+            text = way.steps(root, profile.load(way.NOTEBOOK, **way.asked(root)))
         elif kind == "edits":
             text = tables.edits(records.load_measured("benchmarks.edits", before="0896ad2").record)
         else:

@@ -209,14 +209,15 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
     if not slots:
         return
     register, outcomes = load_register(app.env), read_outcomes()
-    judgements = {j.claim.id: j for j in register.judge(outcomes)}
+    profile: Any = app.book_profile  # type: ignore[attr-defined]
+    judgements = {j.claim.id: j for j in register.judge(outcomes, large=not profile.small)}
     for slot in slots:
         judgement = judgements.get(slot["claim"])
         if slot["kind"] == "summary":
             slot.replace_self(draw.summary(list(judgements.values())))
         elif slot["kind"] == "badge":
             colour(slot, judgement)
-            slot.replace_self(draw.badge(judgement))
+            slot.replace_self(draw.badge(judgement, profile.shipped))
         elif slot["kind"] == "checks":
             slot.replace_self(draw.check_list(register, judgement))
         else:
@@ -240,8 +241,9 @@ def report(app: Sphinx, env: BuildEnvironment) -> None:
     for chapter in sorted({check.partition("/")[0] for check in outcomes} - set(chapters)):
         log.warning("checks of chapter %r come from no page of this book", chapter, type="ledger")
     shown = set().union(*pages.values())
+    say = log.warning if app.book_profile.shipped else log.info  # type: ignore[attr-defined]
     for problem in register.problems(outcomes, None if "ledger" in shown else shown):
-        log.warning("ledger: %s", problem, type="ledger")
+        say("ledger: %s", problem, type="ledger")
 
 
 def note_source(app: Sphinx, page: str, source: list[str]) -> None:

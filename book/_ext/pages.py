@@ -16,11 +16,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import gaps
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -31,22 +32,43 @@ from traitlets.config import Config
 
 KEPT = 6  # results of a page
 FIRST = "from lib import used; used.watch()"  # before its first cell
-LAST = "import json; from lib import used; print(json.dumps(used.dependencies()))"  # after its last
+LAST = """import json, sys
+from lib import used
+profile = sys.modules.get("book.study.profile")
+about = {"follows": profile.CONSULTED[0], "said": profile.SAID} if profile else {"follows": False, "said": []}
+print(json.dumps([used.dependencies(), about]))"""  # after its last
 
 
 class PageError(RuntimeError):
     """Pages that could not be executed; the message holds their tracebacks."""
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How pages are executed.
+
+    Attributes:
+        timeout: seconds that one cell may take.
+        tolerant: an error leaves a gap, as in other profiles than the shipped book's; else it fails the page.
+    """
+
+    timeout: int
+    tolerant: bool = False
+
+
 @dataclass
 class Page:
-    """A page: name, source file and cells; where its results lie; the one that is current, if any."""
+    """A page: name, source file and cells; where its results lie; the one that is current, if any.
+
+    `left`: why it is not executed; empty where it is.
+    """
 
     name: str
     path: Path
     notebook: nbformat.NotebookNode
     results: Path
     folder: Path | None = None
+    left: str = ""
 
     @property
     def code(self) -> list[nbformat.NotebookNode]:
@@ -56,7 +78,8 @@ class Page:
     @property
     def cells(self) -> str:
         """What of the page itself is executed."""
-        return repr([self.name, *(cell.source for cell in self.code)])
+        sources = (cell.source for cell in self.code)
+        return repr([self.name, *sources]) + self.left
 
     @property
     def key(self) -> str:
@@ -67,6 +90,11 @@ class Page:
     def missing(self) -> bool:
         """No current result."""
         return bool(self.code) and self.folder is None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Of its current result: whether it follows the profile, what it said and whether that holds."""
+        return _read(self.folder / "about.json") if self.folder else {"follows": False, "said": []}
 
     @property
     def stored(self) -> list[Path]:
@@ -92,12 +120,11 @@ def _read(path: Path) -> Any:
 
 
 def execute_all(
-    pages: Sequence[Page], workers: int, timeout: int, present: Present, report: Callable[[str], None]
+    pages: Sequence[Page], workers: int, manner: Manner, present: Present, report: Callable[[str], None]
 ) -> None:
     """Execute pages, ``workers`` at a time.
 
     Args:
-        timeout: seconds that one cell may take.
         report: told each finished page in words.
     Raises:
         PageError: of all pages that failed; the results of the others are kept.
@@ -107,11 +134,13 @@ def execute_all(
     failed: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
         try:
-            started = {pool.submit(execute, page, timeout, running): page for page in longest_first}
+            started = {pool.submit(execute, page, manner, running): page for page in longest_first}
             for done, future in enumerate(as_completed(started), 1):
                 page = started[future]
                 try:
-                    file_result(page, future.result(), present)
+                    file_result(page, executed := future.result(), present)
+                    for line in executed.odd:
+                        report(f"{page.name} does not follow the profile, {line}")
                 except Exception as error:  # whatever a page does wrong, the others' errors are wanted too
                     failed.append(f"{page.name}: {error}")
                 report(f"{'executed' if page.folder else 'failed'} {page.name} ({done} of {len(pages)})")
@@ -127,15 +156,22 @@ def execute_all(
 
 @dataclass(frozen=True)
 class Executed:
-    """What one execution left: its folder, the notebook with outputs, what it used, its seconds."""
+    """What one execution left: its folder, the notebook with outputs, what it used, its seconds.
+
+    Attributes:
+        about: whether it follows the profile; sentences of the text, and whether they hold.
+        odd: errors that left a gap without a reason.
+    """
 
     part: Path
     notebook: nbformat.NotebookNode
     used: list[str]
     seconds: float
+    about: dict[str, Any] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
 
 
-def execute(page: Page, timeout: int, running: list[NotebookClient]) -> Executed:
+def execute(page: Page, manner: Manner, running: list[NotebookClient]) -> Executed:
     """Execute one page, its outcomes in a folder of its own.
 
     Args:
@@ -145,11 +181,15 @@ def execute(page: Page, timeout: int, running: list[NotebookClient]) -> Executed
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     notebook, start = copy.deepcopy(page.notebook), time.perf_counter()
+    if page.left:
+        gaps.untried(notebook, page.left)
+        return Executed(part, notebook, [], 0.0)
     notebook.cells.append(nbformat.v4.new_code_cell(LAST))
     with TemporaryDirectory() as sockets:
         client = NotebookClient(
             notebook,
-            timeout=timeout,
+            timeout=manner.timeout,
+            allow_errors=manner.tolerant,
             resources={"metadata": {"path": str(page.path.parent)}},
             shutdown_kernel="immediate",
             extra_arguments=[f"--IPKernelApp.exec_lines={FIRST}"],
@@ -161,8 +201,10 @@ def execute(page: Page, timeout: int, running: list[NotebookClient]) -> Executed
             client.execute(env=environment(part))
         finally:
             running.remove(client)
-    used = json.loads("".join(out.text for out in notebook.cells.pop().outputs if out.name == "stdout"))
-    return Executed(part, notebook, used, time.perf_counter() - start)
+    last = notebook.cells.pop().outputs
+    used, about = json.loads("".join(out.text for out in last if out.name == "stdout"))
+    odd = gaps.leave(notebook) if manner.tolerant else []
+    return Executed(part, notebook, used, time.perf_counter() - start, about, odd)
 
 
 def file_result(page: Page, done: Executed, present: Present) -> None:
@@ -174,7 +216,12 @@ def file_result(page: Page, done: Executed, present: Present) -> None:
     if unkeyed := beyond(done.used):
         raise PageError(f"it reads what a build writes, which cannot be in its key: {', '.join(unkeyed)}")
     trace = present.trace(page.cells, done.used)
-    for name, content in (("seconds", done.seconds), ("trace", trace)):
+    for name, content in (
+        ("seconds", done.seconds),
+        ("about", done.about),
+        ("odd", done.odd),
+        ("trace", trace),
+    ):
         (done.part / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     nbformat.write(done.notebook, done.part / "page.ipynb")
     page.folder = page.results / sha(json.dumps(trace, sort_keys=True))

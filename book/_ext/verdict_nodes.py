@@ -43,8 +43,17 @@ def inline(text: str) -> list[nodes.Node]:
     return [nodes.math("", t) if k % 2 else nodes.Text(t) for k, t in enumerate(parts) if t]
 
 
-def badge(judgement: Any) -> nodes.Node:
-    """The verdict as a coloured word; a missing or unexpected one is shown as such."""
+def badge(judgement: Any, shipped: bool = True) -> nodes.Node:
+    """The verdict as a coloured word; a missing or unexpected one is shown as such.
+
+    Not `shipped`: what another profile found, beside the verdict of the shipped book where they differ.
+    """
+    if not shipped and judgement.verdict is not judgement.claim.expected:
+        here = nodes.inline("", "not judged", classes=["verdict", "verdict-missing"])
+        if judgement.verdict is not None:
+            here = coloured(judgement.verdict, str(judgement.verdict))
+        pinned = coloured(judgement.claim.expected, str(judgement.claim.expected))
+        return nodes.inline("", "", nodes.Text("here: "), here, nodes.Text("; shipped book: "), pinned)
     if judgement.verdict is None:
         return nodes.inline("", "not judged", classes=["verdict", "verdict-missing"])
     word = coloured(judgement.verdict, str(judgement.verdict))

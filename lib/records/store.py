@@ -19,7 +19,7 @@ from lib.records.experiments import declared
 from lib.records.fingerprints import ROOT, WEIGHTS, Provenance, beyond, provenance
 from lib.records.record import Quantity, Record
 
-RECORDS = ROOT / "records"  # beside _build, not in it: `make clean` leaves them alone
+RECORDS = ROOT / os.environ.get("RECORDS_FOLDER", "records")  # not in _build: `make clean` leaves them alone
 FORMERLY = ROOT / "_build" / "records"
 MEASUREMENTS = ROOT / "data" / "measurements"
 LISTED = 3  # changes that a banner names; the others it counts

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from lib import records
+
+Adapt = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 
 
 class SweepError(RuntimeError):
@@ -84,22 +86,38 @@ def plan(notebook: str, axes: Mapping[str, Any]) -> list[Job]:
     return list({job.origin.key: job for job in jobs}.values())
 
 
-def declared(folder: Path) -> list[Job]:
-    """All runs that the ``*.yml`` files of a folder declare, each once.
+def entries(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """(notebook, parameters) of each run that a file declares.
 
     A file holds a list of ``{notebook: path from the project's root, params: {name: value or list}}``.
 
     Raises:
-        ValueError: an entry of another form, naming its file; and as `plan`.
+        ValueError: an entry of another form, naming the file; an axis without values.
+    """
+    found = []
+    for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
+        if not isinstance(entry, dict) or set(entry) - {"params"} != {"notebook"}:
+            raise ValueError(
+                f"{file.name}: an entry needs `notebook` and may have `params`; this is {entry!r}"
+            )
+        found += [(notebook_path(entry["notebook"]), one) for one in grid(entry.get("params") or {})]
+    return found
+
+
+def declared(folder: Path, adapt: Adapt = lambda notebook, params: params) -> list[Job]:
+    """All runs that the ``*.yml`` files of a folder declare, each once.
+
+    Args:
+        adapt: what the parameters of a notebook's run become; None where there is no such run.
+    Raises:
+        ValueError: as `entries` and `plan`.
     """
     jobs: dict[str, Job] = {}
     for file in sorted(folder.glob("*.yml")):
-        for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
-            if not isinstance(entry, dict) or set(entry) - {"params"} != {"notebook"}:
-                raise ValueError(
-                    f"{file.name}: an entry needs `notebook` and may have `params`; this is {entry!r}"
-                )
-            jobs |= {job.origin.key: job for job in plan(entry["notebook"], entry.get("params") or {})}
+        for notebook, params in entries(file):
+            if (adapted := adapt(notebook, params)) is not None:
+                job = Job(records.provenance(notebook, adapted))
+                jobs.setdefault(job.origin.key, job)
     return list(jobs.values())
 
 

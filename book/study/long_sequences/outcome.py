@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
-from book.study import entries
+from book.study import entries, profile
 from book.study.intervals import LEVEL, Interval
 from book.study.long_sequences import law
 from lib import records
@@ -85,7 +85,7 @@ def load_runs() -> dict[str, Run]:
 
 def _measured(params: Mapping[str, Any]) -> records.Measured | None:
     try:
-        return records.load_measured(EXPERIMENT, **params)
+        return profile.load_measured(EXPERIMENT, **params)
     except records.StaleResultError:
         return None
 

@@ -8,6 +8,7 @@ in ``book/study/*/claims.yml``, one file for each chapter.
 import os
 from pathlib import Path
 
+from book.study.chosen import IS_SHIPPED
 from book.study.verdicts.chapter import Chapter, CheckFailedError, read_outcomes
 from book.study.verdicts.claims import STUDY, in_order_of_the_book, known, part
 from book.study.verdicts.model import (
@@ -73,4 +74,4 @@ def open_chapter(name: str) -> Chapter:
     Reads this chapter's declarations only, so that another chapter's wording changes nothing here.
     """
     checks = part(name).checks if name in known() else ()
-    return Chapter(name, checks, checks_folder())
+    return Chapter(name, checks, checks_folder(), strict=IS_SHIPPED)

@@ -51,9 +51,10 @@ class Register:
             f"no claim {claim_id!r} in the register; see book/study/*/claims.yml for the known ids"
         )
 
-    def judge(self, outcomes: Mapping[str, CheckOutcome]) -> tuple[Judgement, ...]:
-        """A judgement for every claim, in order."""
-        return tuple(judge(claim, outcomes, self.small) for claim in self.claims)
+    def judge(self, outcomes: Mapping[str, CheckOutcome], large: bool = False) -> tuple[Judgement, ...]:
+        """A judgement for every claim, in order; ``large``: no network that was measured is a small one."""
+        small = frozenset[str]() if large else self.small
+        return tuple(judge(claim, outcomes, small) for claim in self.claims)
 
     def problems(self, outcomes: Mapping[str, CheckOutcome], only: Iterable[str] | None = None) -> list[str]:
         """Everything that must stop a build, as sentences; empty when all is complete and as pinned.

@@ -1,0 +1,83 @@
+"""Pages of another profile: a cell that lacks its record leaves a box with the reason; the page goes on."""
+
+import html
+import json
+import re
+from collections.abc import Iterator
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+REASON = "NotMeasured"  # the exception of `book.study.profile`
+GLUED = re.compile(r"\{glue:\w+\}`([^`:]+)")
+PREFIX = "application/papermill.record/"
+ABSENT = "(not measured)"
+
+
+def box(text: str) -> NotebookNode:
+    """An output that says what is missing, and why."""
+    said = f"Not measured in this profile: {text}"
+    shown = f'<div class="not-measured">{html.escape(said)}</div>'
+    return new_output("display_data", {"text/html": shown, "text/plain": said})
+
+
+def leave(notebook: NotebookNode) -> list[str]:
+    """Replace every error of an executed notebook by a box; what the text asks for and nothing gave is named.
+
+    Returns:
+        one line for each error that is neither a missing record nor the consequence of one.
+    """
+    odd, missing = list[str](), False
+    for number, cell in enumerate(_code(notebook), 1):
+        errors = [out for out in cell.outputs if out.output_type == "error"]
+        cell.outputs = [out for out in cell.outputs if not _unwanted(out)]
+        if not errors or "raises-exception" in cell.metadata.get("tags", []):
+            cell.outputs += errors
+            continue
+        name, value = errors[0].ename, errors[0].evalue
+        if name == REASON:
+            reason = value
+        elif missing and name == "NameError":
+            reason = "it needs what is missing above"
+        else:
+            reason = f"{name}: {value}"
+            odd.append(f"cell {number}: {reason[:300]}")
+        missing = True
+        cell.outputs.append(box(reason))
+    _glue_the_rest(notebook)
+    return odd
+
+
+def untried(notebook: NotebookNode, reason: str) -> None:
+    """A page that is not executed: the reason at its first cell and in the place of every figure."""
+    for number, cell in enumerate(_code(notebook)):
+        cell.outputs = [box(reason)] if not number or "figure" in cell.metadata.get("mystnb", {}) else []
+    _glue_the_rest(notebook)
+
+
+def _code(notebook: NotebookNode) -> Iterator[NotebookNode]:
+    return (cell for cell in notebook.cells if cell.cell_type == "code")
+
+
+def _unwanted(out: NotebookNode) -> bool:
+    """Errors, and warnings of Python, which would fail the build."""
+    return out.output_type == "error" or (out.output_type == "stream" and out.name == "stderr")
+
+
+def _glue_the_rest(notebook: NotebookNode) -> None:
+    """Give a placeholder to every name that the text shows and no cell has given."""
+    cells = list(_code(notebook))
+    texts = [
+        json.dumps(cell.metadata) if cell.cell_type == "code" else cell.source for cell in notebook.cells
+    ]
+    asked = {name for text in texts for name in GLUED.findall(text)}
+    given = {out.metadata.get("scrapbook", {}).get("name") for cell in cells for out in _shown(cell)}
+    for name in sorted(asked - given):
+        about = {"scrapbook": {"mime_prefix": PREFIX, "name": name}}
+        cells[-1].outputs.append(
+            new_output("display_data", {f"{PREFIX}text/plain": repr(ABSENT)}, metadata=about)
+        )
+
+
+def _shown(cell: NotebookNode) -> list[NotebookNode]:
+    return [out for out in cell.outputs if "metadata" in out]

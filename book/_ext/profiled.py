@@ -1,0 +1,50 @@
+"""What a page of another profile says at its top: model, scenes, device, and what the text got wrong here."""
+
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+
+def line(title: str, items: list[str]) -> list[nodes.Node]:
+    """A sentence and its list; nothing where the list is empty."""
+    if not items:
+        return []
+    listed = [nodes.list_item("", nodes.paragraph("", item)) for item in items]
+    return [nodes.paragraph("", title), nodes.bullet_list("", *listed)]
+
+
+def about(app: Sphinx, page: Any) -> list[nodes.Node]:
+    """The content of the box for one page."""
+    profile: Any = app.book_profile  # type: ignore[attr-defined]
+    if page.left:
+        return [nodes.paragraph("", f"Not executed in this profile: {page.left}")]
+    if not page.about["follows"]:
+        return [nodes.paragraph("", "Nothing on this page depends on the profile.")]
+    networks = ", ".join(f"{role}: {model}" for role, model in profile.networks.items())
+    first = (
+        f"Measured on: {networks}. Scenes: {profile.scenes_are}. Device: {profile.device}, {profile.dtype}. "
+        "Numbers, figures and verdicts are of these; sentences without one were written for the shipped book."
+    )
+    said: list[tuple[str, bool]] = page.about["said"]
+    found: list[nodes.Node] = [nodes.paragraph("", first)]
+    found += line("Said of the shipped book; here it does not hold:", [s for s, holds in said if not holds])
+    return found + line("Said of the shipped book; it holds here:", [s for s, holds in said if holds])
+
+
+def on_read(app: Sphinx, tree: nodes.document) -> None:
+    """Put the box under the title of a page."""
+    pages: dict[str, Any] = getattr(app, "book_pages", {})
+    page = pages.get(app.env.docname)
+    title = next(iter(tree.findall(nodes.title)), None)
+    if app.book_profile.shipped or page is None or not page.code or title is None:  # type: ignore[attr-defined]
+        return
+    heading = nodes.title("", f"Profile: {app.book_profile.title}")  # type: ignore[attr-defined]
+    note = nodes.admonition("", heading, *about(app, page), classes=["profile"])
+    title.parent.insert(title.parent.index(title) + 1, note)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("doctree-read", on_read)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
