@@ -104,14 +104,14 @@ def plan(app: Sphinx, root: Path) -> None:
 
 def on_builder(app: Sphinx) -> None:
     """Run what the chapters declare and no current record holds; the first failure stops the shipped book."""
-    from book.study.profile import note_failure
+    from book.study.profile import run_what_can_be
     from lib import sweep
 
     jobs = app.book_runs  # type: ignore[attr-defined]
     workers = int(os.environ.get("BOOK_JOBS", "2"))
-    tolerant = None if app.book_profile.shipped else note_failure  # type: ignore[attr-defined]
+    run = sweep.run if app.book_profile.shipped else run_what_can_be  # type: ignore[attr-defined]
     try:
-        ran = sweep.run(jobs, workers, lambda line: log.info("sweep: %s", line), tolerant)
+        ran = run(jobs, workers, lambda line: log.info("sweep: %s", line))
     except sweep.SweepError as error:
         fail(app)
         raise ExtensionError(f"sweep: {error}") from None

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from book.study import entries
 from book.study.chosen import CHOSEN, DEFAULT
 from lib import records, used
@@ -321,11 +323,31 @@ def load(experiment: str, /, **asked: Any) -> Found:
     return Found(**vars(record), asked=as_roles(experiment, asked))
 
 
-def note_failure(job: sweep.Job, error: sweep.SweepError) -> None:
-    """Leave beside the records why a run has none, for the page that asks for it."""
-    path = job.record.with_suffix(".failed")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(str(error).partition("\n")[0], encoding="utf-8")
+def run_what_can_be(jobs: Iterable[sweep.Job], workers: int, report: Callable[[str], None]) -> int:
+    """Run those without a record; of one that fails, its reason is left beside the records for the pages.
+
+    Returns:
+        how many ran.
+    """
+    from lib import sweep
+
+    todo = {job.label: job for job in sweep.missing(list(jobs))}
+    first, failed = len(todo), 0
+    while todo:
+        try:
+            sweep.run(list(todo.values()), workers, report)
+            break
+        except sweep.SweepError as error:
+            job = next((todo[label] for label in todo if str(error).startswith(label)), None)
+            if job is None:
+                raise
+            del todo[job.label]
+            failed += 1
+            report(f"failed {job.label}, its pages will have gaps")
+            path = job.record.with_suffix(".failed")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(error).partition("\n")[0], encoding="utf-8")
+    return first - failed
 
 
 def _why_missing(experiment: str, adapted: Mapping[str, Any]) -> str:
@@ -370,7 +392,8 @@ def grid(name: str) -> list[dict[str, Any]]:
     """Every run that ``book/runs/NAME.yml`` asks for, in roles."""
     from lib import sweep
 
-    return [asked for _, asked in sweep.entries(RUNS / f"{name}.yml")]
+    entries_of = yaml.safe_load((RUNS / f"{name}.yml").read_text(encoding="utf-8"))
+    return [asked for entry in entries_of for asked in sweep.grid(entry.get("params") or {})]
 
 
 def says(holds: Any, sentence: str) -> None:

@@ -9,5 +9,5 @@ asked again, it runs what is missing. The book's build does the same for the gri
 
 from lib.sweep.command import command_line
 from lib.sweep.engine import keep, run
-from lib.sweep.jobs import Job, SweepError, declared, entries, grid, missing, plan
+from lib.sweep.jobs import Job, SweepError, declared, grid, missing, plan
 from lib.sweep.processes import execute, executor

@@ -26,17 +26,11 @@ def failure(job: Job) -> SweepError:
     return SweepError(f"{job.label} failed{cause}\n  {where}\n  end of the log:\n{text[-2000:]}")
 
 
-def run(
-    jobs: Sequence[Job],
-    workers: int = 2,
-    report: Callable[[str], None] | None = None,
-    failing: Callable[[Job, SweepError], None] | None = None,
-) -> int:
+def run(jobs: Sequence[Job], workers: int = 2, report: Callable[[str], None] | None = None) -> int:
     """Run those jobs that have no current record, ``workers`` at a time.
 
     Args:
         report: told each finished run in words; None draws a progress bar on a terminal, else prints.
-        failing: told each run that failed, and the others go on; None: the first failure ends the sweep.
     Returns:
         how many ran.
     Raises:
@@ -60,10 +54,7 @@ def run(
                     bar.update()
             for job in pool.ended() if pool.running else []:
                 if missing([job]):
-                    if failing is None:
-                        failed.append(failure(job))
-                    else:
-                        failing(job, failure(job))
+                    failed.append(failure(job))
                     continue
                 ran += 1
                 bar.update()

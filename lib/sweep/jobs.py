@@ -73,8 +73,8 @@ def notebook_path(notebook: str) -> str:
     return Path(os.path.relpath(records.ROOT / notebook, records.ROOT)).as_posix()
 
 
-def plan(notebook: str, axes: Mapping[str, Any]) -> list[Job]:
-    """All runs of a grid, each once.
+def plan(notebook: str, axes: Mapping[str, Any], adapt: Adapt = lambda _, params: params) -> list[Job]:
+    """All runs of a grid, each once, with the parameters that `adapt` makes of theirs; None: no such run.
 
     Raises:
         ValueError: a parameter that the notebook does not take, or of another type than its default; an axis
@@ -82,42 +82,28 @@ def plan(notebook: str, axes: Mapping[str, Any]) -> list[Job]:
         FileNotFoundError: no such notebook.
     """
     notebook, seen = notebook_path(notebook), dict[str, Any]()
-    jobs = [Job(records.provenance(notebook, params, seen=seen)) for params in grid(axes)]
+    adapted = [here for params in grid(axes) if (here := adapt(notebook, params)) is not None]
+    jobs = [Job(records.provenance(notebook, params, seen=seen)) for params in adapted]
     return list({job.origin.key: job for job in jobs}.values())
 
 
-def entries(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    """(notebook, parameters) of each run that a file declares.
+def declared(folder: Path, adapt: Adapt = lambda _, params: params) -> list[Job]:
+    """All runs that the ``*.yml`` files of a folder declare, each once; `adapt` as in `plan`.
 
     A file holds a list of ``{notebook: path from the project's root, params: {name: value or list}}``.
 
     Raises:
-        ValueError: an entry of another form, naming the file; an axis without values.
-    """
-    found = []
-    for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
-        if not isinstance(entry, dict) or set(entry) - {"params"} != {"notebook"}:
-            raise ValueError(
-                f"{file.name}: an entry needs `notebook` and may have `params`; this is {entry!r}"
-            )
-        found += [(notebook_path(entry["notebook"]), one) for one in grid(entry.get("params") or {})]
-    return found
-
-
-def declared(folder: Path, adapt: Adapt = lambda notebook, params: params) -> list[Job]:
-    """All runs that the ``*.yml`` files of a folder declare, each once.
-
-    Args:
-        adapt: what the parameters of a notebook's run become; None where there is no such run.
-    Raises:
-        ValueError: as `entries` and `plan`.
+        ValueError: an entry of another form, naming its file; and as `plan`.
     """
     jobs: dict[str, Job] = {}
     for file in sorted(folder.glob("*.yml")):
-        for notebook, params in entries(file):
-            if (adapted := adapt(notebook, params)) is not None:
-                job = Job(records.provenance(notebook, adapted))
-                jobs.setdefault(job.origin.key, job)
+        for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
+            if not isinstance(entry, dict) or set(entry) - {"params"} != {"notebook"}:
+                raise ValueError(
+                    f"{file.name}: an entry needs `notebook` and may have `params`; this is {entry!r}"
+                )
+            runs = plan(entry["notebook"], entry.get("params") or {}, adapt)
+            jobs |= {job.origin.key: job for job in runs}
     return list(jobs.values())
 
 

@@ -137,7 +137,8 @@ def test_a_sentence_must_hold_in_the_shipped_book_and_is_noted_in_another(
 def test_what_is_missing_in_another_profile_says_why(
     small: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profile, "BOOK", small)
+    rooms = {"denser": ("denser:{first}-{last}", "denser:{first}")}
+    monkeypatch.setattr(profile, "BOOK", replace(small, walks=rooms))
     monkeypatch.setattr(records, "RECORDS", tmp_path)
     with pytest.raises(NotMeasured, match="no record of fusion"):
         profile.load(FUSION, m=0.3, scene="denser:0-1")
