@@ -33,7 +33,7 @@ def config_of(model: str) -> "VGGTConfig":
 
 def cost(params: dict[str, Any], config: "VGGTConfig") -> tuple[float, int]:
     """(operations, bytes at the peak) of a run, about."""
-    from book.study.operations import forward_operations
+    from lib.costs.operations import forward_operations
     from lib.scenes.walks import single_scenes
     from lib.vggt.memory import estimate_memory
 
