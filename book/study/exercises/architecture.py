@@ -24,7 +24,7 @@ SHEET = Sheet(
     "architecture",
     Exercise(
         "vggt-ex-tokens",
-        "Warm-up",
+        "A minute of video",
         1,
         ("patch", "token"),
         answer="the number of tokens of the minute of video",
@@ -46,7 +46,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "vggt-ex-saturation",
-        "Saturation",
+        "The largest m",
         2,
         ("merging", "destination", "protected token"),
         answer="a function of f and π that gives the largest m",
@@ -64,7 +64,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "vggt-ex-equivariance",
-        "Symmetry",
+        "A symmetry that merging breaks",
         2,
         ("merging", "destination", "protected token"),
         answer='what is to blame: "positions", "size bias", "frame 0" or "softmax"',

@@ -36,7 +36,7 @@ SHEET = Sheet(
     "attention_map",
     Exercise(
         "map-ex-float",
-        "Warm-up",
+        "How deep single precision reaches",
         1,
         ("spread", "residual step"),
         answer="the two numbers of layers, without and with a residual",
@@ -52,7 +52,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "map-ex-duplicates",
-        "Duplicates",
+        "Frames shown twice",
         1,
         ("rank collapse", "token"),
         answer="the rank of A for nine tokens that each occur twice",

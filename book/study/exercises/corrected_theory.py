@@ -22,7 +22,7 @@ SHEET = Sheet(
     "corrected_theory",
     Exercise(
         "ct-ex-crossover",
-        "Warm-up",
+        "Thinning a thousand tokens",
         1,
         ("dilution", "spread"),
         answer="τ′/τ for 1,000 tokens, by the odds law",

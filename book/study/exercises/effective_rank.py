@@ -42,7 +42,7 @@ SHEET = Sheet(
     "effective_rank",
     Exercise(
         "rank-ex-tail",
-        "Warm-up",
+        "A long weak tail",
         1,
         ("effective rank", "stable rank"),
         answer="effective rank and stable rank",
@@ -58,7 +58,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "rank-ex-circle",
-        "A constant",
+        "The quarter circle",
         2,
         ("effective rank", "singular value"),
         answer="r_eff/N",
@@ -69,7 +69,7 @@ SHEET = Sheet(
             "That is E[x²], the energy.": lambda: _quarter_circle(2),
         },
     ),
-    Exercise("rank-ex-which-r", "Forensics", 3, ("effective rank",)),
+    Exercise("rank-ex-which-r", "Which r was fitted", 3, ("effective rank",)),
     Exercise(
         "rank-ex-pooled",
         "What was recorded?",

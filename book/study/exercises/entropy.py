@@ -49,7 +49,7 @@ SHEET = Sheet(
     "entropy",
     Exercise(
         "entropy-ex-heat",
-        "Warm-up",
+        "Heat and information",
         1,
         ("Fisher information", "differential entropy"),
         answer="dH/dt of the density 1 + a cos θ on the circle, up to a²",
@@ -74,7 +74,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "entropy-ex-correction",
-        "First correction",
+        "The first correction in β",
         2,
         ("differential entropy", "inverse temperature"),
         answer="a function of the matrix C and the vector M that gives the factor of β",

@@ -21,7 +21,7 @@ SHEET = Sheet(
     "fusion",
     Exercise(
         "fs-ex-tie",
-        "Warm-up",
+        "Ranks from entropies",
         1,
         ("effective rank", "singular-value entropy"),
         answer="the ranks that the printed entropies give, row by row",

@@ -23,7 +23,7 @@ SHEET = Sheet(
     "heatmaps",
     Exercise(
         "hm-ex-scale",
-        "Warm-up",
+        "A map scaled to itself",
         1,
         ("total variation",),
         answer="the distance from uniform, to about ten per cent",

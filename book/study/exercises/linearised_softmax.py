@@ -41,7 +41,7 @@ SHEET = Sheet(
     "linearised_softmax",
     Exercise(
         "soft-ex-two",
-        "Warm-up",
+        "Two opposite tokens",
         1,
         ("softmax", "inverse temperature"),
         answer="the α at which the row error is 0.1",
@@ -55,7 +55,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "soft-ex-cone",
-        "A cone",
+        "Tokens in a cone",
         2,
         ("softmax", "inverse temperature"),
         answer="θ in degrees",
@@ -71,7 +71,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "soft-ex-third",
-        "Third order",
+        "The third order",
         2,
         ("softmax",),
         answer="the coefficient of α³ in c, V and kappa_3",
@@ -88,7 +88,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "soft-ex-divergence",
-        "More terms",
+        "Where more terms help",
         2,
         ("softmax",),
         answer="the α up to which more terms help",

@@ -32,7 +32,7 @@ SHEET = Sheet(
     "long_sequences",
     Exercise(
         "ls-ex-half",
-        "Warm-up",
+        "One half at last",
         1,
         ("dilution", "reference frame"),
         answer="the number of frames, for the log-odds that you give as b",
@@ -61,7 +61,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "ls-ex-merge",
-        "Challenge",
+        "How many keys to keep",
         3,
         ("dilution", "kept fraction"),
         answer="κ in S and S_train",

@@ -26,7 +26,7 @@ SHEET = Sheet(
     "mean_field",
     Exercise(
         "mean-field-ex-circle",
-        "Warm-up",
+        "Kuramoto on the circle",
         1,
         ("mean field", "tangent projection"),
         answer="the angular velocity of the first of three tokens, in theta0, theta1, theta2",
@@ -41,7 +41,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "mean-field-ex-logistic",
-        "Simplex",
+        "A simplex of tokens",
         2,
         ("mean field", "spread"),
         answer="a function of the time t and of R² at the start that gives R²",

@@ -21,7 +21,7 @@ SHEET = Sheet(
     "merging_cost",
     Exercise(
         "cost-ex-tenfold",
-        "Warm-up",
+        "Ten times fewer pairs",
         1,
         ("merge factor", "pairs"),
         answer="the two fusion strengths m, for the printed factor and for one half",
@@ -49,7 +49,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "cost-ex-rounding",
-        "Rounding",
+        "A square, rounded?",
         1,
         ("pairs",),
         answer="what the last row of Table 2 would print if runtime were a square",
@@ -61,7 +61,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "cost-ex-roundtrip",
-        "A quirk",
+        "A round trip that is no projection",
         2,
         ("destination", "protected token"),
         answer="the weights of p and of q in the source after two round trips",

@@ -27,7 +27,7 @@ SHEET = Sheet(
     "merging_mean_field",
     Exercise(
         "mm-ex-clock",
-        "Warm-up",
+        "A clock that runs slower",
         1,
         ("residual step", "merging"),
         answer='the knob: "step", "temperature", "merging" or "width"',

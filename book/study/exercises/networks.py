@@ -22,7 +22,7 @@ SHEET = Sheet(
     "networks",
     Exercise(
         "mini-ex-three",
-        "Warm-up",
+        "Three frames",
         1,
         ("ATE",),
         answer="how many numbers are left of three camera centres after the alignment",
@@ -70,7 +70,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "mini-ex-permute",
-        "Order",
+        "Which frame comes first",
         2,
         ("reference frame",),
         answer='which frame should come first: "first", "middle" or "last"',

@@ -20,7 +20,7 @@ SHEET = Sheet(
     "others",
     Exercise(
         "ot-ex-size",
-        "Warm-up",
+        "As much as merging gives back",
         1,
         ("dilution", "kept fraction"),
         answer="the number of frames",

@@ -22,7 +22,7 @@ SHEET = Sheet(
     "practice",
     Exercise(
         "pr-ex-share",
-        "Warm-up",
+        "Half of the operations",
         1,
         ("global attention", "operations"),
         answer="the number of frames for VGGT-1B",
@@ -36,7 +36,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "pr-ex-bound",
-        "Derivation",
+        "A bound, and its slack",
         2,
         ("destination", "merging"),
         answer="what is left of the bound, as a share of it, in s",

@@ -27,7 +27,7 @@ SHEET = Sheet(
     "predictions",
     Exercise(
         "pred-ex-risk",
-        "Warm-up",
+        "What was risked",
         1,
         ("prediction",),
         answer="how many risky quantities came out as predicted, of those that you give as judged",

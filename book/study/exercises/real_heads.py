@@ -12,7 +12,7 @@ SHEET = Sheet(
     "real_heads",
     Exercise(
         "rh-ex-restore",
-        "Warm-up",
+        "Restore the share",
         1,
         ("dilution", "reference frame"),
         answer="the share in 512 frames and the factor on the keys",

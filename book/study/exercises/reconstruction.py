@@ -9,10 +9,10 @@ DRAWN = np.array([3, 5, 5, 6, 7, 2, 4, 5])
 
 SHEET = Sheet(
     "reconstruction",
-    Exercise("reconstruction-ex-pairs", "Warm-up", 1, ("paired comparison", "bootstrap interval")),
+    Exercise("reconstruction-ex-pairs", "Without pairs", 1, ("paired comparison", "bootstrap interval")),
     Exercise(
         "reconstruction-ex-coupled",
-        "The trap",
+        "The trap of coupled errors",
         2,
         ("paired comparison", "rank correlation"),
         answer="the correlations with the first error and with the mean",

@@ -8,7 +8,7 @@ SHEET = Sheet(
     "rivals",
     Exercise(
         "rv-ex-copies",
-        "Warm-up",
+        "Copies of all keys",
         1,
         ("row entropy", "softmax"),
         answer="what c copies add to the row entropy, in c",

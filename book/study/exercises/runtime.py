@@ -27,7 +27,7 @@ SHEET = Sheet(
     "runtime",
     Exercise(
         "runtime-ex-length",
-        "Warm-up",
+        "Where attention takes over",
         1,
         ("global attention", "operations"),
         answer="the number of frames for VGGT-1B at 28 × 37 patches",

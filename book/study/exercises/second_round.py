@@ -8,7 +8,7 @@ SHEET = Sheet(
     "second_round",
     Exercise(
         "sr-ex-risk",
-        "Warm-up",
+        "Risky predictions, kept",
         1,
         ("prediction",),
         answer="how many of the words that you give as found say that a prediction was kept",

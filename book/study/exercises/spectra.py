@@ -33,7 +33,7 @@ SHEET = Sheet(
     "spectra",
     Exercise(
         "spectra-ex-uniform",
-        "Warm-up",
+        "Uniform, or identity",
         1,
         ("stable rank", "row entropy"),
         answer="stable ranks of uniform attention and the identity, 64 tokens; then row entropies over ln 64",
@@ -75,7 +75,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "spectra-ex-budget",
-        "Budget",
+        "A budget of memory",
         2,
         ("singular value",),
         answer="the number of Krylov steps",
@@ -88,7 +88,7 @@ SHEET = Sheet(
     ),
     Exercise(
         "spectra-ex-sink",
-        "A sink",
+        "A sink in every frame",
         3,
         ("sink", "softmax"),
         answer="a function of N and S: the a at which sinks take half",
