@@ -182,3 +182,8 @@ def test_sizes_out_of_range():
     for frames, height, kept in ((0, 16, None), (1, 17, None), (1, 0, None), (1, 16, 0.0), (1, 16, 2.5)):
         with pytest.raises(ValueError, match=r"multiples of 8|fraction of tokens"):
             memory.estimate_memory(config, frames, height, 24, kept=kept)
+
+
+def test_a_patch_may_be_one_pixel_and_a_picture_one_patch():
+    assert memory.estimate_memory(tiny_config(patch_size=1), 1, 1, 1).activations > 0
+    assert memory.estimate_memory(tiny_config(), 1, 8, 8).activations > 0

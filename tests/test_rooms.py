@@ -76,6 +76,12 @@ def test_a_box_that_can_be_worked_out_by_hand() -> None:
     assert images[0, 0, :, 4, 0].tolist() == pytest.approx([0.25] * 3)
 
 
+@pytest.mark.parametrize(("cameras", "lenses"), [((2, 3), (2, 3)), ((1, 3), (1, 2)), ((1, 3), (2, 3))])
+def test_one_set_of_cameras_for_each_room(unchecked, cameras, lenses) -> None:
+    with pytest.raises(ValueError, match="got 1 rooms"):
+        render(one_room(), torch.eye(4)[:3].expand(*cameras, 3, 4), torch.eye(3).expand(*lenses, 3, 3), 4, 4)
+
+
 def test_depth_agrees_across_views() -> None:
     """A surface point of one view, looked at from another, is at its projected depth or behind something."""
     walk = render_walks([room_seed("test", 5)], torch.tensor([[0.0, 5.0]]).double(), 24, 24, RoomStyle())
