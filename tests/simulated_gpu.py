@@ -16,9 +16,12 @@ from typing import Any
 from unittest import mock
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
+
+from lib.vggt import checkpoint
 
 CUDA = torch.device("cuda", 0)
 ROOT = f"{Path(__file__).resolve().parents[1]}/"
@@ -191,6 +194,7 @@ class Card(TorchFunctionMode):
             yield torch.cuda, name, lambda *_: 0
         yield torch.cuda, "Event", lambda **_: _Event(self)
         yield nn.Module, "to", _move
+        yield checkpoint, "safe_open", _opened
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -208,14 +212,16 @@ class Card(TorchFunctionMode):
         self._check(name, args, kwargs, tensors, made)
         if made:
             kwargs["device"] = "cpu"
+        target = args[0] if args and name.endswith("_") and not name.endswith("__") else None
         args, kwargs = tree_map(bare, (args, kwargs))
+        if isinstance(target, Tensor):  # in place: of the tensor itself, which may be a leaf with a gradient
+            func(target, *args[1:], **kwargs)
+            return target
         args, kwargs = self._cast(name, args, kwargs)
         result = self._attention(str(func), args, kwargs) if "scaled_dot" in str(func) else None
         result = func(*args, **kwargs) if result is None else result
         if "device" in kwargs and not made and kwargs["device"] is not None:
             return result  # new_zeros(device="cpu") and its like
-        if isinstance(result, Tensor) and name.endswith("_") and not name.endswith("__"):
-            return args[0].as_subclass(OnCard) if isinstance(args[0], Tensor) else result
         return tree_map(lambda r: r.as_subclass(OnCard) if isinstance(r, Tensor) else r, result)
 
     def _attribute(self, func: Any, args: Any, here: bool) -> Any:
@@ -223,7 +229,7 @@ class Card(TorchFunctionMode):
         known = {"device": CUDA, "is_cuda": True, "is_cpu": False}
         if here and on_card(args[0]) and name in known:
             return known[name]
-        result = func(*map(bare, args)) if name != "grad" else func(*args)
+        result = func(*args)
         return result.as_subclass(OnCard) if here and isinstance(result, Tensor) else result
 
     def _moved(self, name: str, args: Any, kwargs: Any) -> Any:
@@ -343,6 +349,14 @@ def _leaves(tree: Any) -> Iterator[Any]:
         yield from _leaves([*tree.values()])
     else:
         yield tree
+
+
+@contextlib.contextmanager
+def _opened(path: Any, framework: str, device: str = "cpu") -> Iterator[Any]:
+    """`safe_open`, whose tensors are taken to the card one by one."""
+    with safe_open(path, framework, "cpu") as file:
+        get = file.get_tensor
+        yield mock.Mock(wraps=file, keys=file.keys, get_tensor=lambda name: get(name).to(device))
 
 
 def _move(module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:

@@ -83,7 +83,7 @@ def provenance(
         FileNotFoundError: no such experiment.
         ValueError: a parameter that the notebook does not take; an input that cannot be read, so not hashed.
     """
-    if root == ROOT and not (root / "book" / "runs").is_dir():
+    if root == ROOT and not any((root / part).is_dir() for part in ("book/runs", "data/weights")):
         raise NoProjectError(
             f"lib lies in {root}, without the notebooks, weights and data of its project: models, merging, "
             "spectra and metrics work there, runs and records do not. Clone the project and install it where "

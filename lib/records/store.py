@@ -63,7 +63,7 @@ def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
             f"{origin.experiment} used what its key does not cover: {', '.join(unkeyed)}. Draw in cells "
             "tagged 'figure' after records.save; name data in a parameter or the notebook's metadata 'inputs'"
         )
-    path, content = path_of(origin, folder), _to_json(record)
+    path, content = path_of(origin, folder), as_json(record)
     if folder == RECORDS and _agrees(path, record):
         return path
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,8 @@ def _replace(path: Path, content: bytes) -> None:
     os.replace(temporary, path)
 
 
-def _to_json(record: Record) -> dict[str, Any]:
+def as_json(record: Record) -> dict[str, Any]:
+    """A record without its arrays, as it is written."""
     origin = record.provenance
     weights = {n: h for n, h in origin.inputs.items() if Path(n).suffix in WEIGHTS}
     return {

@@ -1,8 +1,5 @@
 """Timing side by side: operations against an independent count, clocks that add up, no hooks left behind."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -157,37 +154,6 @@ def test_no_repeats(model, images):
         runtime.measure(model, images, {}, repeats=0)
 
 
-@pytest.mark.slow
-def test_table2_measures_once_and_resumes(tmp_path, capsys):
-    path = Path(__file__).parents[2] / "benchmarks" / "table2.py"
-    spec = importlib.util.spec_from_file_location("table2", path)
-    table2 = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(table2)
-    options = [
-        "--config",
-        "small",
-        "--frames",
-        "2",
-        "--size",
-        "56x70",
-        "--repeats",
-        "1",
-        "--rules",
-        "uniform",
-        "grid",
-    ]
-    options += ["--folder", str(tmp_path)]
-    written = table2.main(options)
-    assert len(written) == 2
-    record = records.store.read(written[0])
-    assert record["variants"] == ["plain", *(f"uniform m={m}" for m in table2.STRENGTHS)]
-    assert record["uniform m=0.9: kept"] == pytest.approx(0.1, abs=0.02)
-    assert len(record["plain: whole, wall"]) == 1 and record["plain: peak"] > 0
-    assert table2.main(options) == []
-    assert capsys.readouterr().out.count("already measured") == 2
-    assert table2.main([*options, "--frames", "3", "--budget-minutes", "0"]) == []
-
-
 def test_laws_find_the_law_that_made_the_times():
     m = np.array([0.0, 0.3, 0.5, 0.7, 0.9])
     x = 1 - m
@@ -208,15 +174,3 @@ def test_a_curve_is_relative_to_the_plain_passes_of_its_own_run(variants, model,
     c = draw.curve([(0.6, run.finish(found), "grid")])
     assert (c.time[0], c.time[1], c.low[1], c.high[1]) == (1, 0.5, 0.25, 1)
     assert c.kept[1] == pytest.approx(0.4, abs=0.01) and c.operations[1] < 1
-
-
-@pytest.mark.slow
-def test_gpu_table_shows_what_is_there(tmp_path, variants, model, layout):
-    assert draw.gpu_measurements(tmp_path) == []
-    params = {"frames": FRAMES, "rule": "grid", "device": "cuda"}
-    run = records.begin(draw.GPU_EXPERIMENT, params)
-    records.save(run.finish(runtime.as_measurements(variants, model.config, layout)), tmp_path / "cuda-0")
-    measured = draw.gpu_measurements(tmp_path)
-    rows = draw.gpu_rows(measured)
-    assert [row["variant"] for row in rows] == ["plain", *runtime.VARIANTS]
-    assert rows[0]["relative"] == 1 and 0 < rows[1]["matching"] < 1 and measured[0].banner is None

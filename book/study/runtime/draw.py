@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,7 +21,6 @@ Array = NDArray[np.float64]
 PART_COLOURS = dict(
     zip(PARTS, ("orange", "sky", "green", "blue", "vermilion", "purple", "grey", "black"), strict=True)
 )
-GPU_EXPERIMENT = "benchmarks.table2"
 
 
 def seconds(record: records.Record, variant: str, part: str, clock: str = "CPU") -> float:
@@ -124,40 +121,3 @@ def where_time_goes(bars: Mapping[str, tuple[records.Record, str]]) -> Figure:
     ax.set(xlabel="CPU seconds of one pass")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
-
-
-def gpu_measurements(folder: Path = records.MEASUREMENTS) -> list[records.Measured]:
-    """Newest GPU record of `benchmarks/table2.py` for each set of parameters, by frames and rule."""
-    found: dict[str, records.Measured] = {}
-    for path in sorted(folder.glob(f"cuda*/{GPU_EXPERIMENT}-*.json")):
-        params = json.loads(path.read_text(encoding="utf-8"))["params"]
-        key = json.dumps(params, sort_keys=True)
-        if key not in found:
-            found[key] = records.store.measured_in(path.parent, records.ROOT, GPU_EXPERIMENT, params)
-    return sorted(found.values(), key=lambda m: (m.record["frames"], m.record.params["rule"]))
-
-
-def gpu_rows(measured: Sequence[records.Measured]) -> list[dict[str, object]]:
-    """One row of a table for each variant of each record: wall seconds, since a GPU's time is no CPU time."""
-    rows: list[dict[str, object]] = []
-    for one in measured:
-        record = one.record
-        for name in record["variants"]:
-            total = seconds(record, name, "aggregator", "wall")
-            rows.append(
-                {
-                    "frames": record["frames"],
-                    "variant": name,
-                    "N′/N": record[f"{name}: kept"],
-                    "aggregator, s": total,
-                    "relative": total / seconds(record, PLAIN, "aggregator", "wall"),
-                    "operations": operations(record, name) / operations(record, PLAIN),
-                    "matching": seconds(record, name, "matching", "wall") / total,
-                    "whole model, s": seconds(record, name, "whole", "wall"),
-                    "frames/s": record["frames"] / seconds(record, name, "whole", "wall"),
-                    "peak, GiB": record[f"{name}: peak"] / 1024,
-                    "kernel": record[f"{name}: kernel"],
-                    "device": one.origin,
-                }
-            )
-    return rows

@@ -1,0 +1,188 @@
+"""What came home from a GPU: the records of `python -m benchmarks.gpu`, as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from lib import records
+from lib.costs.measure import PLAIN
+
+Row = dict[str, Any]
+JOBS: dict[str, dict[str, str]] = yaml.safe_load(
+    Path(__file__).with_name("jobs.yml").read_text(encoding="utf-8")
+)
+
+
+def experiment(job: str) -> str:
+    """The name under which a job's records lie."""
+    return f"benchmarks.gpu.{job}"
+
+
+def measured(job: str, folder: Path = records.MEASUREMENTS) -> list[records.Record]:
+    """Records of a job from all cards, the newest for each card and set of parameters; no rehearsals."""
+    found: dict[str, records.Record] = {}
+    paths = folder.glob(f"cuda*/{experiment(job)}-*.json")
+    for record in sorted((records.store.read(path) for path in paths), key=lambda record: record.started):
+        if not record.params.get("rehearsal"):
+            found[record.device + json.dumps(record.params, sort_keys=True)] = record
+    return list(found.values())
+
+
+def banner(job: str, folder: Path = records.MEASUREMENTS) -> str | None:
+    """That the newest record of a job was made by other code, or None."""
+    paths = sorted(folder.glob(f"cuda*/{experiment(job)}-*.json"))
+    if not paths:
+        return None
+    newest = max(paths, key=lambda path: records.store.read(path).started)
+    params = records.store.read(newest).params
+    return records.store.measured_in(newest.parent, records.ROOT, experiment(job), params).banner
+
+
+def refused(record: records.Record) -> bool:
+    """Whether it did not fit into memory."""
+    return "refused" in record.measurements
+
+
+def _median(record: records.Record, name: str) -> float:
+    values = record[name]
+    known = [v for v in (values if isinstance(values, list) else [values]) if v is not None]
+    return float(np.median(known)) if known else float("nan")
+
+
+def parity(found: Sequence[records.Record]) -> list[Row]:
+    """Largest relative distance to the CPU over the outputs of a pass, in both precisions."""
+    rows = []
+    for record in (one for one in found if one.params["what"] == "forward"):
+        row: Row = {"pass": record.params["variant"]}
+        for name in ("fp32", "bf16"):
+            values = [record[key] for key in record.measurements if key.startswith(f"{name}: ")]
+            row[name] = max(v for v in values if v is not None)
+            pairs = f"{name}: equal pairs"
+            if pairs in record.measurements:
+                outputs = [record[k] for k in record.measurements if k.startswith(f"{name}: ") and k != pairs]
+                row[name], row[f"equal pairs, {name}"] = max(outputs), record[pairs]
+        rows.append(row)
+    return rows
+
+
+def table2(found: Sequence[records.Record]) -> list[Row]:
+    """One row for each length and way of running; times relative to the plain network on the same card."""
+    whole = [one for one in found if not refused(one)]
+    plain = {
+        (one.device, one["frames"]): _median(one, f"{PLAIN}: aggregator, wall")
+        for one in whole
+        if one.params["variant"] == PLAIN
+    }
+    rows = []
+    for one in sorted(whole, key=lambda one: (one["frames"], one.params["variant"] != PLAIN)):
+        name = one.params["variant"]
+        total, seconds = (_median(one, f"{name}: {part}, wall") for part in ("aggregator", "whole"))
+        rows.append(
+            {
+                "frames": one["frames"],
+                "variant": name,
+                "N′/N": one[f"{name}: kept"],
+                "aggregator, s": total,
+                "relative": total / plain.get((one.device, one["frames"]), float("nan")),
+                "attention": _median(one, f"{name}: attention, wall") / total,
+                "matching": _median(one, f"{name}: matching, wall") / total,
+                "whole model, s": seconds,
+                "peak, GiB": one[f"{name}: peak"] / 1024,
+                "kernel": one[f"{name}: kernel"],
+            }
+        )
+    return rows
+
+
+def lengths(found: Sequence[records.Record]) -> list[Row]:
+    """Median over all rooms for each network, arm and length."""
+    together: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for one in (record for record in found if not refused(record)):
+        for key in one.measurements:
+            arm, _, name = key.partition(": ")
+            if name in ("rotation_from_frame_0", "abs_rel", "seconds"):
+                values = [v for v in one[key] if v is not None]
+                together.setdefault((arm, one.params["frames"]), {}).setdefault(name, []).extend(values)
+    rows = []
+    for (arm, frames), errors in sorted(together.items()):
+        row: Row = {"network and arm": arm, "frames": frames, "rooms": max(map(len, errors.values()))}
+        names = {"rotation_from_frame_0": "rotation, °", "abs_rel": "AbsRel", "seconds": "s"}
+        rows.append(row | {names[k]: float(np.median(v)) if v else np.nan for k, v in errors.items()})
+    return rows
+
+
+def spectra(found: Sequence[records.Record]) -> list[Row]:
+    """One row for each head and type."""
+    rows = []
+    for one in (record for record in found if not refused(record)):
+        heads = sorted({key.partition(": ")[0] for key in one.measurements if key.startswith("block ")})
+        for head in heads:
+            row: Row = {"network": one.params["network"], "tokens": one["tokens"], "head": head}
+            for title, name in (
+                ("stable rank", "stable_rank"),
+                ("pooled H", "pooled normalised_entropy"),
+                ("H", "bracket entropy"),
+                ("dense H", "dense entropy"),
+                ("s", "seconds"),
+            ):
+                row[title] = one[f"{head}: {name}"] if f"{head}: {name}" in one.measurements else np.nan
+            rows.append(row)
+    return rows
+
+
+def thousand(found: Sequence[records.Record]) -> list[Row]:
+    """First and last mean cosine of the tokens at each length, and what the longest passes took."""
+    rows: list[Row] = []
+    for one in found:
+        row: Row = {"frames": one.params["frames"], "pass": one.params.get("variant", "followed in depth")}
+        if refused(one):
+            rows.append(row | {"refused": one["refused"]})
+        elif one.params["what"] == "depth":
+            gamma = one["global: gamma"]
+            rows.append(row | {"γ, first block": gamma[0], "γ, last block": gamma[-1]})
+        else:
+            name = one.params["variant"]
+            seconds, peak = _median(one, f"{name}: whole, wall"), one[f"{name}: peak"] / 1024
+            rows.append(row | {"s": seconds, "peak, GiB": peak})
+    return rows
+
+
+def training(found: Sequence[records.Record]) -> list[Row]:
+    """One row for each stretch of training."""
+    names = {"step": "steps", "sequences": "sequences", "training": "s"}
+    return [
+        {"stretch": one.params["part"], **{title: one[name] for name, title in names.items()}}
+        for one in found
+        if not refused(one)
+    ]
+
+
+TABLES: dict[str, Callable[[Sequence[records.Record]], list[Row]]] = {
+    "parity": parity,
+    "table2": table2,
+    "lengths": lengths,
+    "spectra": spectra,
+    "thousand": thousand,
+    "training": training,
+}
+
+
+def table(job: str, folder: Path = records.MEASUREMENTS) -> pd.DataFrame:
+    """What a job measured; without rows where it has not run."""
+    return pd.DataFrame(TABLES[job](measured(job, folder)))
+
+
+def cards(folder: Path = records.MEASUREMENTS) -> list[str]:
+    """Each card on which something was measured, with the day of the newest record."""
+    newest: dict[str, str] = {}
+    for record in (record for job in JOBS for record in measured(job, folder)):
+        name = record.device.removeprefix("cuda ")
+        newest[name] = max(newest.get(name, ""), record.started[:10])
+    return [f"{name}, {day}" for name, day in sorted(newest.items())]
