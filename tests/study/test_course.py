@@ -49,7 +49,7 @@ def test_what_exercises_need_is_in_the_glossary() -> None:
 
 def test_a_session_lists_its_exercises_with_their_marks() -> None:
     box = syllabus.sessions("four").split("::::\n")[0]
-    assert "{ref}`The largest m <vggt-ex-saturation>` ●●○" in box
+    assert "{ref}`The largest m <vggt-ex-saturation>`\u00a0●●○" in box
     assert "vggt-ex-bias" not in box, "the highest level is left out of the short course"
     assert "(5 of 7 checked)" in box
     assert "vggt-ex-bias" in syllabus.sessions("ten")

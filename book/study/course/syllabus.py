@@ -101,7 +101,7 @@ def _box(number: int, session: Session) -> str:
     listed = exercises_of(session.pages, session.level)
     plan = " · ".join(f"{what} ({minutes} min)" for minutes, what in session.parts)
     before = ", ".join(f"{{doc}}`/book/{page}`" for page in session.pages)
-    links = ", ".join(f"{{ref}}`{e.title} <{e.name}>` {marks(e.level)}" for e in listed)
+    links = ", ".join(f"{{ref}}`{e.title} <{e.name}>`\u00a0{marks(e.level)}" for e in listed)
     return f"""::::{{admonition}} {number} · {session.title} ({session.minutes} minutes)
 :class: session
 **Afterwards you can** {session.goal}.
@@ -116,16 +116,12 @@ def _box(number: int, session: Session) -> str:
 
 
 def chapters() -> str:
-    """A table: what each chapter takes for granted, its reading time, its exercises by level."""
-    rows = [
-        f"| chapter | takes for granted | minutes | {' / '.join(map(marks, LEVELS))} |",
-        "|---|---|--:|---|",
-    ]
+    """A table: what each chapter takes for granted, minutes to read it, how many exercises it has."""
+    rows = ["| chapter | takes for granted | min | ex. |", "|---|---|--:|--:|"]
     for page, needed in read()[0].items():
-        count = [e.level for e in exercises_of([page], max(LEVELS))]
-        levels = " / ".join(str(count.count(level)) for level in LEVELS)
         links = ", ".join(f"{{doc}}`/book/{n}`" for n in needed) or "linear algebra, softmax"
-        rows.append(f"| {{doc}}`/book/{page}` | {links} | {reading([page])} | {levels} |")
+        count = len(exercises_of([page], max(LEVELS)))
+        rows.append(f"| {{doc}}`/book/{page}` | {links} | {reading([page])} | {count} |")
     return "\n".join(rows) + "\n"
 
 
