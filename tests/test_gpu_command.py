@@ -21,11 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # What a bare machine has not: in its place an import fails.
 BLOCKED = "jaxtyping beartype yaml submitit IPython jupyter_client papermill nbformat matplotlib pandas book"
 BLOCKER = f"""
-import sys
+import importlib.machinery, sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {BLOCKED.split()!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+            return importlib.machinery.ModuleSpec(name, self)
+    def create_module(self, spec):
+        raise ModuleNotFoundError(f"No module named {{spec.name!r}}", name=spec.name)
+    def exec_module(self, module):
+        raise ModuleNotFoundError
 sys.meta_path.insert(0, Absent())
 """
 

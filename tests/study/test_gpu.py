@@ -75,6 +75,11 @@ def test_heads_depths_and_stretches(tmp_path):
     assert row == {"stretch": 2, "steps": 10, "sequences": 20, "s": 30.0}
 
 
+def test_small_numbers_keep_their_digits():
+    shown = [draw.digits(value) for value in (3e-6, 0.5, 0.0, 12, "flash", -2.0)]
+    assert shown == ["3.0e-06", "0.500", "0.000", "12", "flash", "-2.000"]
+
+
 @pytest.mark.parametrize("job", draw.JOBS)
 def test_a_table_can_be_shown(job, tmp_path):
     assert draw.table(job, tmp_path).style.hide(axis="index").to_html()

@@ -174,6 +174,13 @@ TABLES: dict[str, Callable[[Sequence[records.Record]], list[Row]]] = {
 }
 
 
+def digits(value: Any) -> str:
+    """A value as a table shows it: three decimals, or two digits and a power of ten where it is small."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.1e}"
+
+
 def table(job: str, folder: Path = records.MEASUREMENTS) -> pd.DataFrame:
     """What a job measured; without rows where it has not run."""
     return pd.DataFrame(TABLES[job](measured(job, folder)))
