@@ -59,6 +59,7 @@ def test_every_declared_quantity_is_measured_and_judged() -> None:
 def test_what_was_not_measured_stays_open_and_old_errors_are_refused() -> None:
     table = wider.outcomes(wider.measured(report(5.0), report(4.0)))
     assert (table.loc[["W6", "W7"], "outcome"] == "open").all()
+    assert wider.left_out_table(report(5.0)).empty
     stale = report(5.0)
     stale["domains"]["weights"] = "b"
     with pytest.raises(StaleResultError, match="evaluate --wider"):

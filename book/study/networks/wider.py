@@ -160,7 +160,7 @@ def left_out_table(report: Report) -> pd.DataFrame:
     """Short trainings: median error in wider rooms, paired difference to that with everything; degrees."""
     rooms = read_domains(report)
     rows = []
-    for name in ARMS:
+    for name in [arm for arm in ARMS if ("all", arm) in rooms]:
         errors, all_in = rooms["all", name], rooms["all", ARMS[0]]
         change = "" if name == ARMS[0] else str(median_interval(errors - all_in, 0))
         rows.append(
@@ -170,4 +170,4 @@ def left_out_table(report: Report) -> pd.DataFrame:
                 "change (°)": change,
             }
         )
-    return pd.DataFrame(rows).set_index("training")
+    return pd.DataFrame(rows, columns=["training", "error (°)", "change (°)"]).set_index("training")
