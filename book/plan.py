@@ -4,6 +4,7 @@ Seconds are operations of the unmerged forward passes over the rate that the pro
 to a factor of a few; memory is that of the largest unmerged pass (`lib.vggt.memory`).
 """
 
+import functools
 import os
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ START = 6.0  # seconds until a run's process has imported what it needs
 PASSES = 20  # forward passes of a run for each scene, about: settings, strengths, probes
 
 
+@functools.cache
 def config_of(model: str) -> "VGGTConfig":
     """The configuration of a network by its name in a run; VGGT-1B's where it is not here."""
     from lib.run import ROOT
@@ -31,25 +33,32 @@ def config_of(model: str) -> "VGGTConfig":
     return load(str(found)).config if found else VGGTConfig.vggt_1b(enable_track=False)
 
 
-def cost(params: dict[str, Any], config: "VGGTConfig") -> tuple[float, int]:
-    """(operations, bytes at the peak) of a run, about."""
+@functools.cache
+def of_one_pass(model: str, frames: int) -> tuple[float, int]:
+    """(operations, bytes at the peak) of an unmerged pass over square pictures."""
     from lib.costs.operations import forward_operations
-    from lib.scenes.walks import single_scenes
     from lib.vggt.memory import estimate_memory
 
-    frames = max(int(params.get("frames", 32)), int(params.get("long", 0)))
+    config = config_of(model)
     side = config.image_size
-    scenes = len(single_scenes(params["scene"]))
-    passes = forward_operations(config, config.layout(frames, side, side)).total * PASSES * scenes
-    return passes, estimate_memory(config, frames, side, side).peak
+    operations = forward_operations(config, config.layout(frames, side, side)).total
+    return operations, estimate_memory(config, frames, side, side).peak
+
+
+def cost(params: dict[str, Any]) -> tuple[float, int]:
+    """(operations, bytes at the peak) of a run, about."""
+    from lib.scenes.walks import single_scenes
+
+    frames = max(int(params.get("frames", 32)), int(params.get("long", 0)))
+    operations, peak = of_one_pass(params["model"], frames)
+    return operations * PASSES * len(single_scenes(params["scene"])), peak
 
 
 def lines(jobs: "list[Job]", todo: "list[Job]", rate: float) -> list[str]:
     """The plan in words."""
     from lib import records
 
-    configs = {model: config_of(model) for model in {job.origin.params["model"] for job in jobs}}
-    costs = [cost(job.origin.params, configs[job.origin.params["model"]]) for job in todo]
+    costs = [cost(job.origin.params) for job in todo]
     seconds = sum(operations for operations, _ in costs) / rate + START * len(todo)
     here = [path.stat().st_size for path in records.RECORDS.glob("*") if path.is_file()]
     each = sum(here) / len([p for p in records.RECORDS.glob("*.json")]) if here else 2e6

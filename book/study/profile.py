@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import yaml
 
@@ -32,6 +32,7 @@ ONE_RUN = "book/runs/one_run.ipynb"
 WALK = re.compile(r"(\w+):(\d+)(?:-(\d+))?")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 DTYPES = {"cpu": "float32", "cuda": "bfloat16"}  # what `lib.run.forward` computes in
+T = TypeVar("T")
 KEYS = (
     *("title", "scenes_are", "networks", "trained", "walks", "scenes", "frames"),
     *("lengths", "strengths", "seeds", "device", "dtype", "small", "beforehand", "without", "leave"),
@@ -374,9 +375,18 @@ def load_measured(experiment: str, /, **asked: Any) -> records.Measured:
     return replace(found, record=Found(**vars(found.record), asked=as_roles(experiment, asked)))
 
 
-def measured_runs(experiment: str, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, records.Measured]:
+class Runs(dict[str, T]):
+    """What was measured, by name; in another profile than the shipped book's a missing one is a gap."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        if BOOK.shipped:
+            raise KeyError(name)
+        raise NotMeasured(f"the run {name!r}, which the shipped book measured beforehand, is not here")
+
+
+def measured_runs(experiment: str, runs: Mapping[str, Mapping[str, Any]]) -> Runs[records.Measured]:
     """Those of the named runs that have been measured."""
-    found = {}
+    found = Runs[records.Measured]()
     for name, asked in runs.items():
         with contextlib.suppress(records.StaleResultError):
             found[name] = load_measured(experiment, **asked)

@@ -1,0 +1,97 @@
+"""A book built with another profile: own pages and records, what differs is said, and gaps have reasons."""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import small_book
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from small_book import SmallBook
+
+sys.path.insert(0, str(small_book.REPOSITORY / "book" / "_ext"))
+import gaps
+
+OTHER = """
+title: Another
+scenes_are: no scenes
+networks: {tested: mini}
+trained: {}
+walks: {}
+strengths: {0.5: 0.4}
+device: cpu
+dtype: float32
+"""
+SAYS = """glue("total", total, display=False)
+profile.says(total > 7.5, "the runs add up to more than seven and a half")
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallBook:
+    """A small book whose chapter asks for its records through the profile, and another profile."""
+    made = small_book.make(tmp_path)
+    made.edit("book/chapter.md", "from lib import records", "from book.study import profile")
+    made.edit("book/chapter.md", "records.load", "profile.load")
+    made.edit("book/chapter.md", 'glue("total", total, display=False)\n', SAYS)
+    made.write("book/profiles/other.yml", OTHER)
+    monkeypatch.setenv("BOOK_PROFILE", "other")
+    return made
+
+
+def text_of(book: SmallBook, page: str) -> str:
+    """What a page of the other profile says, without markup."""
+    path = book.root / "_build" / "other" / "html" / "book" / f"{page}.html"
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.book
+@pytest.mark.slow
+def test_another_profile_has_its_own_pages_and_records_and_says_what_differs(book: SmallBook) -> None:
+    assert book.build().counts == (0, 2, 2, 2)
+    said = text_of(book, "chapter")
+    assert re.search(r"add up to 7\.000", said)
+    assert "Profile: Another" in said and "tested: mini" in said
+    assert "here it does not hold: the runs add up to more than seven and a half" in said
+    assert "Nothing on this page depends on the profile" in text_of(book, "intro")
+    assert not book.records() and not (book.root / "_build" / "html").exists()
+    assert len(list((book.root / "records-of" / "other").glob("*.json"))) == 2
+    assert book.build().counts == (0, 0, 0, 0)
+
+
+@pytest.mark.book
+@pytest.mark.slow
+def test_a_run_that_a_profile_cannot_do_leaves_a_gap_with_its_reason(book: SmallBook) -> None:
+    book.write("book/profiles/other.yml", OTHER + "without: {one: there is nothing to measure here}\n")
+    built = book.build()
+    assert (built.status, built.swept) == (0, 0)
+    said = text_of(book, "chapter")
+    assert "Not measured in this profile: there is nothing to measure here" in said
+    assert "Traceback" not in said and "The runs add up to" in said
+
+
+def failing(name: str, value: str) -> nbformat.NotebookNode:
+    """A cell that ended in an error."""
+    return new_code_cell("x", outputs=[new_output("error", ename=name, evalue=value, traceback=[])])
+
+
+def test_what_follows_a_gap_is_explained_and_what_has_no_reason_is_told() -> None:
+    warned = new_code_cell("y", outputs=[new_output("stream", name="stderr", text="careful")])
+    cells = [failing("NameError", "z"), failing("NotMeasured", "no depth"), failing("NameError", "x"), warned]
+    notebook = new_notebook(cells=[new_markdown_cell("It is {glue:text}`answer`."), *cells])
+    assert gaps.leave(notebook) == ["cell 1: NameError: z"]
+    texts = [cell.outputs[0].data["text/plain"] for cell in notebook.cells[1:4]]
+    assert [text.partition(": ")[2] for text in texts] == [
+        *("NameError: z", "no depth", "it needs what is missing above"),
+    ]
+    (placeholder,) = notebook.cells[4].outputs
+    assert placeholder.metadata["scrapbook"]["name"] == "answer"
+
+
+def test_a_page_that_is_not_executed_keeps_the_places_of_its_figures() -> None:
+    cells = [new_code_cell("a"), new_code_cell("b"), new_code_cell("c")]
+    cells[2].metadata["mystnb"] = {"figure": {"name": "fig-c"}}
+    notebook = new_notebook(cells=cells)
+    gaps.untried(notebook, "too long")
+    assert [len(cell.outputs) for cell in notebook.cells] == [1, 0, 1]
