@@ -7,11 +7,14 @@ from pathlib import Path
 import nbformat
 import pytest
 import small_book
+from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from small_book import SmallBook
 
 sys.path.insert(0, str(small_book.REPOSITORY / "book" / "_ext"))
 import gaps
+import profiled
 
 OTHER = """
 title: Another
@@ -69,6 +72,15 @@ def test_a_run_that_a_profile_cannot_do_leaves_a_gap_with_its_reason(book: Small
     said = text_of(book, "chapter")
     assert "Not measured in this profile: there is nothing to measure here" in said
     assert "Traceback" not in said and "The runs add up to" in said
+
+
+def test_captions_name_what_was_measured_and_other_text_stays() -> None:
+    tree = new_document("page")
+    caption = nodes.caption("", "Mini VGGT, test rooms, CPU.")
+    tree += [nodes.figure("", caption), nodes.paragraph("", "The mini VGGT on a CPU.")]
+    profiled.renamed(tree, {"Mini VGGT": "VGGT-1B", "test rooms": "scenes", "CPU": "GPU"})
+    assert caption.astext() == "VGGT-1B, scenes, GPU."
+    assert tree[1].astext() == "The mini VGGT on a CPU."
 
 
 def failing(name: str, value: str) -> nbformat.NotebookNode:

@@ -1,5 +1,6 @@
 """What a page of another profile says at its top: model, scenes, device, and what the text got wrong here."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from docutils import nodes
@@ -32,6 +33,15 @@ def about(app: Sphinx, page: Any) -> list[nodes.Node]:
     return found + line("Said of the shipped book; it holds here:", [s for s, holds in said if holds])
 
 
+def renamed(tree: nodes.document, words: Mapping[str, str]) -> None:
+    """Captions name network, scenes and device as they are here."""
+    for text in [text for caption in tree.findall(nodes.caption) for text in caption.findall(nodes.Text)]:
+        here = text.astext()
+        for old, new in words.items():
+            here = here.replace(old, new)
+        text.parent.replace(text, nodes.Text(here))
+
+
 def on_read(app: Sphinx, tree: nodes.document) -> None:
     """Put the box under the title of a page."""
     pages: dict[str, Any] = getattr(app, "book_pages", {})
@@ -40,6 +50,8 @@ def on_read(app: Sphinx, tree: nodes.document) -> None:
     if app.book_profile.shipped or page is None or not page.code or title is None:  # type: ignore[attr-defined]
         return
     heading = nodes.title("", f"Profile: {app.book_profile.title}")  # type: ignore[attr-defined]
+    if page.about["follows"]:
+        renamed(tree, app.book_profile.words)  # type: ignore[attr-defined]
     note = nodes.admonition("", heading, *about(app, page), classes=["profile"])
     title.parent.insert(title.parent.index(title) + 1, note)
 

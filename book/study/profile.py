@@ -37,6 +37,7 @@ KEYS = (
     *("title", "scenes_are", "networks", "trained", "walks", "scenes", "frames"),
     *("lengths", "strengths", "seeds", "device", "dtype", "small", "beforehand", "without", "leave"),
     "operations_per_second",
+    "words",
 )
 
 
@@ -59,6 +60,7 @@ class Profile:
         beforehand: also measure here what the shipped book measured beforehand and keeps.
         without: experiment -> why this profile has no run of it. leave: page -> why it is not executed.
         operations_per_second: what the plan reckons with.
+        words: what captions of the shipped book call its network, scenes and device -> what they are here.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Profile:
     without: Mapping[str, str] = field(default_factory=dict)
     leave: Mapping[str, str] = field(default_factory=dict)
     operations_per_second: float = 2e10
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shipped(self) -> bool:
@@ -236,7 +239,7 @@ def read(name: str) -> Profile:
         for kind, pair in entries.mapping(content.pop("walks"), f"{where}, walks").items()
     }
     kinds: dict[str, tuple[type, type]] = {
-        "networks": (str, str), "without": (str, str), "leave": (str, str),
+        "networks": (str, str), "without": (str, str), "leave": (str, str), "words": (str, str),
         "lengths": (int, int), "trained": (str, int), "seeds": (int, int), "strengths": (float, float),
     }  # fmt: skip
     for key, (of, to) in kinds.items():
