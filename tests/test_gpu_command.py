@@ -56,7 +56,7 @@ def start(bare: Path, out: Path) -> subprocess.Popen[str]:
 def test_it_runs_in_a_bare_copy_goes_on_after_a_kill_and_repeats_nothing(bare, tmp_path):
     path = tmp_path / ledger.NAME
     first = start(bare, tmp_path)
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 900
     while len(ledger.lines(path)) < 3 and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     first.kill()
@@ -66,7 +66,7 @@ def test_it_runs_in_a_bare_copy_goes_on_after_a_kill_and_repeats_nothing(bare, t
     whole = ledger.lines(path)
     assert 2 <= len(whole) < 30
     second = start(bare, tmp_path)
-    said, _ = second.communicate(timeout=300)
+    said, _ = second.communicate(timeout=1200)
     assert second.returncode == 0, said
     found = ledger.lines(path)
     assert found[: len(whole)] == whole and {job for job in command.JOBS if f"] {job} " in said} == {
@@ -76,7 +76,7 @@ def test_it_runs_in_a_bare_copy_goes_on_after_a_kill_and_repeats_nothing(bare, t
     assert len({*named}) == len(named), "measured twice"
     assert {experiment for experiment, _ in named} == {f"benchmarks.gpu.{job}" for job in command.JOBS}
     third = start(bare, tmp_path)
-    said, _ = third.communicate(timeout=300)
+    said, _ = third.communicate(timeout=1200)
     assert third.returncode == 0 and ledger.lines(path) == found, said
     files = [file for file in tmp_path.iterdir() if file.is_file()]
     assert len(files) <= 7 and all(file.stat().st_size <= 16 * 2**20 for file in files), "one is for the log"

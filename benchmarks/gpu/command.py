@@ -37,7 +37,7 @@ JOBS = {
     "thousand": Job(thousand.pieces, 60),
     "training": Job(training.pieces, None),
 }
-REHEARSAL = 300.0  # seconds that a rehearsal may take on a busy machine; it needs some fifteen of a processor
+REHEARSAL = 900.0  # seconds that a rehearsal may take on a busy machine; it needs some fifteen of a processor
 
 
 class Command:
