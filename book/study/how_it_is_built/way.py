@@ -14,7 +14,7 @@ TOPIC = "runtime"
 QUANTITY = "fastvggt: kept"  # N'/N, in the record
 NAME = "released-kept"  # of the number in the chapter
 NOTEBOOK, GRID, CHAPTER = f"book/runs/{TOPIC}.ipynb", f"book/runs/{TOPIC}.yml", f"book/{TOPIC}.md"
-MEASURE = f"book/study/{TOPIC}/measure.py"
+MEASURE = "lib/costs/measure.py"
 
 
 class WayError(ValueError):
@@ -63,7 +63,7 @@ def steps(root: Path, record: records.Record) -> str:
             ("JSON", f'"{QUANTITY}": {{"value": {value!r}, "unit": "{unit}"}}'),
             "json",
         ),
-        ("The chapter loads the record, or stops", CHAPTER, line(root, CHAPTER, "records.load("), "python"),
+        ("The chapter loads the record, or stops", CHAPTER, line(root, CHAPTER, "profile.load("), "python"),
         ("A cell gives the number a name", CHAPTER, line(root, CHAPTER, f'say("{NAME}"'), "python"),
         ("A sentence calls the name", CHAPTER, line(root, CHAPTER, f"{{glue:text}}`{NAME}`"), "text"),
     ]
