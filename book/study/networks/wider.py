@@ -22,6 +22,7 @@ from lib.records.store import StaleResultError
 WEIGHTS = SHIPPED.with_name("wider.safetensors")
 DECLARED = Path(__file__).with_name("declared_wider.yml")
 PHOTOGRAPHS = "redkitchen"
+ENOUGH = 5  # pieces of a recording below which no interval is shown
 WORLD = "without-world"  # the short training without curved, thin, clutter, textures, light
 ARMS = ("everything", "without-hand", "without-camera", "without-views", WORLD)
 CAMERA = ("without-hand", "without-camera")
@@ -126,8 +127,8 @@ def photographs_table(report: Report, before: Report) -> pd.DataFrame:
                 "stands still": f"{np.median(still):.3g}",
                 "shipped": f"{np.median(old):.3g}",
                 "wider": f"{np.median(model):.3g}",
-                "wider - still": str(median_interval(model - still, 0)) if len(model) > 2 else "",
-                "wider - shipped": str(median_interval(model - old, 0)) if len(model) > 2 else "",
+                "wider - still": str(median_interval(model - still, 0)) if len(model) >= ENOUGH else "",
+                "wider - shipped": str(median_interval(model - old, 0)) if len(model) >= ENOUGH else "",
             }
         )
     return pd.DataFrame(rows).set_index("frames")
