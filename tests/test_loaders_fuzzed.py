@@ -17,9 +17,10 @@ from lib.scenes.recording_files import RecordingError
 from lib.scenes.recordings import open_recording
 from lib.vggt import checkpoint
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))  # of each test
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))  # of each test; more are drawn anew each time
 FUZZ = settings(
     max_examples=EXAMPLES,
+    derandomize="FUZZ_EXAMPLES" not in os.environ,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -311,6 +311,22 @@ def test_lost_or_exchanged_arrays_are_an_error(root: Path) -> None:
         loaded(root)
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff{", b'{"experiment": "book/runs/one.ip'])
+def test_a_damaged_record_is_as_good_as_none_and_repeated(root: Path, content: bytes) -> None:
+    record, path = written(root)
+    with used.unwatched():
+        whole = path.read_bytes()
+    path.write_bytes(content)
+    with pytest.raises(records.StaleResultError, match=rf"{path.name} is damaged .*run it again"):
+        loaded(root)
+    with pytest.raises(records.StaleResultError, match="it never ran"):
+        loaded(root, m=0.25)
+    assert store.found(path) is None
+    records.save(record, root / "records", root)
+    with used.unwatched():
+        assert path.read_bytes() == whole and store.found(path) is not None
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("nan")]])
 def test_a_measurement_is_finite_and_has_a_unit(root: Path, value: object) -> None:
     run = records.begin(NOTEBOOK, {}, root=root)
@@ -333,12 +349,11 @@ def test_an_interrupted_write_leaves_the_old_record_and_strays_are_cleared(
         with pytest.raises(KeyboardInterrupt):
             written(root, value=9.0)
     assert loaded(root)["ate"] == 1.5
-    strays = list(path.parent.glob("*.tmp"))
-    assert strays
-    young = path.parent / "young.tmp"
-    young.write_text("of another run")
-    for stray in strays:
-        os.utime(stray, (0, time.time() - 2 * store.STRAY_AFTER))
+    assert list(path.parent.glob("*.tmp")) == []
+    young, stray = path.parent / "young.tmp", path.parent / "killed.tmp"
+    for file in (young, stray):
+        file.write_text("of another run")
+    os.utime(stray, (0, time.time() - 2 * store.STRAY_AFTER))
     written(root, value=2.0)
     assert list(path.parent.glob("*.tmp")) == [young]
 

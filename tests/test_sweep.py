@@ -75,7 +75,9 @@ def finish(job: sweep.Job, without_record: bool) -> None:
     """Write the record of a pretended run."""
     if not without_record:
         job.record.parent.mkdir(parents=True, exist_ok=True)
-        about = {"experiment": job.origin.experiment, "params": job.origin.params}
+        about = {"experiment": job.origin.experiment, "params": job.origin.params, "kept": None}
+        about |= {part: {} for part in ("code", "weights", "data", "versions", "measurements")}
+        about |= {"device": "none", "started": "2026-01-01", "seconds": 0.0}
         job.record.write_text(json.dumps(about))
 
 

@@ -18,6 +18,7 @@ from lib.records.store import (
     Measured,
     StaleResultError,
     bring_home,
+    found,
     load,
     load_measured,
     load_sweep,

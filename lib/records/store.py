@@ -82,9 +82,15 @@ def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
 
 def _agrees(path: Path, record: Record) -> bool:
     """A record lies there that is equal bit by bit, times and memory aside."""
+    there = found(path)
+    return there is not None and json.dumps(there.comparable()) == json.dumps(record.comparable())
+
+
+def found(path: Path) -> Record | None:
+    """The record there, if it is whole: one that is damaged is as good as none, and its run repeats."""
     with used.unwatched(), contextlib.suppress(FileNotFoundError, StaleResultError):
-        return json.dumps(read(path).comparable()) == json.dumps(record.comparable())
-    return False
+        return read(path)
+    return None
 
 
 def bring_home() -> int:
@@ -113,8 +119,11 @@ def _clear_strays(folder: Path) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:  # on a full disk a part of it is there
+        temporary.unlink(missing_ok=True)
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -141,9 +150,15 @@ def read(path: Path) -> Record:
     """A record as it was written, whatever has changed since.
 
     Raises:
-        StaleResultError: its arrays are missing or are not the ones that were written with it.
+        StaleResultError: it is damaged, or its arrays are missing or are not the ones written with it.
     """
-    raw = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _from_json(path, json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StaleResultError(f"{path.name} is damaged ({error!r}); run it again") from error
+
+
+def _from_json(path: Path, raw: dict[str, Any]) -> Record:
     inputs = raw["weights"] | raw["data"]
     origin = Provenance(raw["experiment"], raw["params"], raw["code"], inputs, raw["versions"])
     arrays: dict[str, NDArray[Any]] = {}
@@ -176,7 +191,9 @@ def load_from(folder: Path, root: Path, experiment: str, params: Mapping[str, An
     path = path_of(now, folder)
     if path.is_file():
         return read(path)
-    older = [r.provenance for r in _same_run(folder, root, now)]
+    older = list[Provenance]()
+    with contextlib.suppress(StaleResultError):  # an older one that is damaged says nothing
+        older = [r.provenance for r in _same_run(folder, root, now)]
     why = f"changed since the last run: {', '.join(older[-1].changes(now))}" if older else "it never ran"
     flags = " ".join(f"-p {k} {v}" for k, v in params.items())
     raise StaleResultError(
@@ -196,9 +213,9 @@ def _same_run(folder: Path, root: Path, now: Provenance) -> list[Record]:
     One from before a parameter was there counts as a run with that parameter's default.
     """
     defaults = declared(now.experiment, root) if now.experiment.endswith(".ipynb") else {}
-    found = [read(p) for p in used.listed(folder, f"{stem(now.experiment)}-*.json")]
+    listed = [read(p) for p in used.listed(folder, f"{stem(now.experiment)}-*.json")]
     same = [
-        r for r in found if (r.provenance.experiment, defaults | r.params) == (now.experiment, now.params)
+        r for r in listed if (r.provenance.experiment, defaults | r.params) == (now.experiment, now.params)
     ]
     same = [replace(r, provenance=replace(r.provenance, params=now.params)) for r in same]
     return sorted(same, key=lambda r: r.started)
@@ -244,10 +261,10 @@ def load_measured(experiment: str, /, **params: Any) -> Measured:
 def measured_in(folder: Path, root: Path, experiment: str, params: Mapping[str, Any]) -> Measured:
     """`load_measured` from any folder of records of any project root."""
     now = provenance(experiment, params, root, absent=True)
-    found = _same_run(folder, root, now)
-    if not found:
+    runs = _same_run(folder, root, now)
+    if not runs:
         raise StaleResultError(f"{folder.name} holds no run of {experiment} with {dict(params)}")
-    record = found[-1]
+    record = runs[-1]
     absent = {f"inputs {name}" for name in record.provenance.inputs.keys() - now.inputs.keys()}
     changed = record.provenance.changes(now, versions=False)
     return Measured(record, tuple(c for c in changed if c not in absent))

@@ -108,7 +108,7 @@ def declared(folder: Path, adapt: Adapt = lambda _, params: params) -> list[Job]
 
 
 def missing(jobs: Sequence[Job]) -> list[Job]:
-    """Those without a current record; records of before are first moved to where they lie now."""
+    """Those without a whole current record; records of before are first moved to where they lie now."""
     if moved := records.bring_home():
         print(f"moved {moved} files from _build/records to records, which `make clean` leaves alone")
-    return [job for job in jobs if not job.record.is_file()]
+    return [job for job in jobs if records.found(job.record) is None]

@@ -47,7 +47,7 @@ def execute(job: Job, visible: str | None = None) -> None:
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     with alone(job), TemporaryDirectory() as sockets:
-        if job.record.is_file():
+        if records.found(job.record) is not None:
             return
         # By default kernels pick free TCP ports, and two that start at once can pick the same.
         own = {"transport": "ipc", "ip": f"{sockets}/kernel"}
@@ -61,7 +61,7 @@ def execute(job: Job, visible: str | None = None) -> None:
             extra_arguments=["--IPKernelApp.exec_lines=from lib import used; used.watch()"],
             shutdown_kernel="immediate",  # its record is written; a stopped run has a second to end
         )
-    if not job.record.is_file():
+    if records.found(job.record) is None:
         raise SweepError(f"ended without its record {job.record.name}: does it call records.save?")
 
 
