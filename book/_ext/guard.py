@@ -193,7 +193,7 @@ def fail(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx; every warning fails the shipped book, with or without ``-W --keep-going``."""
-    if not app.warningiserror and not os.environ.get("BOOK_PROFILE"):
+    if not app.warningiserror and os.environ.get("BOOK_PROFILE", "") in ("", "default"):
         app.keep_going = True
     app.connect("config-inited", on_config, priority=900)
     app.connect("builder-inited", on_builder, priority=100)
