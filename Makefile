@@ -7,6 +7,7 @@ COUNT ?= 150
 SEED ?= 0
 MINUTES ?= 40
 VENV ?= .venv
+PROFILE ?= default
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
@@ -14,8 +15,6 @@ STAMP := $(VENV)/installed
 NAME := $(basename $(notdir $(PROFILE)))
 PAGES := _build/$(if $(filter default,$(NAME)),,$(NAME)/)html
 STRICT := $(if $(filter default,$(NAME)),-W --keep-going,)
-
-PROFILE ?= default
 
 .PHONY: book plan test fast quick mutants lint pages screenshots clean
 
