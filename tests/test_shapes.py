@@ -5,7 +5,7 @@ import importlib
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -42,7 +42,9 @@ def public_functions(module: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def bare_arrays(annotation: Any) -> bool:
-    """Whether an annotation holds a tensor or NumPy array without a shape."""
+    """Whether an annotation holds a tensor or NumPy array without a shape; weights by name have every shape."""
+    if typing.get_origin(annotation) in (dict, Mapping) and get_args(annotation) == (str, torch.Tensor):
+        return False
     if has_shape(annotation) and not get_args(annotation):
         return False
     if annotation in (torch.Tensor, np.ndarray) or typing.get_origin(annotation) is np.ndarray:

@@ -209,15 +209,16 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
     if not slots:
         return
     register, outcomes = load_register(app.env), read_outcomes()
-    profile: Any = app.book_profile  # type: ignore[attr-defined]
-    judgements = {j.claim.id: j for j in register.judge(outcomes, large=not profile.small)}
+    from book.study.profile import BOOK  # of the book that is built, not of the one that holds this file
+
+    judgements = {j.claim.id: j for j in register.judge(outcomes, large=not BOOK.small)}
     for slot in slots:
         judgement = judgements.get(slot["claim"])
         if slot["kind"] == "summary":
             slot.replace_self(draw.summary(list(judgements.values())))
         elif slot["kind"] == "badge":
             colour(slot, judgement)
-            slot.replace_self(draw.badge(judgement, profile.shipped))
+            slot.replace_self(draw.badge(judgement, BOOK.shipped))
         elif slot["kind"] == "checks":
             slot.replace_self(draw.check_list(register, judgement))
         else:
@@ -241,7 +242,9 @@ def report(app: Sphinx, env: BuildEnvironment) -> None:
     for chapter in sorted({check.partition("/")[0] for check in outcomes} - set(chapters)):
         log.warning("checks of chapter %r come from no page of this book", chapter, type="ledger")
     shown = set().union(*pages.values())
-    say = log.warning if app.book_profile.shipped else log.info  # type: ignore[attr-defined]
+    from book.study.profile import BOOK
+
+    say = log.warning if BOOK.shipped else log.info
     for problem in register.problems(outcomes, None if "ledger" in shown else shown):
         say("ledger: %s", problem, type="ledger")
 

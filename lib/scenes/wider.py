@@ -118,7 +118,11 @@ def render_wider_walks(
 
 
 def check_ingredients(ingredients: Collection[str]) -> None:
-    """Raise ValueError unless every one is known."""
+    """Refuse names that are no ingredients.
+
+    Raises:
+        ValueError: names what is unknown and what is known.
+    """
     if unknown := sorted(set(ingredients) - set(INGREDIENTS)):
         raise ValueError(f"unknown ingredients {unknown} of the wider world; known: {sorted(INGREDIENTS)}")
 
