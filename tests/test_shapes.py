@@ -42,7 +42,7 @@ def public_functions(module: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def bare_arrays(annotation: Any) -> bool:
-    """Whether an annotation holds a tensor or NumPy array without a shape; weights by name have every shape."""
+    """Whether it holds a tensor or NumPy array without a shape; weights by name have every shape."""
     if typing.get_origin(annotation) in (dict, Mapping) and get_args(annotation) == (str, torch.Tensor):
         return False
     if has_shape(annotation) and not get_args(annotation):
