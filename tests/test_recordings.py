@@ -247,6 +247,8 @@ def test_crop_rule_is_that_of_the_loader(tmp_path):
     assert torch.equal(sequence.images, crop([tmp_path / "a.png"], target=28))
     centre = [[35, 0, 13.5], [0, 50 * 42 / 60, 13.5], [0, 0, 1]]
     np.testing.assert_allclose(sequence.intrinsics[0], centre)
+    whole = open_recording(tmp_path, target=28, intrinsics=[[50, 0, 19], [0, 50, 29], [0, 0, 1]])
+    np.testing.assert_allclose(whole.intrinsics[0, 0], [35, 0, 13.15])
 
 
 @given(

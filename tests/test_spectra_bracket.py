@@ -121,6 +121,14 @@ def test_largest_singular_value(name):
     assert largest == pytest.approx(truth, rel=1e-4)
 
 
+def test_two_steps_are_enough_and_one_is_not():
+    op = prescribed(SPECTRA["power"], 650, seed=4)
+    got = spectrum_bracket(op, seed=0, budget=Budget(block=16), steps=2, dense_below=0)
+    assert got.lower <= Measures.of(SPECTRA["power"]).entropy <= got.upper
+    with pytest.raises(ValueError, match=r"steps = 1 must lie in \[2, "):
+        spectrum_bracket(op, seed=0, steps=1, dense_below=0)
+
+
 def test_the_bound_of_the_largest_knows_no_unit_and_the_whole_space_is_used():
     op = prescribed(torch.linspace(1, 0.9, 24), 30, seed=5)
     scaled = DenseOperator(1e3 * op.matrix)

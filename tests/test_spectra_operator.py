@@ -175,3 +175,8 @@ def test_errors_name_the_value():
         frame_pooled(AttentionOperator(q, q, 1.0), 3)
     with pytest.raises(ValueError, match="limit = 4"):
         AttentionOperator(q, q, 1.0).dense(limit=4)
+
+
+def test_one_frame_is_all_of_it():
+    q = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    assert frame_pooled(AttentionOperator(q, q, 1.0), 1).item() == pytest.approx(1.0)

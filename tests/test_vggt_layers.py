@@ -156,6 +156,17 @@ class TestBlock:
         expected = attention.proj((weights @ v).transpose(1, 2).flatten(2))
         torch.testing.assert_close(counted, expected)
 
+    @pytest.mark.parametrize("halved", [False, True])
+    def test_attend_is_forward_of_tokens_that_were_projected(self, halved):
+        plan = _Halving() if halved else None
+        attention = _random_block().attn
+        x, positions, _ = _tokens()
+        got = attention.attend(*attention._project(x, positions), plan, attention.scale)
+        assert torch.equal(got, attention(x, positions, plan=plan))
+
+    def test_layer_scale_begins_at_a_hundredth(self):
+        assert torch.equal(Block(8, 2).ls1.gamma, torch.full((8,), 0.01))
+
     def test_missing_positions_or_layout_are_named(self):
         block = _random_block()
         x, positions, _ = _tokens()

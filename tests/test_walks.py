@@ -42,3 +42,4 @@ def test_pieces_of_a_recording_are_its_frames_in_order(tmp_path):
     first, second = (open_scene(f"{tmp_path}#{k}/2", 3, 32, 8).images[:, 0].mean((1, 2)) for k in (0, 1))
     reds = torch.cat([first, second])
     assert len(reds) == 6 and bool((reds.diff() > 0).all())
+    assert reds[-1] > 9 * 20 / 255  # six spread over all twelve, not the first six
