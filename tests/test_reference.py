@@ -85,10 +85,11 @@ def test_the_page_builds_without_a_warning(tmp_path: Path) -> None:
     lines = [f"{name} = {value!r}" for name, value in kept.items()]
     lines += ["extensions = ['myst_parser', 'reference']", "source_suffix = {'.md': 'markdown'}"]
     (tmp_path / "conf.py").write_text("\n".join(lines), encoding="utf-8")
-    (tmp_path / "index.md").write_text(
-        "# Index\n\n```{toctree}\napi\nhow_it_is_built\n```\n", encoding="utf-8"
-    )
-    (tmp_path / "how_it_is_built.md").write_text("# House\n", encoding="utf-8")
+    others = ("how_it_is_built", "run_it_yourself")
+    listed = "\n".join(("api", *others))
+    (tmp_path / "index.md").write_text(f"# Index\n\n```{{toctree}}\n{listed}\n```\n", encoding="utf-8")
+    for name in others:
+        (tmp_path / f"{name}.md").write_text("# Another page\n", encoding="utf-8")
     (tmp_path / "api.md").write_text(PAGE, encoding="utf-8")
     path = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'book' / '_ext')!r}]\n"
     (tmp_path / "build.py").write_text(
