@@ -32,7 +32,8 @@ def folder(found: Reconstruction, tmp_path_factory: pytest.TempPathFactory) -> P
     out = tmp_path_factory.mktemp("out") / "results"
     listed = [path.relative_to(out).as_posix() for path in write(found, out, share=0.25)]
     colmap = [f"colmap/{name}.txt" for name in ("cameras", "images", "points3D")]
-    assert listed == [*colmap, "maps.npz", "points.ply", "trajectory.txt", "view.html"]
+    depth = [f"depth/{number:06d}.png" for number in range(4)]
+    assert listed == [*colmap, *depth, "maps.npz", "points.ply", "trajectory.txt", "view.html"]
     return out
 
 
@@ -96,6 +97,18 @@ def test_points_have_colours_and_confidence(found: Reconstruction, folder: Path)
     seen = found.intrinsics[2] @ (camera[:3, :3] @ found.points[2, 5, 7] + camera[:3, 3])
     np.testing.assert_allclose(seen[:2] / seen[2], (7, 5), atol=1e-3)
     np.testing.assert_allclose(seen[2], found.depth[2, 5, 7], rtol=1e-5)
+
+
+def test_depth_images_hold_thousandths(found: Reconstruction, folder: Path) -> None:
+    for place, depth in enumerate(found.depth):
+        with Image.open(folder / "depth" / f"{place:06d}.png") as image:
+            assert image.mode == "I;16"
+            np.testing.assert_allclose(np.asarray(image) / 1000, depth, atol=0.000501)
+
+
+def test_depth_that_does_not_fit_is_none() -> None:
+    row = [[0.0, -1.0, np.nan, np.inf, -np.inf, 0.0006, 65.534, 65.535, 1e9]]
+    np.testing.assert_array_equal(writing.depth_image(np.array(row)), [[0, 0, 0, 0, 0, 1, 65534, 0, 0]])
 
 
 @pytest.mark.parametrize("size", [(64, 48), (48, 64), (90, 20)])

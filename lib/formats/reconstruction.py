@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt16
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lib.formats.clouds import write_cloud
@@ -17,6 +18,7 @@ from lib.formats.trajectories import tum_text
 from lib.formats.viewer import viewer_page
 
 Maps = Float[np.ndarray, "frames height width"]
+MILLI = 1000  # steps of a depth image in one unit of length, as ScanNet, 7-Scenes and Open3D have them
 SPARSE = 100_000  # points in COLMAP's text, which is for seeding, not for the whole cloud
 
 
@@ -62,7 +64,8 @@ def write(found: Reconstruction, folder: Path, share: float = 0.5) -> list[Path]
     """Write all files to a folder that is not there yet; it appears complete or not at all.
 
     trajectory.txt (TUM), colmap/cameras.txt, images.txt, points3D.txt (COLMAP), points.ply, maps.npz (depth,
-    confidence, intrinsics at the size of the pictures, cameras), view.html.
+    confidence, intrinsics at the size of the pictures, cameras), depth/000000.png and on (`depth_image`),
+    view.html.
 
     Args:
         share: of the pixels that become points, those of highest confidence.
@@ -76,7 +79,8 @@ def write(found: Reconstruction, folder: Path, share: float = 0.5) -> list[Path]
         raise ExportError(f"{folder} holds something already; give another folder, or remove it first")
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        (aside / "colmap").mkdir(parents=True)
+        for inner in ("colmap", "depth"):
+            (aside / inner).mkdir(parents=True)
         _fill(found, aside, share)
         os.replace(aside, folder)
     except OSError as error:
@@ -96,10 +100,21 @@ def _fill(found: Reconstruction, folder: Path, share: float) -> None:
     for name, content in text.items():
         (folder / name).write_text(content, encoding="utf-8")
     write_cloud(folder / "points.ply", points, colours, confidence)
+    for place, depth in enumerate(found.depth):
+        Image.fromarray(depth_image(depth)).save(folder / "depth" / f"{place:06d}.png")
     maps = {"depth": found.depth, "confidence": found.confidence, "cameras": found.cameras}
     maps |= {"intrinsics": intrinsics, "names": np.array(found.names), "sizes": np.array(found.sizes)}
     with (folder / "maps.npz").open("wb") as file:
         np.savez_compressed(file, **maps)  # type: ignore[arg-type]
+
+
+def depth_image(depth: Float[np.ndarray, "height width"]) -> UInt16[np.ndarray, "height width"]:
+    """Depth as 16-bit images have it: thousandths of the unit, 0 where there is none or it is beyond 65.534.
+
+    65535 is left out: 7-Scenes has it where nothing was measured.
+    """
+    steps = np.rint(np.nan_to_num(depth.astype(float), nan=0, posinf=0, neginf=0) * MILLI)
+    return np.where((steps > 0) & (steps < 65535), steps, 0).astype(np.uint16)
 
 
 def colmap_texts(found: Reconstruction, share: float = 1.0) -> dict[str, str]:

@@ -19,8 +19,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m lib.run",
         description="One forward pass over the frames of a scene; its results as files.",
         epilog="Written are trajectory.txt (TUM), colmap/ (cameras, images and points as text), points.ply, "
-        "maps.npz (depth, confidence, intrinsics at the size of the pictures) and view.html, which opens in "
-        "a browser. Only what the network says goes into them; its unit of length is its own.",
+        "maps.npz (depth, confidence, intrinsics at the size of the pictures), depth/ (16-bit PNG, "
+        "thousandths of the unit) and view.html, which opens in a browser. Only what the network says goes "
+        "into them; its unit of length is its own.",
     )
     made.add_argument("scene", help="a folder of photographs or a recording, FOLDER#1/4, or rooms:7")
     made.add_argument("--out", type=Path, default=Path("results"), help="a new folder (default: results)")
