@@ -66,12 +66,16 @@ def test_another_profile_has_its_own_pages_and_records_and_says_what_differs(boo
 @pytest.mark.book
 @pytest.mark.slow
 def test_a_run_that_a_profile_cannot_do_leaves_a_gap_with_its_reason(book: SmallBook) -> None:
-    book.write("book/profiles/other.yml", OTHER + "without: {one: there is nothing to measure here}\n")
+    book.write(
+        "book/profiles/other.yml",
+        OTHER + "without: {one: there is nothing to measure here}\nleave: {intro: too long}\n",
+    )
     built = book.build()
     assert (built.status, built.swept) == (0, 0)
     said = text_of(book, "chapter")
     assert "Not measured in this profile: there is nothing to measure here" in said
     assert "Traceback" not in said and "The runs add up to" in said
+    assert "Not executed in this profile: too long" in text_of(book, "intro")
 
 
 def test_captions_name_what_was_measured_and_other_text_stays() -> None:

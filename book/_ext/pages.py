@@ -94,7 +94,8 @@ class Page:
     @property
     def about(self) -> dict[str, Any]:
         """Of its current result: whether it follows the profile, what it said and whether that holds."""
-        return _read(self.folder / "about.json") if self.folder else {"follows": False, "said": []}
+        found = _read(self.folder / "about.json") if self.folder else {}  # of one that was left there is none
+        return {"follows": False, "said": []} | found
 
     @property
     def stored(self) -> list[Path]:
