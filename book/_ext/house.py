@@ -48,7 +48,11 @@ class HouseDirective(SphinxDirective):
 
         root = Path(self.env.srcdir)
         if kind == "way":
-            text = way.steps(root, profile.load(way.NOTEBOOK, **way.asked(root)))
+            try:
+                text = way.steps(root, profile.load(way.NOTEBOOK, **way.asked(root)))
+            except profile.NotMeasured as gap:
+                said = nodes.paragraph("", f"Not measured in this profile: {gap}")
+                return nodes.container("", said, classes=["not-measured"])
         elif kind == "edits":
             text = tables.edits(records.load_measured("benchmarks.edits", before="0896ad2").record)
         else:
