@@ -26,7 +26,7 @@ FLAGS = (
 WIDTH, HEIGHT = 1280, 900
 KINDS = (
     *("console", "external", "http", "images", "links", "tex"),
-    *("objects", "alt", "ids", "wide", "accessibility"),
+    *("objects", "cut", "alt", "ids", "wide", "accessibility"),
 )
 # Without `preload`, which loads style sheets again from where their imports do not resolve.
 AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
@@ -54,6 +54,7 @@ LOOK = r"""async () => {
     alt: [...document.images].filter(i => !i.alt.trim() || /\.(png|svg|jpe?g)$/.test(i.alt))
       .map(i => `${i.src} alt=${JSON.stringify(i.alt)}`),
     objects: objects,
+    cut: all('table td, table th').map(e => e.textContent.trim()).filter(t => t.endsWith('...')),
     tex: [...raw,
       ...all('.math').filter(e => !e.querySelector('mjx-container')).map(e => 'not set ' + e.textContent),
       ...all('mjx-merror, [data-mjx-error]')

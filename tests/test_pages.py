@@ -62,6 +62,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <p>It is Printed(value=500, unit='frames').</p><p>Row ('printed', 'all').</p>
 <p>Costs $x^2$ and \mathbb{R}.</p>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
+<table><tr><td>A sentence that ends too...</td></tr></table>
 <div style="width: 3000px">wide</div>
 </body></html>"""
 
@@ -72,6 +73,7 @@ EXPECTED = {
     "images": "missing.png",
     "links": "#nowhere",
     "objects": "Printed(value=500",
+    "cut": "ends too...",
     "alt": "figures/one.png",
     "ids": "twice",
     "wide": "3",
