@@ -153,7 +153,7 @@ def by_ingredient(report: Report, parent: str = "mini") -> Figure:
     ax.set_xticks(range(len(domains)), [names.get(domain, domain) for domain in domains])
     ax.axvline(1.5, color=PALETTE["black"], lw=0.8, ls=":")
     ax.set(ylabel="rotation error (°)", ylim=(0, None))
-    ax.legend()
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return figure
 
 
