@@ -16,7 +16,7 @@ NAME := $(basename $(notdir $(PROFILE)))
 PAGES := _build/$(if $(filter default,$(NAME)),,$(NAME)/)html
 STRICT := $(if $(filter default,$(NAME)),-W --keep-going,)
 
-.PHONY: book plan test fast quick mutants lint pages screenshots clean
+.PHONY: book plan test faults fast quick mutants lint pages screenshots clean
 
 book: $(STAMP)
 	rm -rf $(PAGES)
@@ -28,7 +28,11 @@ plan: $(STAMP)
 	BOOK_PROFILE=$(PROFILE) $(BIN)/python -m book.plan
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+# What `make test` leaves out: twelve faults for real (killed, full, read-only, out of memory ...), with their table.
+faults: $(STAMP)
+	$(BIN)/python -m pytest -s tests/test_faults.py
 
 # While editing: lint, and beside it every test but those marked slow or book. Compiled tests are kept, even
 # where Python is told not to: compiling them anew is a third of the start.

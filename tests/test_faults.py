@@ -22,6 +22,7 @@ import small_book
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.book,
+    pytest.mark.long,
     pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="looks processes up in /proc"),
 ]
 
