@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from book.study.chosen import CHOSEN, IS_SHIPPED
+from lib.pipes import reader_may_leave
 
 if TYPE_CHECKING:
     from lib.sweep import Job
@@ -92,4 +93,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reader_may_leave():
+        status = main()
+    sys.exit(status)

@@ -30,6 +30,7 @@ from lib.merging import FastVGGTRule, Setting, TokenLayout
 from lib.merging.adaptive import AdaptiveRule
 from lib.merging.grid import KeyValueGridRule
 from lib.merging.uniform import UniformRule
+from lib.pipes import reader_may_leave
 from lib.run import Params
 from lib.scenes.preprocessing import crop, load_images, pad, square
 from lib.scenes.recordings import open_recording, select_frames
@@ -671,6 +672,7 @@ def test_bad_input_is_one_error_with_a_way_out(name: str, tmp_path: Path) -> Non
 
 
 if __name__ == "__main__":
-    for case in CASES:
-        with tempfile.TemporaryDirectory() as empty:
-            print(f"{case}: {str(told(case, Path(empty))[0]).replace(empty, '')}")
+    with reader_may_leave():
+        for case in CASES:
+            with tempfile.TemporaryDirectory() as empty:
+                print(f"{case}: {str(told(case, Path(empty))[0]).replace(empty, '')}")

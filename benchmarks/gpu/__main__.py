@@ -3,6 +3,9 @@
 import sys
 
 from benchmarks.gpu.command import main
+from lib.pipes import reader_may_leave
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reader_may_leave():
+        status = main()
+    sys.exit(status)

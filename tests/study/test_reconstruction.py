@@ -139,7 +139,7 @@ def test_bad_options_are_named():
 
 def record_of(plain, merged, frames=8):
     """A record with one error of two settings."""
-    run = records.begin("lib.run", {"scene": "a", "frames": frames})
+    run = records.begin("lib.run", {"scene": "rooms:0", "frames": frames})
     values = {
         "error": np.array([plain, merged], float),
         "kept": np.array([[1.0] * len(plain), [0.5] * len(plain)]),

@@ -17,6 +17,7 @@ from book.study.long_sequences.outcome import FAILURE, Run, load_runs
 from book.study.numbers import number
 from book.study.picture import picture
 from book.study.style import PALETTE, style
+from lib.pipes import reader_may_leave
 from lib.records.fingerprints import ROOT
 
 STATIC = ROOT / "book" / "_static"
@@ -93,6 +94,7 @@ def drawn() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for path, content in drawn().items():
-        path.write_text(content, encoding="utf-8")
-        print(path.relative_to(ROOT))
+    with reader_may_leave():
+        for path, content in drawn().items():
+            path.write_text(content, encoding="utf-8")
+            print(path.relative_to(ROOT))
