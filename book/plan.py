@@ -8,6 +8,7 @@ import functools
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,24 @@ def lines(jobs: "list[Job]", todo: "list[Job]", rate: float) -> list[str]:
     ]
 
 
+def left_out() -> "Counter[str]":
+    """Reason -> how many runs of the shipped book this profile has none for."""
+    from book.study.profile import BOOK, RUNS, NotMeasured
+    from lib import sweep
+
+    found = Counter[str]()
+
+    def adapt(experiment: str, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        try:
+            return BOOK.adapt(experiment, asked)
+        except NotMeasured as reason:
+            found[str(reason)] += 1
+            return None
+
+    sweep.declared(RUNS, adapt)
+    return found
+
+
 def main() -> int:
     """Print the plan; the exit status."""
     if not IS_SHIPPED:
@@ -86,6 +105,7 @@ def main() -> int:
         jobs = BOOK.jobs()
         print(f"Profile {BOOK.name}: {BOOK.title}, on {BOOK.device}")
         print(*lines(jobs, sweep.missing(jobs), BOOK.operations_per_second), sep="\n")
+        print(*(f"{count} not here: {reason}" for reason, count in left_out().items()), sep="\n")
     except (EntryError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from lib.training.config import mini_model
 from lib.vggt import (
     VGGT,
     CameraHeadConfig,
@@ -124,3 +125,17 @@ def _track(sizes: dict) -> TrackHeadConfig:
         virtual_tracks=sizes["track_virtual"],
         max_scale=sizes["track_max_scale"],
     )
+
+
+TINY_RUN = {  # options of a training that takes a second a step
+    "model": mini_model(depth=4, width=32, image_size=16),
+    "frames_per_step": 6,
+    "most_frames": 3,
+    "shard_rooms": 2,
+    "shard_frames": 4,
+    "first_shards": 1,
+    "most_shards": 2,
+    "shard_every": 3,
+    "validation_rooms": 2,
+    "validation_frames": 3,
+}

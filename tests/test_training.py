@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from small_models import TINY_RUN
 from torch import Tensor
 
 from lib import train
@@ -42,22 +43,7 @@ CPU = torch.device("cpu")
 
 
 def tiny(**changes: object) -> TrainConfig:
-    values = {
-        "model": mini_model(depth=4, width=32, image_size=16),
-        "frames_per_step": 6,
-        "most_frames": 3,
-        "shard_rooms": 2,
-        "shard_frames": 4,
-        "first_shards": 1,
-        "most_shards": 2,
-        "shard_every": 3,
-        "growth_steps": 4,
-        "warmup_steps": 2,
-        "steps": 8,
-        "validate_every": 100,
-        "validation_rooms": 2,
-        "validation_frames": 3,
-    }
+    values = TINY_RUN | {"growth_steps": 4, "warmup_steps": 2, "steps": 8, "validate_every": 100}
     return TrainConfig(**(values | changes))  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_models import TINY_RUN
 from torch import Tensor
 
 from lib import train
@@ -208,21 +209,7 @@ def test_a_shaking_hand_tilts_the_camera_and_moves_it_by_centimetres() -> None:
 
 
 def tiny(**changes: object) -> WiderConfig:
-    values = {
-        "model": mini_model(depth=4, width=32, image_size=16),
-        "frames_per_step": 6,
-        "most_frames": 3,
-        "shard_rooms": 2,
-        "shard_frames": 4,
-        "first_shards": 1,
-        "most_shards": 2,
-        "shard_every": 3,
-        "steps": 2,
-        "validation_rooms": 2,
-        "validation_frames": 3,
-        "wider": tuple(INGREDIENTS),
-        "wider_share": 0.5,
-    }
+    values = TINY_RUN | {"steps": 2, "wider": tuple(INGREDIENTS), "wider_share": 0.5}
     return WiderConfig(**(values | changes))  # type: ignore[arg-type]
 
 

@@ -1,5 +1,9 @@
 """Profiles: what plays the part of the network, the scenes and the lengths of the shipped book."""
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,3 +148,13 @@ def test_what_is_missing_in_another_profile_says_why(
         profile.measured_runs(FUSION, {"far": {"scene": "denser:0-1"}})["far"]
     with pytest.raises(NotMeasured, match="no record of fusion"):
         profile.load(FUSION, m=0.3, scene="denser:0-1")
+
+
+@pytest.mark.slow
+def test_a_plan_says_what_is_missing() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "BOOK_SCANNET"} | {"BOOK_PROFILE": "vggt-1b"}
+    plan = subprocess.run(
+        [sys.executable, "-m", "book.plan"], cwd=records.ROOT, env=environment, capture_output=True, text=True
+    )
+    assert plan.returncode == 0, plan.stderr
+    assert re.search(r"[1-9]\d* not here: the environment variable BOOK_SCANNET is not set", plan.stdout)
