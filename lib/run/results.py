@@ -83,14 +83,14 @@ def check(model: str, said: Prediction) -> None:
 
 
 def rigid(cameras: np.ndarray) -> np.ndarray:
-    """With rotations that are orthonormal to double precision: the formats hold quaternions."""
+    """Cameras (N, 4, 4), float64, with rotations orthonormal to double precision: formats hold quaternions."""
     found = cameras.copy()
     found[:, :3, :3] = Rotation.from_matrix(cameras[:, :3, :3]).as_matrix()
     return found
 
 
 def recorded(framing: Framing, camera: np.ndarray) -> np.ndarray:
-    """Intrinsics of the recorded picture from those of the pixels that the model saw."""
+    """Intrinsics (3, 3) of the recorded picture, in its pixels, from those of the pixels that the model saw."""
     scale, offset = np.array(framing.scale), np.array(framing.offset)
     found: np.ndarray = camera.astype(float)
     found[:2, :2] /= scale[:, None]
@@ -99,7 +99,7 @@ def recorded(framing: Framing, camera: np.ndarray) -> np.ndarray:
 
 
 def _times(names: list[str], count: int) -> np.ndarray:
-    """Time stamps that the frames are named by (TUM), else their numbers."""
+    """Time stamps in seconds that the frames are named by (TUM), else their numbers."""
     try:
         if any("." not in name for name in names) or not names:
             raise ValueError
