@@ -83,14 +83,14 @@ def check(model: str, said: Prediction) -> None:
 
 
 def rigid(cameras: np.ndarray) -> np.ndarray:
-    """Cameras (N, 4, 4), float64, with rotations orthonormal to double precision: formats hold quaternions."""
+    """Cameras (N, 4, 4), float64, their rotations orthonormal to its precision, as quaternions need."""
     found = cameras.copy()
     found[:, :3, :3] = Rotation.from_matrix(cameras[:, :3, :3]).as_matrix()
     return found
 
 
 def recorded(framing: Framing, camera: np.ndarray) -> np.ndarray:
-    """Intrinsics (3, 3) of the recorded picture, in its pixels, from those of the pixels that the model saw."""
+    """Intrinsics (3, 3) in pixels of the recorded picture, from those in pixels that the model saw."""
     scale, offset = np.array(framing.scale), np.array(framing.offset)
     found: np.ndarray = camera.astype(float)
     found[:2, :2] /= scale[:, None]
