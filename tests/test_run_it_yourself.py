@@ -74,7 +74,9 @@ def rehearsed(command: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command)
     while "=" in words[0]:
         words.pop(0)
-    done = subprocess.run([*words, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    # as in a reader's own shell: the tests may have been started by a make with another environment
+    shell = {name: value for name, value in os.environ.items() if name not in {"VENV", "MAKEFLAGS"}}
+    done = subprocess.run([*words, "--dry-run"], cwd=ROOT, env=shell, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for profile in (word.removeprefix("PROFILE=") for word in words if word.startswith("PROFILE=")):
         assert (ROOT / "book" / "profiles" / f"{profile}.yml").is_file()
