@@ -367,7 +367,8 @@ def test_prefixes_and_wrappers_are_taken_off(model, tmp_path, prefix, wrap):
         content = {name: content, "step": 7}
     torch.save(content, tmp_path / "own.ckpt")
     loaded = checkpoint.load(tmp_path / "own.ckpt", model.config)
-    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+    ours = loaded.state_dict()
+    assert all(torch.equal(value, ours[name]) for name, value in model.state_dict().items())
 
 
 def shards(model, folder, suffix):

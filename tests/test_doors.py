@@ -19,6 +19,7 @@ def test_there_is_an_example_before_anything_is_installed() -> None:
     assert re.findall(r"^```(\w+)", README, re.MULTILINE)[0] == "python"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "printed"), BLOCKS)
 def test_python_blocks_run_and_print_what_they_say(
     code: str, printed: str, monkeypatch: pytest.MonkeyPatch

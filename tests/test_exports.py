@@ -141,6 +141,7 @@ def test_a_photograph_turned_by_its_camera_has_the_size_that_viewers_show(tmp_pa
     assert found.sizes == ((48, 64), (48, 64))
 
 
+@pytest.mark.slow
 def test_the_command_writes_and_never_over_something(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

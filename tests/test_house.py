@@ -173,6 +173,7 @@ def test_chapter_notebook_grid_and_folder_bear_one_name(house: House) -> None:
     assert NOTEBOOKS.keys() <= {*house.notebooks} and COMPARE.keys() <= {*house.chapters}
 
 
+@pytest.mark.slow
 def test_an_experiment_is_a_folder_a_notebook_with_its_grid_and_a_chapter(copy: Path) -> None:
     study, runs = copy / "book" / "study" / "echo", copy / "book" / "runs"
     study.mkdir()

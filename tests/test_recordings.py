@@ -424,6 +424,7 @@ def warped_depth_error(sequence: Sequence, source: int, target: int) -> tuple[fl
     return difference.median().item(), (difference < 0.05).double().mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [{}, {"height": 112, "width": 112}, {"target": 140, "patch_size": 14}])
 def test_real_depth_agrees_between_frames(redkitchen, size):
     """Poses, intrinsics and depth fit together: the depth of one frame, moved, is the depth of another."""
@@ -439,6 +440,7 @@ def test_real_depth_agrees_between_frames(redkitchen, size):
         assert median > 0.1 and near < 0.5
 
 
+@pytest.mark.slow
 def test_real_recording_has_the_size_that_it_had(redkitchen):
     recording = read_layout(redkitchen)
     assert recording.layout == "7scenes" and len(recording.frames) == 500 and not recording.dropped

@@ -483,6 +483,7 @@ def test_weights_are_noted_although_they_are_not_opened_by_python() -> None:
     assert "file data/weights/mini.safetensors" in noted(load)
 
 
+@pytest.mark.slow
 def test_what_is_in_a_key_is_not_noted_a_second_time() -> None:
     lines = noted("from lib import records; records.key('book/runs/one_run.ipynb', {'m': 0.5})")
     assert [line.split("{")[0] for line in lines] == ["run book/runs/one_run.ipynb "]

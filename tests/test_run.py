@@ -118,6 +118,7 @@ def test_missing_weights_and_scenes_are_named(tmp_path):
         load_scene(dataclasses.replace(QUICK, scene=str(tmp_path / "nowhere")), model.config)
 
 
+@pytest.mark.slow
 def test_real_photographs(redkitchen):
     params = dataclasses.replace(QUICK, scene=str(redkitchen), frames=5)
     result = run(prepare(params))

@@ -219,6 +219,7 @@ def test_what_cannot_be_scored_says_why(
         raise AssertionError(said.err)
 
 
+@pytest.mark.slow
 def test_the_command_is_a_module(tmp_path: Path) -> None:
     write_kitti(tmp_path / "poses", track(0))
     command = [sys.executable, "-m", "lib.metrics", str(tmp_path / "poses"), str(tmp_path / "poses")]

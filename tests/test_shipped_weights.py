@@ -41,6 +41,7 @@ def test_weights_load_with_the_config_of_their_run(report: shipped.Report) -> No
     assert sum(parameter.numel() for parameter in model.parameters()) == report["parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("walk", ["longer", "denser", "large"])
 def test_recorded_errors_are_reproduced(report: shipped.Report, walk: str) -> None:
     """One held-out room of each kind of walk, at 8 frames, every error of the record."""

@@ -65,6 +65,7 @@ def test_mixed_types_in_attention_are_refused():
         torch.nn.functional.scaled_dot_product_attention(q, q, q.double())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_a_pass_waits_once_and_keeps_the_fastest_kernel(name):
     """Once: for the look at the images; the adaptive rule asks each block how much it may merge."""
@@ -95,6 +96,7 @@ def test_features_wait_for_the_heads_in_half_precision():
         assert kept[0].dtype == torch.float32, "with gradients as they are"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "most"), [("plain", 41), ("fastvggt", 65), ("grid, size bias", 65)])
 def test_a_probe_reads_there(name, most):
     """Waits of each head: a few for the Krylov space, one for each number that it gives."""
@@ -120,6 +122,7 @@ def test_spectra_use_the_kernel_of_their_type(dtype, kernel):
     assert bracket.lower <= bracket.entropy <= bracket.upper
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_run_there(tmp_path):
     small = {"frames_per_step": 4, "most_frames": 3, "shard_rooms": 2, "shard_frames": 3, "first_shards": 1}
     with Card() as card:

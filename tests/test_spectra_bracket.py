@@ -200,6 +200,7 @@ def test_a_matrix_no_larger_than_twice_the_bases_is_stored_and_says_the_same():
     assert same.passes == free.passes - 1  # a stored matrix needs no pass for its energy
 
 
+@pytest.mark.slow
 def test_rule_doubles_the_steps():
     """9, 18, 24: a width that 18 steps reach is not bought with all 24 that the matrix has room for."""
     got = spectrum_bracket(head_operator("peaked", 1536, 0), 0, Budget(width=0.05), dense_below=0)

@@ -76,6 +76,7 @@ STRAYS = NAMES.flatmap(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     write=st.sampled_from([write_photographs, write_scannet, write_seven_scenes, write_tum]),

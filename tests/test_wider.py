@@ -105,6 +105,7 @@ def test_absent_solids_and_solids_in_the_way_are_not_seen() -> None:
         assert can.clear(torch.tensor([[[0.0, y, 0.0]]]), 0.4).radius.item() == pytest.approx(radius)
 
 
+@pytest.mark.slow
 def test_textures_fall_off_as_one_over_f_and_their_levels_are_means() -> None:
     noise = power_noise(np.random.default_rng(0))
     power = np.abs(np.fft.fft2(noise[..., 0])) ** 2
@@ -224,6 +225,7 @@ def test_options_of_either_world_are_read_back_and_bad_ones_refused() -> None:
         tiny(wider_share=1.5)
 
 
+@pytest.mark.slow
 def test_a_share_of_the_shards_is_wider_and_the_others_are_the_rooms_of_before() -> None:
     config = tiny()
     same = [
@@ -236,6 +238,7 @@ def test_a_share_of_the_shards_is_wider_and_the_others_are_the_rooms_of_before()
     )
 
 
+@pytest.mark.slow
 def test_a_wider_run_trains_resumes_and_keeps_its_rooms_apart(tmp_path: Path) -> None:
     trainer = Trainer(tiny(), tmp_path)
     assert isinstance(trainer.pool, WiderPool)
@@ -250,6 +253,7 @@ def test_a_wider_run_trains_resumes_and_keeps_its_rooms_apart(tmp_path: Path) ->
     assert torch.equal(kept[0].images, render_wider_shard(tiny(), 0, CPU).images)
 
 
+@pytest.mark.slow
 def test_domains_are_seen_beside_others_and_enter_the_record(tmp_path: Path) -> None:
     config = mini_model(depth=4, width=32, image_size=16)
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"

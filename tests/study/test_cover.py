@@ -6,6 +6,7 @@ from book.study.long_sequences import cover
 from book.study.long_sequences.outcome import load_runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(cover.drawn()), ids=lambda path: path.name)
 def test_committed_pictures_are_fresh(path) -> None:
     assert path.read_text(encoding="utf-8") == cover.drawn()[path], (
@@ -13,6 +14,7 @@ def test_committed_pictures_are_fresh(path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_room_is_a_dot() -> None:
     runs = load_runs()
     ax = cover.answer(runs).axes[0]

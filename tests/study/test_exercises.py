@@ -19,6 +19,7 @@ ENTRIES = [exercise for sheet in SHEETS for exercise in sheet.exercises.values()
 CHECKED = [exercise for exercise in ENTRIES if exercise.checked]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", CHECKED, ids=lambda exercise: exercise.name)
 def test_right_passes_and_each_wrong_answer_is_told_why(exercise: Exercise) -> None:
     given = exercise.example

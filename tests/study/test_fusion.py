@@ -42,6 +42,7 @@ def test_sizes_are_those_of_the_three_matrices(found):
     assert (spectrum.effective_rank(arrays, "lifted") <= 0.6 * tokens * (1 + 1e-9)).all()
 
 
+@pytest.mark.slow
 def test_without_merging_both_parts_and_both_token_matrices_are_one(found):
     arrays = found[0.0].arrays
     assert found[0.0].kept.min() == 1

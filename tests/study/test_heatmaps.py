@@ -122,6 +122,7 @@ def test_numbers_are_those_of_the_dense_matrices(random_run):
         assert everything.maps[:, layer] == pytest.approx(chosen.numpy(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_rehearsal_starts_from_the_same_tokens(reading):
     """In the first block nothing was merged before, so both readings are the same; later they are not."""
     for name, values in reading.numbers.items():

@@ -78,6 +78,7 @@ def test_anchoring_composes_with_merging(setup):
     assert (gain > 1.5).all() and (gain < 2.5 + 1e-4).all()
 
 
+@pytest.mark.slow
 def test_a_bias_between_frames_is_the_rule_by_other_means(setup):
     with FrameBias(bias_between(6, first=math.log(2.5)), setup.layout.tokens_per_frame):
         biased = run(setup).prediction.pose_enc
@@ -95,6 +96,7 @@ def test_a_factor_is_read_from_the_same_activations(setup):
     assert FixedScale(1.5).factor(0, setup.layout) == 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in ARMS if "block" not in n])
 def test_every_arm_runs(setup, name):
     arm = replace(ARMS[name], m=min(ARMS[name].m, 0.5))  # so much is in reach with six frames
@@ -283,6 +285,7 @@ def split_pass(setup, share, pattern):
         return run(setup).prediction.pose_enc
 
 
+@pytest.mark.slow
 def test_share_and_pattern_together_are_the_factor(setup):
     close = {"atol": 1e-5, "rtol": 1e-4}
     plain = run(setup).prediction.pose_enc
@@ -325,6 +328,7 @@ def test_the_scale_acts_in_the_layers_of_its_arm():
     assert sorted(both) == list(range(6))
 
 
+@pytest.mark.slow
 def test_all_are_judged_on_every_fourth_frame(setup):
     nine = prepare(Params(model="random", scene="denser:3", frames=9, m=0.0, seed=1))
     every = run_arm(nine, Arm(), trained=3)

@@ -46,6 +46,7 @@ def test_same_bytes_and_clear_ground(drawn) -> None:
     assert first == picture(drawn) and first.startswith("<svg") and "dc:date" not in first
 
 
+@pytest.mark.slow
 def test_dense_marks_are_pixels_and_few_ones_curves() -> None:
     for count, pixels in ((50, False), (pictures.MANY + 1, True)):
         figure, axes = plt.subplots(1, 3)

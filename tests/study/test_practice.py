@@ -35,6 +35,7 @@ def forecast_of(setup, *rules):
     return forecast.arrays()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule", [FastVGGTRule(0.4), UniformRule(0.5, size_bias=True), KeyValueGridRule(0.5), AdaptiveRule(0.02)]
 )

@@ -86,6 +86,7 @@ def test_facts_of_a_scene_are_those_of_a_camera_that_stands_still(outcome):
     assert facts["path"][0] == pytest.approx(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "uniform 0.5 unprotected", "fastvggt 0.5 biased"])
 def test_entropies_are_those_of_the_probe(setup, name):
     seen, probe = Entropies(token_level=True), Probe(merged=True, bracket=Budget())

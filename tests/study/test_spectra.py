@@ -26,6 +26,7 @@ def bench(tmp_path, monkeypatch):
 PLACE = {"device": "cpu", "dtype": "float32", "threads": 1}
 
 
+@pytest.mark.slow
 def test_benchmark_writes_what_the_page_reads(bench, tmp_path, capsys):
     params = {"tokens": 512, "cases": 1, **PLACE}
     bench.measure("accuracy", params, again=False)

@@ -284,6 +284,7 @@ def mean_field_measurements(chapter):
     chapter.measure("corrected-sign-mean", mf.mean_flow(cloud, 20.0, step=0.1).R[-1])
 
 
+@pytest.mark.slow
 def test_a_flipped_sign_in_the_dynamics_turns_verdicts_red(monkeypatch):
     register = verdicts.register()
     others = {i: CheckOutcome(i, True) for i in register.checks}
