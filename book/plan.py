@@ -1,14 +1,19 @@
 """``python -m book.plan``: what a build of the chosen profile (``$BOOK_PROFILE``) would run, before it does.
 
-Seconds are operations of the unmerged forward passes over the rate that the profile names, so they are right
-to a factor of a few; memory is that of the largest unmerged pass (`lib.vggt.memory`).
+Seconds and disk are those of the earlier run of the same notebook and kind of device that comes nearest in
+operations, whatever its profile and code, times the ratio of operations. A notebook that never ran is counted
+by its operations over the rate that the profile names: right to a factor of a few. Memory is that of the
+largest unmerged pass (`lib.vggt.memory`), with the frames of all scenes of its run and the process itself.
 """
 
 import functools
+import json
+import math
 import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,56 +26,129 @@ if TYPE_CHECKING:
 
 START = 6.0  # seconds until a run's process has imported what it needs
 PASSES = 20  # forward passes of a run for each scene, about: settings, strengths, probes
+PROCESS = 0.4e9  # bytes of a run's process before its first pass: measured, with PyTorch for the CPU
+RECORD = 2e6  # bytes, where no run of a notebook has a record
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes. peak: bytes of memory; disk: of its record; known: by an earlier run."""
+
+    seconds: float
+    peak: float
+    disk: float
+    known: bool
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run that has a record: the notebook, "cpu" or "cuda", operations counted as `operations_of` does."""
+
+    experiment: str
+    device: str
+    operations: float
+    seconds: float
+    disk: int
 
 
 @functools.cache
 def config_of(model: str) -> "VGGTConfig":
     """The configuration of a network by its name in a run; VGGT-1B's where it is not here."""
-    from lib.run import ROOT
+    from lib.run import ROOT, random_config
     from lib.vggt import VGGTConfig
     from lib.vggt.checkpoint import load
 
+    if model == "random":
+        return random_config()
     paths = (ROOT / "data" / "weights" / f"{model}.safetensors", ROOT / model)
     found = next((path for path in paths if path.is_file()), None)
     return load(str(found)).config if found else VGGTConfig.vggt_1b(enable_track=False)
 
 
+def longest(params: Mapping[str, Any]) -> int:
+    """Frames of the longest pass of a run."""
+    return max(int(params.get("frames", 32)), int(params.get("long", 0)))
+
+
 @functools.cache
-def of_one_pass(model: str, frames: int) -> tuple[float, int]:
+def of_one_pass(model: str, frames: int, device: str = "cpu") -> tuple[float, float]:
     """(operations, bytes at the peak) of an unmerged pass over square pictures."""
+    import torch
+
     from lib.costs.operations import forward_operations
-    from lib.vggt.memory import estimate_memory
+    from lib.vggt.memory import ALLOCATOR_MARGIN, CUDA_MARGIN, estimate_memory
 
     config = config_of(model)
     side = config.image_size
     operations = forward_operations(config, config.layout(frames, side, side)).total
-    return operations, estimate_memory(config, frames, side, side).peak
+    on_gpu = device.startswith("cuda")
+    half = torch.bfloat16 if on_gpu else None
+    peak = estimate_memory(config, frames, side, side, autocast=half).peak
+    return operations, peak * (CUDA_MARGIN if on_gpu else ALLOCATOR_MARGIN)
 
 
-def cost(params: dict[str, Any]) -> tuple[float, int]:
-    """(operations, bytes at the peak) of a run, about."""
+def operations_of(params: Mapping[str, Any]) -> float:
+    """Operations of a run, about."""
     from lib.scenes.walks import single_scenes
 
-    frames = max(int(params.get("frames", 32)), int(params.get("long", 0)))
-    operations, peak = of_one_pass(params["model"], frames)
-    return operations * PASSES * len(single_scenes(params["scene"])), peak
+    return of_one_pass(params["model"], longest(params))[0] * PASSES * len(single_scenes(params["scene"]))
+
+
+def memory_of(params: Mapping[str, Any]) -> float:
+    """Bytes at the peak of a run, about."""
+    from lib.scenes.walks import single_scenes
+
+    frames, side = longest(params), config_of(params["model"]).image_size
+    pictures = 3 * 4 * frames * side**2 * len(single_scenes(params["scene"]))
+    return PROCESS + pictures + of_one_pass(params["model"], frames, params.get("device", "cpu"))[1]
+
+
+def earlier(folders: "list[Path]") -> list[Earlier]:
+    """Every run with a record in these folders whose networks and scenes can be counted."""
+    found = []
+    for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            operations = operations_of(raw["params"])
+            kind, seconds = str(raw["device"]).split()[0], float(raw["seconds"])
+        except (ValueError, KeyError, OSError):  # damaged, or no run on scenes
+            continue
+        beside = path.with_suffix(".npz")
+        disk = path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)
+        found.append(Earlier(raw["experiment"], kind, operations, seconds, disk))
+    return found
+
+
+def cost(job: "Job", before: list[Earlier], rate: float) -> Cost:
+    """What a run takes, from the earlier one that comes nearest, or from its operations alone."""
+    params = job.origin.params
+    operations, kind = operations_of(params), params.get("device", "cpu").partition(":")[0]
+    alike = [run for run in before if (run.experiment, run.device) == (job.origin.experiment, kind)]
+    if not alike:
+        return Cost(START + operations / rate, memory_of(params), RECORD, False)
+    near = min(alike, key=lambda run: abs(math.log(run.operations / operations)))
+    ratio = operations / near.operations
+    return Cost(START + near.seconds * ratio, memory_of(params), near.disk * ratio, True)
 
 
 def lines(jobs: "list[Job]", todo: "list[Job]", rate: float) -> list[str]:
     """The plan in words."""
     from lib import records
 
-    costs = [cost(job.origin.params) for job in todo]
-    seconds = sum(operations for operations, _ in costs) / rate + START * len(todo)
-    here = [path.stat().st_size for path in records.RECORDS.glob("*") if path.is_file()]
-    each = sum(here) / len([p for p in records.RECORDS.glob("*.json")]) if here else 2e6
+    root = records.ROOT
+    folders = [records.RECORDS, root / "records", *root.glob("records-of/*"), *records.MEASUREMENTS.glob("*")]
+    before = earlier(sorted(set(folders))) if todo else []
+    costs = [cost(job, before, rate) for job in todo]
+    known = sum(one.known for one in costs)
     by_notebook = Counter(Path(job.origin.experiment).stem for job in todo)
     return [
         f"{len(jobs)} runs: {len(jobs) - len(todo)} current, {len(todo)} to run",
         *(f"  {count:3d} of {name}" for name, count in sorted(by_notebook.items())),
-        f"about {seconds / 60:.0f} minutes of one worker, at {rate:.1g} operations a second",
-        f"at most {max((peak for _, peak in costs), default=0) / 1e9:.1f} GB of memory in one run",
-        f"about {each * len(todo) / 1e6:.0f} MB of records in {records.RECORDS.relative_to(records.ROOT)}",
+        f"about {sum(one.seconds for one in costs) / 60:.0f} minutes of one worker: {known} by earlier runs, "
+        f"{len(costs) - known} by operations at {rate:.1g} a second",
+        f"about {max((one.peak for one in costs), default=0) / 1e9:.1f} GB of memory in the largest run",
+        f"about {sum(one.disk for one in costs) / 1e6:.0f} MB of records in "
+        f"{records.RECORDS.relative_to(root)}",
     ]
 
 
