@@ -45,6 +45,12 @@ def rewrite(path, change):
     save_file(weights, path, metadata=header)
 
 
+def test_a_pickle_that_claims_more_than_there_can_be_is_corrupt(tmp_path):
+    (tmp_path / "w.pt").write_bytes(b"\x8eK\x03\x04\x00\x00\x08\x08\x00")
+    with pytest.raises(checkpoint.CorruptCheckpointError, match=r"w\.pt is no readable pickle"):
+        checkpoint.load(tmp_path / "w.pt")
+
+
 def test_round_trip_is_exact_and_needs_no_config(model, saved):
     loaded = checkpoint.load(saved)
     assert loaded.config == model.config and not loaded.training

@@ -23,6 +23,8 @@ def located(path: str, root: Path = ROOT) -> Path:
     try:
         if not path.strip():
             raise ValueError("it is empty")
+        if "\0" in path:
+            raise ValueError("it has a zero byte")
         os.fsencode(path).decode()
         here = Path.cwd() / path
         return root / path if not here.exists() and (root / path).exists() else here

@@ -269,7 +269,7 @@ def _names_globals(path: Path) -> bool:
             return any(
                 "GLOBAL" in code.name or code.name == "INST" for code, _, _ in pickletools.genops(stream)
             )
-    except ValueError:  # not a pickle at all
+    except (ValueError, MemoryError):  # not a pickle at all, or one that claims more than there can be
         return False
 
 
