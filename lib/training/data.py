@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from jaxtyping import Float16, Float32, UInt8
+from jaxtyping import Float16, Float32, Float64, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lib.scenes.rooms import LARGE_ROOMS, RoomStyle, render_walks, room_seed
+from lib.scenes.rooms import LARGE_ROOMS, Rendering, RoomStyle, render_walks, room_seed
 from lib.training.config import TrainConfig
 
 
@@ -36,6 +36,12 @@ class Shard:
     depth: Float16[Tensor, "rooms frames height width"]
     extrinsics: Float32[Tensor, "rooms frames 3 4"]
     intrinsics: Float32[Tensor, "rooms frames 3 3"]
+
+    @classmethod
+    def of(cls, walks: Rendering) -> Shard:
+        """Rendered walks, in fewer bytes."""
+        images = (walks.images * 255).round().to(torch.uint8)
+        return cls(images, walks.depth.half(), walks.extrinsics, walks.intrinsics)
 
 
 class RoomPool:
@@ -67,14 +73,17 @@ class RoomPool:
 
     def _get(self, number: int) -> Shard:
         if self._folder is None:
-            return render_shard(self._config, number, self._device)
+            return self._render(number)
         path = self._path(number)
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}.partial")
-            save_file(vars(render_shard(self._config, number, self._device)), partial)
+            save_file(vars(self._render(number)), partial)
             os.replace(partial, path)
         return Shard(**load_file(path, device=str(self._device)))
+
+    def _render(self, number: int) -> Shard:
+        return render_shard(self._config, number, self._device)
 
 
 def _shard_key(config: TrainConfig) -> str:
@@ -89,17 +98,23 @@ def _shard_key(config: TrainConfig) -> str:
 def render_shard(config: TrainConfig, number: int, device: torch.device) -> Shard:
     """Shard `number` of the training split; on the CPU and on CUDA the same rooms."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
-    low, high = (math.log(bound) for bound in config.stride)
-    rooms = config.shard_rooms
-    stride = torch.exp(low + (high - low) * torch.rand(rooms, 1, generator=generator, dtype=torch.float64))
-    times = stride * torch.arange(config.shard_frames)
+    times, size = shard_times(config, generator), config.model.image_size
     large = torch.rand(1, generator=generator).item() < config.large_rooms
-    first = (config.seed * 10_000 + number) * rooms
-    seeds = [room_seed("train", first + i) for i in range(rooms)]
-    size = config.model.image_size
-    walk = render_walks(seeds, times, size, size, LARGE_ROOMS if large else RoomStyle(), device)
-    images = (walk.images * 255).round().to(torch.uint8)
-    return Shard(images, walk.depth.half(), walk.extrinsics, walk.intrinsics)
+    style = LARGE_ROOMS if large else RoomStyle()
+    return Shard.of(render_walks(shard_seeds(config, number), times, size, size, style, device))
+
+
+def shard_times(config: TrainConfig, generator: torch.Generator) -> Float64[Tensor, "rooms frames"]:
+    """Which video frames of each room are kept: multiples of a stride that is drawn for the room."""
+    low, high = (math.log(bound) for bound in config.stride)
+    draws = torch.rand(config.shard_rooms, 1, generator=generator, dtype=torch.float64)
+    return torch.exp(low + (high - low) * draws) * torch.arange(config.shard_frames)
+
+
+def shard_seeds(config: TrainConfig, number: int) -> list[int]:
+    """The training rooms of shard `number`; no two shards share one."""
+    first = (config.seed * 10_000 + number) * config.shard_rooms
+    return [room_seed("train", first + i) for i in range(config.shard_rooms)]
 
 
 def sample_batch(config: TrainConfig, shards: list[Shard], step: int) -> Batch:

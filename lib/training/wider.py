@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from lib.scenes.rooms import room_seed
 from lib.scenes.wider import check_ingredients, render_wider_walks
 from lib.training.config import TrainConfig
-from lib.training.data import RoomPool, Shard, render_shard
+from lib.training.data import RoomPool, Shard, render_shard, shard_seeds, shard_times
 
 
 @dataclass(frozen=True)
@@ -62,15 +58,8 @@ class WiderPool(RoomPool):
             kind = "-".join([*sorted(config.wider), f"{config.wider_share:g}"])
             self._folder = self._folder.with_name(f"{self._folder.name}-{kind}")
 
-    def _get(self, number: int) -> Shard:
-        if self._folder is None:
-            return render_wider_shard(self._wider, number, self._device)
-        if not (path := self._path(number)).exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            save_file(vars(render_wider_shard(self._wider, number, self._device)), partial)
-            os.replace(partial, path)
-        return super()._get(number)
+    def _render(self, number: int) -> Shard:
+        return render_wider_shard(self._wider, number, self._device)
 
 
 def render_wider_shard(config: WiderConfig, number: int, device: torch.device) -> Shard:
@@ -78,12 +67,6 @@ def render_wider_shard(config: WiderConfig, number: int, device: torch.device) -
     generator = torch.Generator().manual_seed((config.seed * 1_000_003 + number) * 2 + 1)
     if not config.wider or torch.rand(1, generator=generator).item() >= config.wider_share:
         return render_shard(config, number, device)
-    rooms = config.shard_rooms
-    low, high = (math.log(bound) for bound in config.stride)
-    stride = torch.exp(low + (high - low) * torch.rand(rooms, 1, generator=generator, dtype=torch.float64))
-    first = (config.seed * 10_000 + number) * rooms
-    seeds = [room_seed("train", first + i) for i in range(rooms)]
-    times, size = stride * torch.arange(config.shard_frames), config.model.image_size
-    walk = render_wider_walks(seeds, times, size, size, config.wider, device)
-    images = (walk.images * 255).round().to(torch.uint8)
-    return Shard(images, walk.depth.half(), walk.extrinsics, walk.intrinsics)
+    times, size = shard_times(config, generator), config.model.image_size
+    walks = render_wider_walks(shard_seeds(config, number), times, size, size, config.wider, device)
+    return Shard.of(walks)
