@@ -5,7 +5,8 @@ import math
 import pytest
 
 from book.study import entries
-from book.study.predictions.declared import PREDICTIONS, SECOND, Hypothesis, read
+from book.study.hypothesis import Hypothesis, read
+from book.study.predictions.declared import PREDICTIONS, SECOND
 
 INF = math.inf
 DECLARED = {  # id -> quantity and ends; equal ends allow one value. Results exist: nothing here may change.
@@ -94,7 +95,7 @@ def test_intervals_in_words():
 )
 def test_refuses_no_end_an_empty_interval_and_both(ends, tmp_path):
     with pytest.raises(ValueError, match="exactly"):
-        Hypothesis("P", "T", "says", "q", "m", "r", **ends)
+        Hypothesis("P", "says", "q", "m", "r", **ends)
     lines = "".join(f"    {k}: {v}\n" for k, v in ends.items())
     text = (
         "predictions:\n  P1:\n    law: T1\n    says: s\n    quantity: q\n    measured: m\n    rival: r\n"

@@ -43,7 +43,7 @@ ARMS = {
 
 def test_every_declared_quantity_is_measured_and_judged() -> None:
     found = wider.measured(report(5.0, **ARMS), report(4.0))
-    assert {one.quantity for one in wider.declared()} == found.keys()
+    assert {one.quantity for one in wider.DECLARED} == found.keys()
     assert found["photographs_ratio"] == found["photographs_ratio_eight"] == found["wider_ratio"] == 0.5
     assert found["photographs_gap"] == pytest.approx(-5.0) and found["rooms_cost"] == pytest.approx(1.25)
     assert found["left_out_order"] == pytest.approx(6.5 - 7.0) and found["left_out_world"] == pytest.approx(
@@ -51,7 +51,7 @@ def test_every_declared_quantity_is_measured_and_judged() -> None:
     )
     table = wider.outcomes(found | {"wider_ratio": 0.47})
     assert table.loc["W4", "outcome"] == "refuted" and (table.drop("W4")["outcome"] == "as predicted").all()
-    assert table.loc["W2", "declared"] == "0.3 < x < 0.6" and table.loc["W2", "measured"] == "0.5"
+    assert table.loc["W2", "declared"] == "0.3 to 0.6" and table.loc["W2", "measured"] == "0.5"
     worse = wider.outcomes(wider.measured(report(11.0, **ARMS), report(4.0)))
     assert (worse.loc[["W1", "W2", "W3", "W4", "W5"], "outcome"] == "refuted").all()
 

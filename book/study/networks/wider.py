@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +11,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from book.study import entries, shipped
+from book.study import shipped
+from book.study.hypothesis import read
 from book.study.intervals import Interval, median_interval
 from book.study.shipped import SHIPPED, Report
 from book.study.style import PALETTE, intervals
 from lib.records.store import StaleResultError
 
 WEIGHTS = SHIPPED.with_name("wider.safetensors")
-DECLARED = Path(__file__).with_name("declared_wider.yml")
+DECLARED = read(Path(__file__).with_name("declared_wider.yml"))
 PHOTOGRAPHS = "redkitchen"
 ENOUGH = 5  # pieces of a recording below which no interval is shown
 WORLD = "without-world"  # the short training without curved, thin, clutter, textures, light
 ARMS = ("everything", "without-hand", "without-camera", "without-views", WORLD)
 CAMERA = ("without-hand", "without-camera")
-
-
-@dataclass(frozen=True)
-class Declared:
-    """One prediction and the open interval that its quantity must lie in."""
-
-    id: str
-    says: str
-    quantity: str
-    measured: str
-    rival: str
-    above: float = -math.inf
-    below: float = math.inf
-
-
-def declared(path: Path = DECLARED) -> list[Declared]:
-    """The predictions, in the order of the file.
-
-    Raises:
-        EntryError: the file says something else than the attributes above.
-    """
-    content = entries.mapping(entries.read(path, ("predictions",))["predictions"], entries.shown(path))
-    return [
-        entries.build(Declared, entry, f"{path.name}, {name}", id=name) for name, entry in content.items()
-    ]
 
 
 def read_domains(report: Report) -> dict[tuple[str, str], np.ndarray]:
@@ -95,18 +69,15 @@ def measured(report: Report, before: Report) -> dict[str, float]:
 def outcomes(found: Mapping[str, float]) -> pd.DataFrame:
     """Each prediction, its interval, what was measured, and whether it lies inside."""
     rows = []
-    for one in declared():
+    for one in DECLARED:
         value = found.get(one.quantity)
-        inside = value is not None and one.above < value < one.below
-        low = f"{one.above:g} < " if math.isfinite(one.above) else ""
-        high = f" < {one.below:g}" if math.isfinite(one.below) else ""
         rows.append(
             {
                 "": one.id,
                 "prediction": one.says,
-                "declared": f"{low}x{high}",
+                "declared": one.interval,
                 "measured": "not measured" if value is None else f"{value:.3g}",
-                "outcome": "open" if value is None else "as predicted" if inside else "refuted",
+                "outcome": "open" if value is None else one.judge(value),
             }
         )
     return pd.DataFrame(rows).set_index("")

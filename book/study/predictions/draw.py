@@ -10,10 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from book.study.hypothesis import Hypothesis
 from book.study.intervals import median_interval
 from book.study.numbers import number
 from book.study.predictions.blocks import RADII, sign_cases
-from book.study.predictions.declared import PREDICTIONS, Hypothesis
+from book.study.predictions.declared import PREDICTIONS
 from book.study.predictions.merging import FITTED, STRENGTHS, delays, rank, reached
 from book.study.predictions.profiles import Undefined
 from book.study.style import PALETTE, intervals

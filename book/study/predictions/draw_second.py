@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from book.study.predictions.declared import SECOND, Hypothesis
+from book.study.hypothesis import Hypothesis
+from book.study.predictions.declared import SECOND
 from book.study.predictions.heads import clear_cases
 from book.study.style import PALETTE
 from lib.merging import FastVGGTRule, TokenLayout

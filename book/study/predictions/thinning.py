@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from book.study import entries
-from book.study.predictions.declared import read
+from book.study.hypothesis import read
 from book.study.predictions.measure import Quantity
 from lib.merging import FastVGGTRule, MergingRule, Plan, TokenLayout, UniformRule
 from lib.run import Params, forward, load_model, prepare
