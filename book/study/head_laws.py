@@ -90,7 +90,7 @@ def reference_share(odds: ArrayLike, weight: float) -> NDArray[np.float64]:
     return pull / (pull + 1 - weight)
 
 
-def restoring_factor(frames: int, short: int) -> float:
+def restoring_factor(frames: float, short: float) -> float:
     """λ = (S−1)/(S₀−1): weight on the reference's keys that gives S frames the share of S₀ (T3′)."""
     return (frames - 1) / (short - 1)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from book.study.anchored import Anchored
 from book.study.intervals import Interval
 from book.study.long_sequences import draw, law, outcome
-from book.study.long_sequences.anchor import Anchored, FrameBias, Split, bias_between
 from book.study.long_sequences.arms import ARMS, OVERLAP, Arm, Result, _append, chunk_bounds, run_arm
+from book.study.long_sequences.between import FrameBias, Split, bias_between
 from book.study.long_sequences.measure import ERRORS, errors, geometry, measure, trained_frames
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks, matching_tokens
 from lib.geometry import invert

@@ -9,7 +9,7 @@ import torch
 from small_models import golden_vggt, tiny_vggt
 from torch.nn import functional
 
-from book.study.long_sequences.anchor import Anchored
+from book.study.anchored import Anchored
 from lib.vggt import LengthScale
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "long_sequences.md"

@@ -11,12 +11,12 @@ import torch
 from small_models import tiny_vggt
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from book.study.anchored import Anchored
 from book.study.fusion import lengths
 from book.study.fusion import measure as fusion
 from book.study.heatmaps import measure as heatmaps
 from book.study.long_sequences import law
 from book.study.long_sequences import measure as long_sequences
-from book.study.long_sequences.anchor import Anchored
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks
 from book.study.practice import adaptive, advice, alarm
 from book.study.predictions import duplicates, second, thinning

@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_models import tiny_vggt
 
+from book.study.anchored import Anchored
 from book.study.predictions import entry, equal_size, heads, second, sink
 from book.study.predictions.declared import RUNS, SECOND
 from book.study.predictions.measure import measurements
@@ -56,7 +57,7 @@ def test_the_weighted_reference_is_its_tokens_repeated():
             if event.kind == "global":
                 events.append(event)
 
-    for used in (None, sink.WeightedReference(3.0)):
+    for used in (None, Anchored(5 / 3)):
         forward(model, images(3), used, Keep(), heads=())
     plain, weighted = events[0], events[len(events) // 2]
     first = plain.layout.tokens_per_frame

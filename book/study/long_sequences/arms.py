@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from book.study.long_sequences.anchor import Anchored, FrameBias, Split, bias_between
+from book.study.anchored import Anchored
+from book.study.long_sequences.between import FrameBias, Split, bias_between
 from lib.geometry import invert, unproject
 from lib.merging import MergingRule, TokenLayout, UniformRule
 from lib.metrics.cameras import umeyama

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from book.study.head_laws import Split, restoring_factor
+from book.study.anchored import Anchored
+from book.study.head_laws import Split
 from book.study.predictions.entry import entry
 from book.study.predictions.equal_size import EqualSize, both_orders
 from book.study.predictions.heads import DRAWS as RULE_DRAWS
@@ -26,7 +27,7 @@ from book.study.predictions.profiles import (
     Undefined,
     every_fourth,
 )
-from book.study.predictions.sink import SHORT, WeightedReference, dilution, merged_share
+from book.study.predictions.sink import SHORT, dilution, merged_share
 from book.study.static_merging import Observers
 from lib.run import Params, errors, forward, load_model, prepare
 from lib.scenes.sequence import Sequence as Frames
@@ -67,7 +68,7 @@ def long_scene(model: VGGT, scene: Frames, scale: LogitScale | None = None) -> A
     again = len(scene) <= RESTORED
     found = dilution(model, scene.images, again, scale)
     if again and scene.extrinsics is not None and "camera" in model.available_heads:
-        rules = (None, WeightedReference(restoring_factor(len(scene), SHORT)))
+        rules = (None, Anchored(SHORT))
         runs = [forward(model, scene.images, rule, logit_scale=scale, heads=("camera",)) for rule in rules]
         turns = [errors(scene, run)["rotation_from_frame_0"][0] for run in runs]
         found["turn"] = np.array(turns, dtype=np.float64)

@@ -14,29 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from book.study.head_laws import reference_odds, reference_share, restoring_factor
+from book.study.anchored import Anchored
+from book.study.head_laws import reference_odds, reference_share
 from lib.merging import MergingRule, Plan, TokenLayout
-from lib.merging.plan import Features, Grouping
 from lib.run import forward
 from lib.vggt import VGGT, AttentionEvent, LogitScale
 
 Arrays = dict[str, NDArray[np.float64]]
 SHORT = 8  # frames of the short sequence
-
-
-@dataclass(frozen=True)
-class WeightedReference:
-    """A "merging" that merges nothing: the keys of frame 0 weigh `factor` each, ln factor on their logits."""
-
-    factor: float
-
-    def plan(self, x: Features, layout: TokenLayout) -> Plan:
-        """The plan of weights."""
-        rows = torch.arange(layout.tokens, device=x.device).expand(x.shape[0], -1)
-        sizes = torch.ones(rows.shape, dtype=torch.float64, device=x.device)
-        sizes[:, : layout.tokens_per_frame] = self.factor
-        keys = Grouping.from_rows(rows, layout.tokens)
-        return Plan(layout.tokens, keys, sizes, size_bias=True)
 
 
 def reference_rows(plan: Plan | None, layout: TokenLayout) -> tuple[Tensor, float]:
@@ -115,8 +100,7 @@ def dilution(model: VGGT, images: Tensor, restore: bool = True, scale: LogitScal
     law = reference_share(reference_odds(short, 1 / SHORT), 1 / len(images))
     found = {"short": short, "long": long, "law": law}
     if restore:
-        rule = WeightedReference(restoring_factor(len(images), SHORT))
-        found["restored"] = shares(model, images, places, rule, scale)[0]
+        found["restored"] = shares(model, images, places, Anchored(SHORT), scale)[0]
     return {f"sink.{name}": values.mean(-1) for name, values in found.items()}
 
 
