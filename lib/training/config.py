@@ -113,12 +113,8 @@ class TrainConfig:
                 "decay_share and large_rooms must lie in [0, 1] and ema in [0, 1), got "
                 f"{self.decay_share}, {self.large_rooms}, {self.ema}"
             )
-        if (
-            not 0
-            <= min(self.match_layer, self.track_layer)
-            <= max(self.match_layer, self.track_layer)
-            < self.model.depth
-        ):
+        layers = (self.match_layer, self.track_layer)
+        if not 0 <= min(layers) <= max(layers) < self.model.depth:
             raise ValueError(
                 f"match_layer and track_layer must lie in [0, {self.model.depth}), "
                 f"got {self.match_layer} and {self.track_layer}"

@@ -87,10 +87,8 @@ class RoomPool:
 
 
 def _shard_key(config: TrainConfig) -> str:
-    kept = {
-        name: getattr(config, name)
-        for name in ("seed", "shard_rooms", "shard_frames", "stride", "large_rooms")
-    }
+    names = ("seed", "shard_rooms", "shard_frames", "stride", "large_rooms")
+    kept = {name: getattr(config, name) for name in names}
     kept |= {"size": config.model.image_size, "styles": [asdict(RoomStyle()), asdict(LARGE_ROOMS)]}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -98,23 +96,19 @@ def _shard_key(config: TrainConfig) -> str:
 def render_shard(config: TrainConfig, number: int, device: torch.device) -> Shard:
     """Shard `number` of the training split; on the CPU and on CUDA the same rooms."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
-    times, size = shard_times(config, generator), config.model.image_size
+    (seeds, times), size = shard_walks(config, number, generator), config.model.image_size
     large = torch.rand(1, generator=generator).item() < config.large_rooms
-    style = LARGE_ROOMS if large else RoomStyle()
-    return Shard.of(render_walks(shard_seeds(config, number), times, size, size, style, device))
+    return Shard.of(render_walks(seeds, times, size, size, LARGE_ROOMS if large else RoomStyle(), device))
 
 
-def shard_times(config: TrainConfig, generator: torch.Generator) -> Float64[Tensor, "rooms frames"]:
-    """Which video frames of each room are kept: multiples of a stride that is drawn for the room."""
+def shard_walks(
+    config: TrainConfig, number: int, generator: torch.Generator
+) -> tuple[list[int], Float64[Tensor, "rooms frames"]]:
+    """Rooms of shard `number` and which video frames of each are kept: multiples of a stride drawn for it."""
     low, high = (math.log(bound) for bound in config.stride)
-    draws = torch.rand(config.shard_rooms, 1, generator=generator, dtype=torch.float64)
-    return torch.exp(low + (high - low) * draws) * torch.arange(config.shard_frames)
-
-
-def shard_seeds(config: TrainConfig, number: int) -> list[int]:
-    """The training rooms of shard `number`; no two shards share one."""
-    first = (config.seed * 10_000 + number) * config.shard_rooms
-    return [room_seed("train", first + i) for i in range(config.shard_rooms)]
+    rooms, first = config.shard_rooms, (config.seed * 10_000 + number) * config.shard_rooms
+    stride = torch.exp(low + (high - low) * torch.rand(rooms, 1, generator=generator, dtype=torch.float64))
+    return [room_seed("train", first + i) for i in range(rooms)], stride * torch.arange(config.shard_frames)
 
 
 def sample_batch(config: TrainConfig, shards: list[Shard], step: int) -> Batch:

@@ -11,7 +11,7 @@ import torch
 
 from lib.scenes.wider import check_ingredients, render_wider_walks
 from lib.training.config import TrainConfig
-from lib.training.data import RoomPool, Shard, render_shard, shard_seeds, shard_times
+from lib.training.data import RoomPool, Shard, render_shard, shard_walks
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,5 @@ def render_wider_shard(config: WiderConfig, number: int, device: torch.device) -
     generator = torch.Generator().manual_seed((config.seed * 1_000_003 + number) * 2 + 1)
     if not config.wider or torch.rand(1, generator=generator).item() >= config.wider_share:
         return render_shard(config, number, device)
-    times, size = shard_times(config, generator), config.model.image_size
-    walks = render_wider_walks(shard_seeds(config, number), times, size, size, config.wider, device)
-    return Shard.of(walks)
+    (seeds, times), size = shard_walks(config, number, generator), config.model.image_size
+    return Shard.of(render_wider_walks(seeds, times, size, size, config.wider, device))
