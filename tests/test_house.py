@@ -40,7 +40,7 @@ NOTEBOOKS = {
     **{"duplicates": "predictions", "lengths": "fusion"},
     **{"second_round": "predictions", "thinning": "predictions", "one_run": None},
 }
-WITHOUT_A_GRID = {"one_run", "second_round", "thinning"}
+WITHOUT_A_GRID = {"networks", "one_run", "second_round", "thinning"}
 SHARED_FOLDERS = {"exercises", "paper", "verdicts"}  # every other folder of book/study serves one topic
 
 LIBRARY_LINES = 11_000  # all but GROWN

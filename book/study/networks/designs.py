@@ -1,0 +1,160 @@
+"""Networks of other designs: how many keys a query has in effect, what the first frame draws, who errs where.
+
+What is declared about them stands in `declared.yml`; this file decides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lib.geometry import relative_to_first, rotation_angle_deg
+from lib.run import Params, load_model, prepare, run
+from lib.vggt import AttentionEvent
+
+Array = NDArray[np.float64]
+DECLARED = Path(__file__).with_name("declared.yml")
+FOURTH = 3  # place of the fourth frame
+EARLY, LATE = slice(3, 11), slice(-8, None)  # frames 4 to 11, and the last eight
+SINK_FRAMES = 32  # at which the declaration asks for the first frame's share
+
+
+@dataclass
+class Dilution:
+    """Observer of global attention without merging: what patch queries of each frame see.
+
+    causal: a frame sees itself and earlier ones only. entropy: one array (frames,) a layer, nats, mean over
+    heads and the patch queries of a frame. special: one array (frames, frames) a layer, attention of patch
+    queries of a frame (rows) to all special tokens of a frame (columns), mean over heads and queries.
+    """
+
+    causal: bool
+    entropy: list[Array] = field(default_factory=list)
+    special: list[Array] = field(default_factory=list)
+
+    def observe(self, event: AttentionEvent) -> None:
+        """Read one layer, frame by frame.
+
+        Raises:
+            ValueError: tokens were merged.
+        """
+        if event.kind != "global":
+            return
+        if event.plan is not None or event.layout is None:
+            raise ValueError("dilution is read from attention among all tokens: set m = 0")
+        layout = event.layout
+        size, frames = layout.tokens_per_frame, layout.frames
+        entropy, special = np.zeros(frames), np.zeros((frames, frames))
+        keys = event.k[0].float().transpose(-1, -2)
+        for frame in range(frames):
+            seen = frame + 1 if self.causal else frames
+            patches = event.q[0][:, frame * size + layout.special : (frame + 1) * size].float()
+            logs = (event.scale * patches @ keys[..., : seen * size]).log_softmax(-1)
+            weights = logs.exp()
+            entropy[frame] = -(weights * logs).sum(-1).double().mean()
+            by_frame = weights.unflatten(-1, (seen, size))[..., : layout.special].sum(-1)
+            special[frame, :seen] = by_frame.double().mean((0, 1)).numpy()
+        self.entropy.append(entropy)
+        self.special.append(special)
+
+
+def sink_ratio(special: Array) -> float:
+    """Attention of other frames' patches to the first frame's special tokens, over that to another frame's.
+
+    special: (frames, frames) of `Dilution`.
+    """
+    return float(special[1:, 0].mean() / special[1:, 1:].mean())
+
+
+def rotation_by_place(predicted: torch.Tensor, true: torch.Tensor) -> Array:
+    """(S,) rotation errors relative to the first frame, degrees; cameras (S, 3, 4), camera-from-world."""
+    guess, truth = (relative_to_first(poses.double())[:, :, :3] for poses in (predicted, true))
+    return rotation_angle_deg(guess, truth).numpy()
+
+
+def measure(params: Params, lengths: Many[int]) -> dict[str, Array]:
+    """Every scene of `params.scene` at every length, its frames in an order drawn by `params.seed`.
+
+    Returns: "entropy", "entropy_last" and "entropy_fourth" (lengths, scenes, layers), nats, of the patch
+    queries of all, the last and the fourth frame; "sink" (lengths, scenes, layers), of `sink_ratio`;
+    "rotation" (scenes, longest), degrees, of `rotation_by_place` at the last of the lengths.
+
+    Raises:
+        ValueError: lengths that do not increase from four, scenes without true cameras; and as
+            `lib.run.prepare`.
+    """
+    if len(lengths) < 2 or lengths[0] <= FOURTH or sorted(set(lengths)) != list(lengths):
+        raise ValueError(f"lengths = {list(lengths)} must be two or more that increase, none below 4")
+    model, _ = load_model(params)
+    parts: dict[str, list[list[list[float]]]] = {
+        name: [] for name in ("entropy", "entropy_last", "entropy_fourth", "sink")
+    }
+    places: list[Array] = []
+    for frames in lengths:
+        scenes = replace(params, frames=frames, m=0.0).each_scene()
+        found = [_scene(one, model) for one in scenes]
+        for name, rows in parts.items():
+            rows.append([one[name] for one, _ in found])
+        places = [turned for _, turned in found]
+    return {name: np.array(rows) for name, rows in parts.items()} | {"rotation": np.array(places)}
+
+
+def _scene(params: Params, model: torch.nn.Module) -> tuple[dict[str, list[float]], Array]:
+    setup = prepare(params, model)  # type: ignore[arg-type]
+    order = torch.randperm(params.frames, generator=torch.Generator().manual_seed(params.seed))
+    sequence = setup.sequence.take(order.tolist())
+    seen = Dilution(setup.model.config.causal)
+    said = run(replace(setup, sequence=sequence), seen).prediction
+    if sequence.extrinsics is None or said.extrinsics is None:
+        raise ValueError(f"{params.scene!r} has no true cameras, or {params.model!r} says none")
+    numbers = {
+        "entropy": [float(layer.mean()) for layer in seen.entropy],
+        "entropy_last": [float(layer[-1]) for layer in seen.entropy],
+        "entropy_fourth": [float(layer[FOURTH]) for layer in seen.entropy],
+        "sink": [sink_ratio(layer) for layer in seen.special],
+    }
+    return numbers, rotation_by_place(said.extrinsics[0], sequence.extrinsics)
+
+
+def growth(entropy: Array, lengths: Many[int]) -> Array:
+    """(scenes, layers) slope of ln(effective number of keys) against ln S, from 8 frames on.
+
+    entropy: (lengths, scenes, layers), nats; its exponential is the effective number of keys.
+    """
+    used = [place for place, frames in enumerate(lengths) if frames >= 8]
+    at = np.log([lengths[place] for place in used])
+    flat = entropy[used].reshape(len(used), -1)
+    slope: Array = np.polyfit(at, flat, 1)[0].reshape(entropy.shape[1:])
+    return slope
+
+
+def quantities(design: str, arrays: Mapping[str, Array], lengths: Many[int]) -> dict[str, float]:
+    """What `declared.yml` names, from one network's arrays of `measure`.
+
+    design: "equivariant" or "causal".
+
+    Raises:
+        ValueError: another design, or the length at which it is declared is not among them.
+    """
+    if design == "equivariant":
+        if SINK_FRAMES not in lengths:
+            raise ValueError(f"the first frame's share is declared at {SINK_FRAMES} frames, not {lengths}")
+        at = list(lengths).index(SINK_FRAMES)
+        return {
+            "equivariant_sink": float(arrays["sink"][at].mean()),
+            "equivariant_dilution": float(growth(arrays["entropy"], lengths).mean()),
+        }
+    if design == "causal":
+        turned = arrays["rotation"]
+        return {
+            "causal_late_dilution": float(growth(arrays["entropy_last"], lengths).mean()),
+            "causal_early_dilution": float(growth(arrays["entropy_fourth"], lengths).mean()),
+            "causal_late_error": float(np.median(turned[:, LATE]) / np.median(turned[:, EARLY])),
+        }
+    raise ValueError(f"design = {design!r} must be 'equivariant' or 'causal'")
