@@ -5,8 +5,8 @@
 
 mutmut leaves constants of a module, defaults of a class and decorated functions alone and draws no sample;
 cosmic-ray runs one command for every change. Here each change is made in a copy of the repository, in a
-process forked from one that has imported torch, and judged by those quick tests of the library whose coverage
-reaches it, the quickest first. A change that cannot change a result is listed, with the reason, in
+process forked from one that has imported torch, and judged by those tests of the library whose coverage
+reaches it, the quickest first; tests that build pages or notebooks are not asked. A change that cannot change a result is listed, with the reason, in
 tests/equivalent_mutants.yml. Exit status 1: too many lived. The coverage is kept in _build/mutants, for each
 file of tests, until that file or the library changes.
 """
@@ -48,7 +48,7 @@ EQUIVALENT = ROOT / "tests" / "equivalent_mutants.yml"
 ROOMS = ("dynamics", "geometry.py", "merging", "metrics", "probe", "records", "scenes", "spectra", "vggt")
 CORE = (*ROOMS, "training/losses.py")
 HEAVY = ("torch", "scipy.stats", "scipy.spatial", "scipy.integrate", "hypothesis", "evo", "matplotlib.pyplot")
-QUICK = ["-q", "-m", "not book and not slow", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+TESTS = ["-q", "-m", "not book and not long", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
 EACH = 30.0  # processor seconds of tests for one change
 ENDLESS = 60  # processor seconds beyond three times its tests after which a change counts as noticed
 
@@ -58,7 +58,7 @@ Lines = dict[int, set[str]]
 
 @dataclass
 class Covering:
-    """Which quick test runs which line: seconds of each test, and the tests of each line of each file."""
+    """Which test runs which line: seconds of each test, and the tests of each line of each file."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, set[str]]] = field(
@@ -144,7 +144,7 @@ def measure(folder: Path, name: str, target: Path) -> None:
     watch = Watch(measured)
     with as_if_started_in(folder, target.with_suffix(".txt")):
         measured.start()
-        pytest.main([*QUICK, name], plugins=[watch])
+        pytest.main([*TESTS, name], plugins=[watch])
         measured.stop()
     data, found = measured.get_data(), {}
     for path in data.measured_files():
@@ -154,7 +154,7 @@ def measure(folder: Path, name: str, target: Path) -> None:
 
 
 def covering(folder: Path, workers: int) -> Covering:
-    """The coverage of all quick tests, measured anew where a file of tests or the library has changed."""
+    """The coverage of all tests, measured anew where a file of tests or the library has changed."""
     WORK.mkdir(parents=True, exist_ok=True)
     tests = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "tests").glob("test_*.py"))
     helpers = [p for p in (ROOT / "tests").glob("*.py") if not p.name.startswith("test_")]
@@ -188,7 +188,7 @@ def judge(folder: Path, tests: list[str], seconds: float) -> None:
     limit = int(3 * seconds) + ENDLESS
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     with as_if_started_in(folder, folder / "output.txt"):
-        status = pytest.main(["-x", *QUICK, *tests])
+        status = pytest.main(["-x", *TESTS, *tests])
     os._exit(int(status))
 
 
