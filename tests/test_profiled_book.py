@@ -2,7 +2,9 @@
 
 import re
 import sys
+import types
 from pathlib import Path
+from typing import ClassVar
 
 import nbformat
 import pytest
@@ -12,7 +14,10 @@ from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from small_book import SmallBook
 
+from book.study.profile import NotMeasured
+
 sys.path.insert(0, str(small_book.REPOSITORY / "book" / "_ext"))
+import captions
 import gaps
 import profiled
 
@@ -78,13 +83,62 @@ def test_a_run_that_a_profile_cannot_do_leaves_a_gap_with_its_reason(book: Small
     assert "Not executed in this profile: too long" in text_of(book, "intro")
 
 
+class Scenes(types.SimpleNamespace):
+    """A profile of four pieces of a recording, if its folder is named."""
+
+    named = True
+    words: ClassVar = {
+        "Mini VGGT": "VGGT-1B",
+        "test room 0": "the recording",
+        "test rooms": "pieces",
+        "CPU": "GPU",
+    }
+    lengths: ClassVar = {32: 24}
+    strengths: ClassVar = {0.1: 0.5}
+    seeds: ClassVar = {35: 34}
+
+    def scene(self, walk: str) -> str:
+        """The pieces of at most four walks."""
+        if not self.named:
+            raise NotMeasured("no folder")
+        first, last = map(int, walk.partition(":")[2].split("-"))
+        return f"kitchen#{min(4, last - first + 1)}"
+
+
 def test_captions_name_what_was_measured_and_other_text_stays() -> None:
     tree = new_document("page")
-    caption = nodes.caption("", "Mini VGGT, test rooms, CPU.")
+    caption = nodes.caption("", "Mini VGGT, test rooms 0–7, CPU.")
     tree += [nodes.figure("", caption), nodes.paragraph("", "The mini VGGT on a CPU.")]
-    profiled.renamed(tree, {"Mini VGGT": "VGGT-1B", "test rooms": "scenes", "CPU": "GPU"})
-    assert caption.astext() == "VGGT-1B, scenes, GPU."
+    profiled.renamed(tree, Scenes())
+    assert caption.astext() == "VGGT-1B, 4 pieces, GPU."
     assert tree[1].astext() == "The mini VGGT on a CPU."
+
+
+@pytest.mark.parametrize(
+    ("shipped", "said"),
+    [
+        ("rooms denser:0–5, eight frames, seed 33", "4 pieces, eight frames, seed 33"),
+        ("dots are rooms (denser:0–7)", "dots are rooms (4 pieces)"),
+        ("rooms longer:4–5", "2 pieces"),
+        ("Medians over 8 test rooms (0–7)", "Medians over 4 pieces"),
+        ("medians over six scenes", "medians over 4 scenes"),
+        ("two rooms and three scenes", "two rooms and 3 scenes"),
+        ("all 32 frames, seeds 33–35", "all 24 frames, seeds 33–34"),
+        ("8 frames of test room 0", "8 frames of the recording"),
+        ("test rooms from 74 on", "pieces"),
+        ("test rooms 50–73 and 74–97", "4 pieces"),
+    ],
+)
+def test_a_caption_counts_what_is_here(shipped: str, said: str) -> None:
+    assert captions.here(shipped, Scenes()) == said
+
+
+def test_a_profile_without_its_folder_keeps_the_numbers() -> None:
+    assert captions.here("rooms denser:0–5", Scenes(named=False)) == "6 pieces"
+
+
+def test_numbers_of_the_text_that_are_others_here_are_listed() -> None:
+    assert profiled.other_numbers(Scenes()) == ["frames: 32 → 24", "m: 0.1 → 0.5", "seeds: 35 → 34"]
 
 
 def failing(name: str, value: str) -> nbformat.NotebookNode:
@@ -110,4 +164,5 @@ def test_a_page_that_is_not_executed_keeps_the_places_of_its_figures() -> None:
     cells[2].metadata["mystnb"] = {"figure": {"name": "fig-c"}}
     notebook = new_notebook(cells=cells)
     gaps.untried(notebook, "too long")
-    assert [len(cell.outputs) for cell in notebook.cells] == [1, 0, 1]
+    assert [len(cell.outputs) for cell in notebook.cells] == [0, 0, 1]
+    assert notebook.cells[2].outputs[0].data["text/plain"] == "Not drawn in this profile: too long"

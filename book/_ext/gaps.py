@@ -14,9 +14,9 @@ PREFIX = "application/papermill.record/"
 ABSENT = "(not measured)"
 
 
-def box(text: str) -> NotebookNode:
-    """An output that says what is missing, and why."""
-    said = f"Not measured in this profile: {text}"
+def box(text: str, done: str = "measured") -> NotebookNode:
+    """An output that says what is not done, and why."""
+    said = f"Not {done} in this profile: {text}"
     shown = f'<div class="not-measured">{html.escape(said)}</div>'
     return new_output("display_data", {"text/html": shown, "text/plain": said})
 
@@ -49,9 +49,9 @@ def leave(notebook: NotebookNode) -> list[str]:
 
 
 def untried(notebook: NotebookNode, reason: str) -> None:
-    """A page that is not executed: the reason at its first cell and in the place of every figure."""
-    for number, cell in enumerate(_code(notebook)):
-        cell.outputs = [box(reason)] if not number or "figure" in cell.metadata.get("mystnb", {}) else []
+    """A page that is not executed: the reason in the place of every figure; the page says it at its top."""
+    for cell in _code(notebook):
+        cell.outputs = [box(reason, "drawn")] if "figure" in cell.metadata.get("mystnb", {}) else []
     _glue_the_rest(notebook)
 
 

@@ -1,8 +1,8 @@
 """What a page of another profile says at its top: model, scenes, device, and what the text got wrong here."""
 
-from collections.abc import Mapping
 from typing import Any
 
+import captions
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -19,7 +19,8 @@ def about(app: Sphinx, page: Any) -> list[nodes.Node]:
     """The content of the box for one page."""
     profile: Any = app.book_profile  # type: ignore[attr-defined]
     if page.left:
-        return [nodes.paragraph("", f"Not executed in this profile: {page.left}")]
+        said = f"Not executed in this profile: {page.left}. Its numbers and figures are in the shipped book."
+        return [nodes.paragraph("", said)]
     if not page.about["follows"]:
         return [nodes.paragraph("", "Nothing on this page depends on the profile.")]
     networks = ", ".join(f"{role}: {model}" for role, model in profile.networks.items())
@@ -29,17 +30,24 @@ def about(app: Sphinx, page: Any) -> list[nodes.Node]:
     )
     said: list[tuple[str, bool]] = page.about["said"]
     found: list[nodes.Node] = [nodes.paragraph("", first)]
+    found += line("Numbers that the text names and that are others here:", other_numbers(profile))
     found += line("Said of the shipped book; here it does not hold:", [s for s, holds in said if not holds])
     return found + line("Said of the shipped book; it holds here:", [s for s, holds in said if holds])
 
 
-def renamed(tree: nodes.document, words: Mapping[str, str]) -> None:
-    """Captions name network, scenes and device as they are here."""
+def renamed(tree: nodes.document, profile: Any) -> None:
+    """Captions say how many scenes, frames and seeds, and name network and device, as they are here."""
     for text in [text for caption in tree.findall(nodes.caption) for text in caption.findall(nodes.Text)]:
-        here = text.astext()
-        for old, new in words.items():
-            here = here.replace(old, new)
-        text.parent.replace(text, nodes.Text(here))
+        text.parent.replace(text, nodes.Text(captions.here(text.astext(), profile)))
+
+
+def other_numbers(profile: Any) -> list[str]:
+    """What stands for numbers that the text names, where it is another: one line a kind."""
+    kinds = {"frames": profile.lengths, "m": profile.strengths, "seeds": profile.seeds}
+    others = {
+        kind: [f"{old} → {new}" for old, new in table.items() if old != new] for kind, table in kinds.items()
+    }
+    return [f"{kind}: {', '.join(pairs)}" for kind, pairs in others.items() if pairs]
 
 
 def on_read(app: Sphinx, tree: nodes.document) -> None:
@@ -51,7 +59,7 @@ def on_read(app: Sphinx, tree: nodes.document) -> None:
         return
     heading = nodes.title("", f"Profile: {app.book_profile.title}")  # type: ignore[attr-defined]
     if page.about["follows"]:
-        renamed(tree, app.book_profile.words)  # type: ignore[attr-defined]
+        renamed(tree, app.book_profile)  # type: ignore[attr-defined]
     note = nodes.admonition("", heading, *about(app, page), classes=["profile"])
     title.parent.insert(title.parent.index(title) + 1, note)
 

@@ -358,7 +358,8 @@ def _why_missing(experiment: str, adapted: Mapping[str, Any]) -> str:
     path = records.path_of(records.provenance(experiment, adapted)).with_suffix(".failed")
     if used.listed(records.RECORDS, path.name):
         return path.read_text(encoding="utf-8")
-    return f"no record of {Path(experiment).stem} with {dict(adapted)}"
+    asked = ", ".join(f"{name} = {value}" for name, value in adapted.items())
+    return f"{Path(experiment).stem} has not run{f' with {asked}' if asked else ''}"
 
 
 def load_sweep(experiment: str, grid: Iterable[Mapping[str, Any]]) -> list[Found]:
