@@ -6,9 +6,9 @@
 mutmut leaves constants of a module, defaults of a class and decorated functions alone and draws no sample;
 cosmic-ray runs one command for every change. Here each change is made in a copy of the repository, in a
 process forked from one that has imported torch, and judged by those tests of the library whose coverage
-reaches it, the quickest first; tests that build pages or notebooks are not asked. A change that cannot change a result is listed, with the reason, in
-tests/equivalent_mutants.yml. Exit status 1: too many lived. The coverage is kept in _build/mutants, for each
-file of tests, until that file or the library changes.
+reaches it, the quickest first; tests that build pages or notebooks are not asked. A change that cannot change
+a result is listed, with the reason, in tests/equivalent_mutants.yml. Exit status 1: too many lived. The
+coverage is kept in _build/mutants, for each file of tests, until that file or the library changes.
 """
 
 from __future__ import annotations
