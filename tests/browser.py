@@ -105,6 +105,18 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+@contextmanager
+def figure(text: str, *scripts: str, width: int = WIDTH) -> Iterator[Page]:
+    """A page with one figure to touch, begun by `scripts` of ``book/_static``, in the book's own style."""
+    static = Path(__file__).resolve().parents[1] / "book" / "_static"
+    code = "".join((static / f"{name}.js").read_text(encoding="utf-8") for name in ("living", *scripts))
+    style = (static / "book.css").read_text(encoding="utf-8")
+    with browser() as opened:
+        page = opened.new_page(viewport={"width": width, "height": HEIGHT})
+        page.set_content(f"<!doctype html><style>{style}</style><body>{text}<script>{code}</script></body>")
+        yield page
+
+
 def pages(folder: Path) -> list[str]:
     """Pages of a built book, by their path in it; not those that only lead on to another."""
     found = [p for p in folder.rglob("*.html") if not {"_static", "_sources"} & set(p.parts)]

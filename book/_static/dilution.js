@@ -18,19 +18,11 @@
 
   const keepingBias = (frames, trained) => Math.log((frames - 1) / (trained - 1));
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { node, control, range, tick, frame, each } = window.living;
   const WIDTH = 620, HEIGHT = 300, LEFT = 58, RIGHT = 26, TOP = 14, BOTTOM = 44, MOST = 1024, LEAST = 0.002;
   const x = (s) => LEFT + ((WIDTH - LEFT - RIGHT) * Math.log2(s / 4)) / Math.log2(MOST / 4);
   const y = (p) => TOP + ((HEIGHT - TOP - BOTTOM) * Math.log(p)) / Math.log(LEAST);
   const percent = (p) => `${Number((100 * p).toPrecision(2))} %`;
-
-  function node(parent, name, attributes, text) {
-    const made = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  }
 
   function axes(svg) {
     for (let s = 4; s <= MOST; s *= 4) {
@@ -44,16 +36,7 @@
     node(svg, "text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "number of frames");
   }
 
-  function control(form, label, input, value) {
-    const box = document.createElement("label");
-    const shown = document.createElement("output");
-    box.append(label, input, shown);
-    form.append(box);
-    return () => (shown.textContent = value());
-  }
-
-  function living(root) {
-    const { rows, reference, trained, measured } = JSON.parse(root.dataset.dilution);
+  function begin(root, { rows, reference, trained, measured }) {
     const svg = node(root, "svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
     const title = node(svg, "title", {}, "");
     axes(svg);
@@ -63,11 +46,9 @@
     for (const [frames, share] of measured) node(svg, "circle", { cx: x(frames), cy: y(share), r: 5, class: "measured" });
     const dot = node(svg, "circle", { r: 7, class: "now" });
 
-    const form = document.createElement("form");
-    const range = (attributes) => Object.assign(document.createElement("input"), { type: "range", ...attributes });
+    const { form, says } = frame(root);
     const length = range({ min: 2, max: 10, step: 0.25, value: 7 });
     const strength = range({ min: 0, max: 0.9, step: 0.05, value: 0 });
-    const tick = () => Object.assign(document.createElement("input"), { type: "checkbox" });
     const sizeBias = tick(), anchor = tick();
     const frames = () => Math.round(2 ** length.valueAsNumber);
     const kept = () => (sizeBias.checked ? 1 : 1 - strength.valueAsNumber);
@@ -77,11 +58,6 @@
       control(form, "with size bias", sizeBias, () => ""),
       control(form, "bias on frame 0", anchor, () => (anchor.checked ? `${keepingBias(frames(), trained).toFixed(2)} nats` : "")),
     ];
-    root.append(form);
-    const says = Object.assign(document.createElement("p"), { className: "says" });
-    says.setAttribute("aria-live", "polite");
-    root.append(says);
-
     const share = (s, ...change) => diluted(rows, s, reference, ...change)[0];
     const steps = Array.from({ length: 65 }, (_, i) => 4 * 2 ** (i / 8));
     const path = (of) => steps.map((s, i) => `${i ? "L" : "M"}${x(s).toFixed(1)} ${y(Math.max(of(s), LEAST)).toFixed(1)}`).join("");
@@ -104,10 +80,9 @@
       root.dataset.share = now;
     }
     form.addEventListener("input", draw);
-    form.addEventListener("submit", (event) => event.preventDefault());
     draw();
   }
 
   window.dilution = { diluted, keepingBias };
-  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-dilution]").forEach(living));
+  each("dilution", begin);
 })();

@@ -1,6 +1,5 @@
 """The figure to touch computes, in a browser, what the law of long sequences says in Python."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import browser
@@ -9,8 +8,6 @@ import pytest
 
 from book.study.long_sequences import law, living
 from book.study.long_sequences.outcome import Run
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Fields(dict):
@@ -43,10 +40,7 @@ def page():
     if browser.chromium() is None:
         pytest.skip("no chromium on the path, so the figure was not touched; apt-get install chromium")
     text = living.dilution(small_run(8), small_run(128), 4)
-    script = (ROOT / "book" / "_static" / "dilution.js").read_text(encoding="utf-8")
-    with browser.browser() as opened:
-        page = opened.new_page()
-        page.set_content(f"<!doctype html><html><body>{text}<script>{script}</script></body></html>")
+    with browser.figure(text, "dilution") as page:
         page.wait_for_selector(".living svg")
         yield page
 
