@@ -2,23 +2,13 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.config import Config
 
 INTERVAL = re.compile(r"\([^()<>]{1,16} … [^()<>]{1,16}\)")  # (0.1 … 0.3)
 REPEATED = {"exercise-content", "solution-content", "proof-content", "proof"}
-
-
-def with_plotly(app: Sphinx, config: Config) -> None:
-    """Lay plotly's script, as its package ships it, beside the pages: interactive figures work offline."""
-    import plotly
-
-    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    config.html_static_path.append(str(script))
 
 
 def with_unique_ids(app: Sphinx, tree: nodes.document, page: str) -> None:
@@ -56,7 +46,6 @@ def with_readable_tables(app: Sphinx, tree: nodes.document, page: str) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
-    app.connect("config-inited", with_plotly)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("doctree-resolved", with_unique_ids)
     app.connect("doctree-resolved", with_readable_tables)

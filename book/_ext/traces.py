@@ -15,7 +15,7 @@ EXECUTION = "book/_ext/pages.py"  # how pages are executed can change what they 
 BUILT = "_build/"
 PACKAGES = (
     *("torch", "numpy", "scipy", "pillow", "safetensors", "sympy", "pandas"),
-    *("matplotlib", "plotly", "ipykernel", "myst-nb", "Sphinx", "jupyter-book"),
+    *("matplotlib", "ipykernel", "myst-nb", "Sphinx", "jupyter-book"),
 )
 ABSENT = "absent"
 

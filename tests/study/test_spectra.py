@@ -76,16 +76,3 @@ def test_bracket_figure_draws_the_truth():
     (ax,) = draw.bracket_by_passes([4, 8, 16], brackets, truth=1.25).axes
     assert any(np.allclose(line.get_ydata(), 1.25) for line in ax.lines)
     plt.close("all")
-
-
-def test_explorer_moves_with_its_slider():
-    pytest.importorskip("plotly")
-    draw = pytest.importorskip("book.study.spectra.draw")
-    spectra = np.array([np.geomspace(1, 10.0**-k, 20) for k in (1, 2, 3)])
-    figure = draw.explorer([0, 1, 2], spectra, {"H": np.array([0.9, 0.5, 0.1])}, "β")
-    steps = figure.layout.sliders[0].steps
-    assert [step.label for step in steps] == ["0", "1", "2"]
-    for i, step in enumerate(steps):
-        visible = step.args[0]["visible"]
-        assert visible == [j == i for j in range(3)] + [True]
-        assert step.args[1]["shapes"][0]["x0"] == i
