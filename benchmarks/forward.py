@@ -1,10 +1,13 @@
-"""Seconds and peak memory of each part of a forward pass, plain and with a merging rule, side by side.
+"""Where the time of a forward pass goes: seconds, share, speed and memory of each part, plain and merged.
 
     python benchmarks/forward.py --config small --frames 8 --size 112x154 --rule uniform --m 0.5
+    python benchmarks/forward.py --config vggt-1b --frames 8 --size 518x518 --device cuda --dtype bfloat16
 
-Plain and merged forwards take turns in one process and the best time of the repeats counts. Memory has a pass
-of its own: on CUDA by the allocator's peak, on a CPU by the growth of the resident set, for which freed
-memory goes back to the system at once (slow, hence the separate pass). Weights are random.
+Plain and merged forwards take turns in one process and the best time of the repeats counts. Operations are
+those that torch counts (two for each product that is added up); speed is theirs over the seconds, beside that
+of a bare matrix product of the same dtype and of the size of the model's MLP. Memory has a pass of its own:
+on CUDA by the allocator's peak, on a CPU by the growth of the resident set, for which freed memory goes back
+to the system at once (slow, hence the separate pass). Weights are random.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from time import perf_counter
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from lib.merging import RULES, MergingRule
 from lib.pipes import reader_may_leave
@@ -32,11 +36,15 @@ MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc's mallopt
 
 @dataclass
 class Part:
-    """What one part of the model cost in one forward: calls, seconds, largest growth of memory in bytes."""
+    """What one part of the model cost in one forward.
+
+    calls, seconds; peak_bytes: largest growth of memory; operations: as torch counts those of products.
+    """
 
     calls: int = 0
     seconds: float = 0.0
     peak_bytes: int = 0
+    operations: int = 0
 
 
 @dataclass
@@ -47,8 +55,14 @@ class Run:
     parts: dict[str, Part] = field(default_factory=dict)
     seconds: float = float("inf")
     peak_bytes: int = 0
+    operations: int = 0
     kept: float = 1.0
     matching_seconds: float = 0.0
+
+    @property
+    def rest(self) -> float:
+        """Seconds of norms, residuals, choosing tokens and whatever else is in no part."""
+        return self.seconds - self.matching_seconds - sum(part.seconds for part in self.parts.values())
 
 
 class Meter:
@@ -87,16 +101,18 @@ class Meter:
 def parts_of(model: VGGT) -> Iterator[tuple[str, nn.Module]]:
     """Every module that is measured, under the name of its part."""
     yield "patch embed", model.aggregator.patch_embed
-    yield from (("frame blocks", block) for block in model.aggregator.frame_blocks)
-    yield from (("global blocks", block) for block in model.aggregator.global_blocks)
+    kinds = {"frame": model.aggregator.frame_blocks, "global": model.aggregator.global_blocks}
+    for kind, blocks in kinds.items():
+        yield from ((f"{kind} attention", block.attn) for block in blocks)
+    yield from (("MLP", block.mlp) for blocks in kinds.values() for block in blocks)
     heads = {"camera": model.camera_head, "depth": model.depth_head}
     heads |= {"points": model.point_head, "tracks": model.track_head}
     yield from ((name, head) for name, head in heads.items() if head is not None)
 
 
 @contextmanager
-def watched(model: VGGT, meter: Meter, memory: bool) -> Iterator[dict[str, Part]]:
-    """Fill a table of parts while the model runs; either seconds or peaks, as one disturbs the other."""
+def watched(model: VGGT, begin: Callable[[], float], end: Callable[[Part, float], None]) -> Iterator[dict]:
+    """A table of parts, filled while the model runs: `end` gets what `begin` said when the part began."""
     parts: dict[str, Part] = {}
     handles = []
     for name, module in parts_of(model):
@@ -104,14 +120,11 @@ def watched(model: VGGT, meter: Meter, memory: bool) -> Iterator[dict[str, Part]
         started = [0.0]
 
         def before(*_, started=started) -> None:
-            started[0] = float(meter.start_peak()) if memory else meter.seconds()
+            started[0] = begin()
 
         def after(*_, started=started, part=part) -> None:
             part.calls += 1
-            if memory:
-                part.peak_bytes = max(part.peak_bytes, int(meter.peak() - started[0]))
-            else:
-                part.seconds += meter.seconds() - started[0]
+            end(part, started[0])
 
         handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
     try:
@@ -123,7 +136,11 @@ def watched(model: VGGT, meter: Meter, memory: bool) -> Iterator[dict[str, Part]
 
 def measure_time(run: Run, model: VGGT, call: Callable[[], Tensor], meter: Meter) -> None:
     """One timed forward; keeps the parts of the fastest one so far."""
-    with watched(model, meter, memory=False) as parts:
+
+    def end(part: Part, started: float) -> None:
+        part.seconds += meter.seconds() - started
+
+    with watched(model, meter.seconds, end) as parts:
         start = meter.seconds()
         report = call().report
         seconds = meter.seconds() - start
@@ -135,13 +152,53 @@ def measure_time(run: Run, model: VGGT, call: Callable[[], Tensor], meter: Meter
 
 def measure_memory(run: Run, model: VGGT, call: Callable[[], Tensor], meter: Meter) -> None:
     """One forward for the peaks of the parts and one, without resets in between, for that of the whole."""
-    with watched(model, meter, memory=True) as parts:
+
+    def end(part: Part, started: float) -> None:
+        part.peak_bytes = max(part.peak_bytes, int(meter.peak() - started))
+
+    with watched(model, meter.start_peak, end) as parts:
         call()
     for name, part in parts.items():
         run.parts[name].peak_bytes = part.peak_bytes
     start = meter.start_peak()
     call()
     run.peak_bytes = meter.peak() - start
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    count: int = sdpa_flop_count(query, key, value)
+    return count
+
+
+# torch knows the kernels of CUDA only
+UNCOUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+
+
+def count_operations(run: Run, model: VGGT, call: Callable[[], Tensor]) -> None:
+    """One forward under torch's own count."""
+    with FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as counter:
+
+        def end(part: Part, started: float) -> None:
+            part.operations += counter.get_total_flops() - int(started)
+
+        with watched(model, counter.get_total_flops, end) as parts:
+            call()
+    for name, part in parts.items():
+        run.parts[name].operations = part.operations
+    run.operations = counter.get_total_flops()
+
+
+def product_speed(rows: int, width: int, device: torch.device, dtype: torch.dtype, repeats: int) -> float:
+    """Operations a second of this machine in the MLP's product alone, (rows, width) by (width, 4 width)."""
+    meter, best = Meter(device), float("inf")
+    left, right = (
+        torch.ones(shape, device=device, dtype=dtype) for shape in ((rows, width), (width, 4 * width))
+    )
+    for _ in range(repeats + 1):  # the first warms up
+        start = meter.seconds()
+        torch.mm(left, right)
+        best = min(best, meter.seconds() - start)
+    return 8 * rows * width * width / best
 
 
 def small_config() -> VGGTConfig:
@@ -209,6 +266,7 @@ def benchmark(options: argparse.Namespace) -> dict:
 
     require_memory(estimate(None), device, weights_loaded=False)
     model = VGGT.from_seed(config, options.seed).to(device, dtype).eval()
+    model.requires_grad_(False)  # torch's count of operations follows gradients where there are any
     generator = torch.Generator().manual_seed(options.seed)
     images = torch.rand(options.frames, 3, height, width, generator=generator).to(device, dtype)
     spots = torch.rand(points, 2, generator=generator).to(device) * torch.tensor([width, height]).to(device)
@@ -222,6 +280,7 @@ def benchmark(options: argparse.Namespace) -> dict:
         )
 
     runs = measured(model, {name: call(rule) for name, rule in rules.items()}, device, options.repeats)
+    tokens = config.layout(options.frames, height, width).tokens
     estimates = [estimate(None), *(estimate(run.kept) for run in runs[1:])]
     return {
         "settings": {key: str(value) for key, value in vars(options).items()},
@@ -229,8 +288,9 @@ def benchmark(options: argparse.Namespace) -> dict:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
+            "product_speed": product_speed(tokens, config.width, device, dtype, 2 * options.repeats),
         },
-        "runs": [asdict(run) for run in runs],
+        "runs": [asdict(run) | {"rest": run.rest} for run in runs],
         "estimates": [asdict(one) | {"activations": one.activations, "peak": one.peak} for one in estimates],
     }
 
@@ -251,21 +311,28 @@ def measured(
         ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 16)
     for run in runs:
         measure_memory(run, model, calls[run.name], meter)
+        count_operations(run, model, calls[run.name])
     return runs
 
 
 def table(result: dict) -> str:
-    """The runs as text: seconds and MB per part, and the merged run as a ratio of the plain one."""
+    """The runs as text: one line a part, and the merged run as a ratio of the plain one."""
     plain, *others = result["runs"]
-    lines = []
+    speed = result["machine"]["product_speed"]
+    lines = [f"a bare matrix product of the MLP's size: {speed / 1e9:.1f} billion operations a second"]
     for run in result["runs"]:
-        lines.append(f"{run['name']}: kept {run['kept']:.3f}, matching {run['matching_seconds']:.3f} s")
-        for name, part in [*run["parts"].items(), ("whole", run)]:
+        lines.append(f"{run['name']}: kept {run['kept']:.3f}")
+        lines.append(f"  {'':16} {'seconds':>9} {'share':>7} {'of product':>11} {'peak':>11}")
+        extra = {"matching": {"seconds": run["matching_seconds"]}, "rest": {"seconds": run["rest"]}}
+        for name, part in [*run["parts"].items(), *extra.items(), ("whole", run)]:
             if part.get("calls", 1) == 0:
                 continue
-            row = f"  {name:14} {part['seconds']:9.4f} s {part['peak_bytes'] / 1e6:10.1f} MB"
-            base = plain if name == "whole" else plain["parts"][name]
-            if run in others:
+            row = f"  {name:16} {part['seconds']:9.4f} {part['seconds'] / run['seconds']:7.1%}"
+            if "operations" in part:
+                row += f" {part['operations'] / max(part['seconds'], 1e-9) / speed:11.1%}"
+                row += f" {part['peak_bytes'] / 1e6:8.1f} MB"
+            if run in others and "operations" in part:
+                base = plain if name == "whole" else plain["parts"][name]
                 row += f"   x{part['seconds'] / base['seconds']:.2f} time"
                 row += f"  x{part['peak_bytes'] / max(base['peak_bytes'], 4096):.2f} memory"
             lines.append(row)

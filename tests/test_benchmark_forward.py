@@ -32,22 +32,37 @@ def test_reports_every_part(benchmark, tmp_path, monkeypatch, capsys):
     plain, merged = result["runs"]
     assert list(plain["parts"]) == [
         "patch embed",
-        "frame blocks",
-        "global blocks",
+        "frame attention",
+        "global attention",
+        "MLP",
         "camera",
         "depth",
         "points",
     ]
-    assert plain["parts"]["global blocks"]["calls"] == tiny_config().depth
+    assert plain["parts"]["global attention"]["calls"] == tiny_config().depth
     assert (plain["kept"], merged["kept"]) == (1.0, pytest.approx(0.5, abs=0.02))
     for run in (plain, merged):
-        assert 0 < sum(part["seconds"] for part in run["parts"].values()) <= run["seconds"]
+        named = sum(part["seconds"] for part in run["parts"].values()) + run["matching_seconds"]
+        assert named > 0 and named + run["rest"] == pytest.approx(run["seconds"])
+        assert sum(part["operations"] for part in run["parts"].values()) <= run["operations"]
     assert "x" in capsys.readouterr().out.split("uniform m=0.5")[1]
+
+
+def test_operations_are_those_counted_by_hand(benchmark):
+    model = benchmark.VGGT.from_seed(tiny_config(), 0).requires_grad_(False)
+    run = benchmark.Run("plain", {name: benchmark.Part() for name, _ in benchmark.parts_of(model)})
+    with torch.no_grad():
+        benchmark.count_operations(run, model, lambda: model(torch.rand(3, 3, 32, 48)))
+    tokens, width, depth = 3 * (24 + 5), 48, 3
+    assert run.parts["MLP"].operations == 2 * depth * 2 * tokens * 8 * width**2
+    projections, pairs = 8 * tokens * width**2, 4 * tokens**2 * width
+    assert run.parts["global attention"].operations == depth * (projections + pairs)
+    assert run.parts["frame attention"].operations == depth * (projections + pairs / 3)
 
 
 def test_timing_leaves_no_hooks_behind(benchmark):
     model = benchmark.VGGT.from_seed(tiny_config(), 0)
-    with pytest.raises(RuntimeError), benchmark.watched(model, benchmark.Meter(torch.device("cpu")), False):
+    with pytest.raises(RuntimeError), benchmark.watched(model, float, lambda *_: None):
         raise RuntimeError
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
