@@ -103,6 +103,7 @@ def test_reference_weights_load(golden, golden_config):
     )
 
 
+@pytest.mark.slow
 def test_file_without_config_is_taken_for_vggt_1b(golden, golden_config):
     with pytest.raises(
         checkpoint.MissingKeysError, match=r"lacks .* and \d+ more of the model's 1797 tensors"
@@ -343,6 +344,7 @@ def names_of_vggt_1b(*without: str) -> dict[str, torch.Tensor]:
     return {name: torch.zeros(1) for name in names if not name.startswith(without or ("none",))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "heads", [("point_head", "track_head"), ("camera_head",), ("depth_head", "point_head")]
 )
@@ -355,6 +357,7 @@ def test_a_head_of_which_a_file_holds_nothing_is_left_out(tmp_path, heads):
         checkpoint.load(tmp_path / "own.pt")
 
 
+@pytest.mark.slow
 def test_a_head_that_lacks_one_tensor_is_not_absent(tmp_path):
     weights = names_of_vggt_1b()
     del weights["track_head.tracker.query_ref_token"]

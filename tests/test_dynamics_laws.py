@@ -77,6 +77,7 @@ def test_uniform_clouds_need_a_layer_more_per_log_token():
     assert slope == pytest.approx(mf.layers_per_log_token(0.1, 16), rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_biased_cloud_collapses_at_a_speed_free_of_n():
     layers = [
         dyn.simulate(dyn.biased_cloud(n, 32, 0.33, 0), dyn.Layer(1.0, 0.1), 60, stop=0.05).layers_to()
@@ -85,6 +86,7 @@ def test_a_biased_cloud_collapses_at_a_speed_free_of_n():
     assert layers[1] / layers[0] == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [2, 3, 4, 8])
 def test_mobius_solution_against_particles(width):
     flow = mf.mean_flow(mf.poisson_cloud(20_000, width, 0.2, 0), 5.0, step=0.1)
@@ -161,6 +163,7 @@ def test_pre_ln_with_random_values():
     assert mean == pytest.approx(pre_ln.pre_ln_random_spread(300, 0.3, 1 / 128), rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("common", [0.3, 0.6])
 def test_pre_ln_with_random_values_that_start_from_a_common_part(common):
     """What each token has of its own weighs less against the growing stream: h^2 / (1 - R0^2)."""

@@ -111,6 +111,7 @@ def test_depth_that_does_not_fit_is_none() -> None:
     np.testing.assert_array_equal(writing.depth_image(np.array(row)), [[0, 0, 0, 0, 0, 1, 65534, 0, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 48), (48, 64), (90, 20)])
 def test_intrinsics_are_those_of_the_pictures(tmp_path: Path, size: tuple[int, int]) -> None:
     for number in range(2):

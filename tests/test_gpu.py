@@ -52,6 +52,7 @@ def test_without_a_bias_only_the_width_grows():
     assert wide_q.shape == (2, 5, 8) and torch.equal(wide_q @ wide_k.mT, q @ k.mT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [

@@ -53,6 +53,7 @@ def test_autocast_by_hand():
     assert (half.dense, half.outputs) == (plain.dense, plain.outputs), "heads run outside autocast"
 
 
+@pytest.mark.slow
 def test_a_thousand_frames_are_refused_on_a_card_of_80_gb_only_in_single_precision():
     config = VGGTConfig.vggt_1b(enable_track=False)
     half = memory.estimate_memory(config, 1000, 392, 518, autocast=torch.bfloat16)
@@ -77,6 +78,7 @@ def test_a_dense_head_by_hand():
     assert outputs == 4 * 2 * 6 * 32 * 48 * (4 + 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("points", "hidden", "down_ratio", "floats"),
     [

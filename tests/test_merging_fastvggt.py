@@ -142,6 +142,7 @@ def aggregator(golden, golden_config):
     return golden_vggt(golden, golden_config, track=False).aggregator
 
 
+@pytest.mark.slow
 def test_end_to_end(golden, golden_config, aggregator, subtests):
     section = golden_config["fastvggt_e2e"]
     stored = load_file(golden / section["file"])

@@ -134,6 +134,7 @@ def test_a_new_rule_needs_its_own_file_and_the_registry(tmp_path):
     assert 0.5 <= float(found.stdout.split()[0]) < 0.51
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_every_rule_runs_under_half_precision_autocast(rule, dtype):

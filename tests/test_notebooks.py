@@ -57,6 +57,7 @@ def test_an_experiment_declares_and_checks_its_parameters(path: Path) -> None:
         assert call in code, f"{name} never calls {call}…)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RUNS, ids=[p.name for p in RUNS])
 def test_an_experiment_draws_only_after_its_record_is_saved(path: Path) -> None:
     """In cells tagged ``figure``: they are not in the key, and neither is what they import."""

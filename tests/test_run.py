@@ -126,6 +126,7 @@ def test_real_photographs(redkitchen):
     assert result.measurements["ate_centres"][1] == "m" and result.measurements["ate_centres"][0] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [0.0, 0.5])
 def test_attention_over_frames_is_the_softmax_of_the_query(m):
     setup = prepare(dataclasses.replace(QUICK, m=m))

@@ -139,6 +139,7 @@ def test_the_bound_of_the_largest_knows_no_unit_and_the_whole_space_is_used():
     assert largest == pytest.approx(1.0, rel=1e-12) and error < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SPECTRA))
 def test_bracket_on_prescribed_spectra(name):
     op = prescribed(SPECTRA[name], 700, seed=6)
@@ -178,6 +179,7 @@ def test_exact_low_rank():
     assert truth.effective_rank <= 12 and abs(got.entropy - truth.entropy) < 1e-3
 
 
+@pytest.mark.slow
 def test_rule_spends_until_the_width_is_met():
     op = head_operator("peaked", 1024, 0)
     wide = spectrum_bracket(op, 0, Budget(width=0.2), dense_below=0)

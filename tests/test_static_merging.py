@@ -25,6 +25,7 @@ def read(model, images, merging, make):
     return probe.readings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [FastVGGTRule(0.4), UniformRule(0.3, size_bias=True)])
 def test_the_first_block_is_the_merged_one_and_later_ones_are_not(scene, rule):
     model, images = scene

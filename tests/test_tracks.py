@@ -64,6 +64,7 @@ def test_parity(small, inputs, stored, golden_config):
     check("out.conf", result.confidence)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_parity_through_the_whole_model(golden, golden_config, stored):
     tolerances = golden_config["tolerances"]["small_vggt_io"]

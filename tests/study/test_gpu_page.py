@@ -61,6 +61,7 @@ def test_rooms_of_all_records_are_put_together(tmp_path):
     assert row == {"network and arm": "mini, plain", "frames": 8, "rooms": 3, "AbsRel": 3.0}
 
 
+@pytest.mark.slow
 def test_heads_depths_and_stretches(tmp_path):
     head = {"block 0, float32: stable_rank": 2.0, "block 0, float32: bracket entropy": 1.5, "tokens": 99}
     kept(tmp_path, "spectra", {"network": "mini"}, head)

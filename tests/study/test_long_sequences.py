@@ -44,6 +44,7 @@ class Keeper:
             self.events.append(event)
 
 
+@pytest.mark.slow
 def test_shares_are_row_sums_of_attention(setup):
     keeper, queries = Keeper(), draw_queries(setup.layout, 8, 0)
     run(setup, keeper)

@@ -121,6 +121,7 @@ def test_table_of_two_scenes():
     assert len(medians) == 3 and unit == "1" and all(math.isfinite(m) for m in medians)
 
 
+@pytest.mark.slow
 def test_settings_make_rules():
     rule = Setting.parse("uniform 0.97 unprotected").merging(QUICK.seed)
     assert isinstance(rule, UniformRule) and rule.seed == QUICK.seed

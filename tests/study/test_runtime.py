@@ -44,6 +44,7 @@ def count(call):
     return {str(op): number for op, number in counter.get_flop_counts().get("Global", {}).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*runtime.VARIANTS, "adaptive"])
 @pytest.mark.parametrize("m", [0.3, 0.9])
 @pytest.mark.parametrize("width", [64, 96])
