@@ -96,6 +96,7 @@ class Scenes(types.SimpleNamespace):
     lengths: ClassVar = {32: 24}
     strengths: ClassVar = {0.1: 0.5}
     seeds: ClassVar = {35: 34}
+    walks: ClassVar = {"rooms": ("a#{count}", "a"), "longer": ("b", "b"), "denser": ("a#{count}", "a")}
 
     def scene(self, walk: str) -> str:
         """The pieces of at most four walks."""
@@ -139,6 +140,11 @@ def test_a_profile_without_its_folder_keeps_the_numbers() -> None:
 
 def test_numbers_of_the_text_that_are_others_here_are_listed() -> None:
     assert profiled.other_numbers(Scenes()) == ["frames: 32 → 24", "m: 0.1 → 0.5", "seeds: 35 → 34"]
+
+
+def test_walks_that_are_the_same_here_are_named() -> None:
+    assert profiled.same_walks(Scenes()).startswith("The same scenes stand here for rooms and denser:")
+    assert not profiled.same_walks(types.SimpleNamespace(walks={"rooms": ("a", "a"), "longer": ("b", "b")}))
 
 
 def failing(name: str, value: str) -> nbformat.NotebookNode:

@@ -30,9 +30,24 @@ def about(app: Sphinx, page: Any) -> list[nodes.Node]:
     )
     said: list[tuple[str, bool]] = page.about["said"]
     found: list[nodes.Node] = [nodes.paragraph("", first)]
+    if same := same_walks(profile):
+        found.append(nodes.paragraph("", same))
     found += line("Numbers that the text names and that are others here:", other_numbers(profile))
     found += line("Said of the shipped book; here it does not hold:", [s for s, holds in said if not holds])
     return found + line("Said of the shipped book; it holds here:", [s for s, holds in said if holds])
+
+
+def same_walks(profile: Any) -> str:
+    """Which walks that the text tells apart are the same scenes here; nothing where none are."""
+    kinds: dict[str, list[str]] = {}
+    for kind, (several, _) in profile.walks.items():
+        kinds.setdefault(several, []).append(kind)
+    alike = [" and ".join(names) for names in kinds.values() if len(names) > 1]
+    return (
+        f"The same scenes stand here for {'; for '.join(alike)}: a comparison of these says nothing."
+        if alike
+        else ""
+    )
 
 
 def renamed(tree: nodes.document, profile: Any) -> None:
