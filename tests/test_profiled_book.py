@@ -121,7 +121,7 @@ def test_captions_name_what_was_measured_and_other_text_stays() -> None:
         ("rooms denser:0–5, eight frames, seed 33", "4 pieces, eight frames, seed 33"),
         ("dots are rooms (denser:0–7)", "dots are rooms (4 pieces)"),
         ("rooms longer:4–5", "2 pieces"),
-        ("Medians over 8 test rooms (0–7)", "Medians over 4 pieces"),
+        ("Medians over 8\ntest rooms (0–7)", "Medians over 4 pieces"),
         ("medians over six scenes", "medians over 4 scenes"),
         ("two rooms and three scenes", "two rooms and 3 scenes"),
         ("all 32 frames, seeds 33–35", "all 24 frames, seeds 33–34"),

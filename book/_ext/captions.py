@@ -70,6 +70,7 @@ RULES = (
 
 def here(text: str, profile: Any) -> str:
     """A caption of the shipped book as it reads in this profile."""
+    text = re.sub(r"\s+", " ", text)  # a line may end between a number and its unit
     for pattern, said in RULES:
         text = pattern.sub(functools.partial(said, profile), text)
     for old, new in profile.words.items():
