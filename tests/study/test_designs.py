@@ -86,9 +86,10 @@ def test_errors_by_place_are_angles_since_the_first_frame():
 def test_every_declared_quantity_is_measured_and_nothing_else():
     layers, places = np.zeros((5, 2, 3)), np.tile(np.arange(1.0, 129), (2, 1))
     arrays = {"entropy": layers, "entropy_last": layers, "entropy_fourth": layers, "sink": layers + 2}
-    found = {}
+    found, errors = {}, {"plain": np.array([2.0, 4.0]), "anchored": np.array([1.0, 2.0])}
     for design in ("equivariant", "causal"):
-        found |= designs.quantities(design, arrays | {"rotation": places}, [8, 16, 32, 64, 128])
+        found |= designs.quantities(design, arrays | {"rotation": places}, [8, 16, 32, 64, 128], errors)
+    assert found["equivariant_anchor"] == 0.5
     assert found["equivariant_sink"] == 2
     assert found["causal_late_error"] == pytest.approx(124.5 / 7.5)
     path = designs.DECLARED

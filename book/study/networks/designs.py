@@ -134,10 +134,13 @@ def growth(entropy: Array, lengths: Many[int]) -> Array:
     return slope
 
 
-def quantities(design: str, arrays: Mapping[str, Array], lengths: Many[int]) -> dict[str, float]:
+def quantities(
+    design: str, arrays: Mapping[str, Array], lengths: Many[int], errors: Mapping[str, Array] | None = None
+) -> dict[str, float]:
     """What `declared.yml` names, from one network's arrays of `measure`.
 
-    design: "equivariant" or "causal".
+    design: "equivariant" or "causal". errors: rotation errors of the same rooms at 128 frames, "plain" and
+    "anchored"; None leaves out what is declared about them.
 
     Raises:
         ValueError: another design, or the length at which it is declared is not among them.
@@ -146,10 +149,13 @@ def quantities(design: str, arrays: Mapping[str, Array], lengths: Many[int]) -> 
         if SINK_FRAMES not in lengths:
             raise ValueError(f"the first frame's share is declared at {SINK_FRAMES} frames, not {lengths}")
         at = list(lengths).index(SINK_FRAMES)
-        return {
+        found = {
             "equivariant_sink": float(arrays["sink"][at].mean()),
             "equivariant_dilution": float(growth(arrays["entropy"], lengths).mean()),
         }
+        if errors is not None:
+            found["equivariant_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
+        return found
     if design == "causal":
         turned = arrays["rotation"]
         return {
