@@ -165,6 +165,38 @@ def _curve(ax: Any, report: Report, walk: str, who: str, error: str, shift: floa
         intervals(ax, list(points), list(points.values()), colour, name, fmt=f"{marker}-")
 
 
+def keys_in_effect(
+    designs: Mapping[str, Mapping[str, np.ndarray]],
+    frames: Sequence[int],
+    tokens: int,
+    at: int,
+    seed: int = 0,
+) -> Figure:
+    """Left: how many keys a patch query has in effect. Right: what the first frame's special tokens draw.
+
+    Args:
+        designs: label -> arrays of `designs.measure`, at most as many as there are `FAMILY_COLOURS`.
+        frames: numbers of frames, the first axis of those arrays. tokens: of a frame.
+        at: number of frames of the right panel.
+        seed: of the bootstrap intervals over rooms (95 %).
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.9), layout="constrained")
+    left.plot(frames, [tokens * count for count in frames], ls=":", color=PALETTE["black"], label="all keys")
+    for place, ((label, arrays), colour) in enumerate(zip(designs.items(), FAMILY_COLOURS, strict=False)):
+        by_room = np.exp(arrays["entropy"].mean(-1))  # geometric mean over blocks
+        intervals(left, frames, [median_interval(rooms, seed) for rooms in by_room], colour, label)
+        share = arrays["sink"][list(frames).index(at)]
+        blocks = np.arange(share.shape[1]) + 0.15 * (place - 0.5)
+        intervals(right, blocks, [median_interval(rooms, seed) for rooms in share.T], colour, label, fmt="o")
+    left.set(xscale="log", yscale="log", xlabel="frames S", ylabel="keys in effect, $e^H$")
+    left.set_xticks(frames, [f"{count}" for count in frames])
+    left.xaxis.set_minor_locator(NullLocator())
+    left.legend()
+    right.axhline(1, color=PALETTE["black"], lw=0.8, ls=":")
+    right.set(yscale="log", xlabel="global block", ylabel="frame 0 over another frame")
+    return figure
+
+
 def targets_table(report: Report, frames: int, seed: int = 0) -> pd.DataFrame:
     """Each target, what was measured at `frames` frames of longer walks, and whether it is met."""
     rows = []

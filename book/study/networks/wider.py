@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from book.study import shipped
-from book.study.hypothesis import read
+from book.study.hypothesis import Hypothesis, read
 from book.study.intervals import Interval, median_interval
 from book.study.shipped import SHIPPED, Report
 from book.study.style import PALETTE, intervals
@@ -66,10 +66,10 @@ def measured(report: Report, before: Report) -> dict[str, float]:
     return found
 
 
-def outcomes(found: Mapping[str, float]) -> pd.DataFrame:
+def outcomes(found: Mapping[str, float], declared: Sequence[Hypothesis] = DECLARED) -> pd.DataFrame:
     """Each prediction, its interval, what was measured, and whether it lies inside."""
     rows = []
-    for one in DECLARED:
+    for one in declared:
         value = found.get(one.quantity)
         rows.append(
             {

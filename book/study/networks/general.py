@@ -1,0 +1,84 @@
+"""Which finding holds for which network: one row of dots for each statement, one dot for each network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+from numpy.typing import ArrayLike
+
+from book.study.intervals import Interval, sign_interval
+from book.study.style import PALETTE, intervals
+
+COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A number that each network has for every room, and where it says neither yes nor no.
+
+    says: the statement, true where the number is on the side of `sign` of `neutral`. number: what is drawn.
+    values: network -> (rooms,). sign: 1 if larger says yes, -1 if smaller does. log: of the axis.
+    """
+
+    says: str
+    number: str
+    neutral: float
+    values: Mapping[str, ArrayLike]
+    sign: int = 1
+    log: bool = True
+
+    def interval(self, network: str) -> Interval:
+        """Median over rooms with its exact 95 % interval."""
+        return sign_interval(np.asarray(self.values[network], dtype=float).ravel())
+
+    def word(self, network: str) -> str:
+        """ "yes", "no" or "not clear", by the whole interval; "not measured" where there is no value."""
+        if network not in self.values:
+            return "not measured"
+        found = self.interval(network)
+        ends = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
+        neutral = self.sign * self.neutral
+        return "yes" if ends[0] > neutral else "no" if ends[1] < neutral else "not clear"
+
+
+def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.DataFrame:
+    """The word of each network for each statement; `networks`: name -> label of its column."""
+    rows = [
+        {"": one.says} | {label: one.word(name) for name, label in networks.items()} for one in statements
+    ]
+    return pd.DataFrame(rows).set_index("")
+
+
+def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figure:
+    """One panel a statement: medians of the networks with their intervals, and the neutral value as a line."""
+    columns = 3
+    rows = -(-len(statements) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(9.2, 0.9 + 1.75 * rows), layout="constrained", squeeze=False
+    )
+    for ax, one in zip(axes.flat, statements, strict=False):
+        for place, (name, label) in enumerate(networks.items()):
+            if name in one.values:
+                colour = COLOURS[place % len(COLOURS)]
+                intervals(ax, [-place], [one.interval(name)], colour, label, across=True, fmt="o")
+        ax.axvline(one.neutral, color=PALETTE["black"], lw=0.8, ls=":")
+        ax.set(yticks=[], ylim=(-len(networks) + 0.4, 0.6), xlabel=one.number)
+        if one.log:
+            ax.set_xscale("log", base=2)
+            ax.xaxis.set_major_formatter(ScalarFormatter())
+            ax.xaxis.set_minor_formatter(NullFormatter())
+    for ax in axes.flat[len(statements) :]:
+        ax.set_visible(False)
+    handles = {
+        label: handle
+        for ax in axes.flat
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
+    return figure
