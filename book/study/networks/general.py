@@ -56,7 +56,7 @@ def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.Da
 
 
 def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figure:
-    """One panel a statement: medians of the networks with their intervals, and the neutral value as a line."""
+    """One panel a statement: medians of the networks with their intervals, and the neutral value dotted."""
     columns = 3
     rows = -(-len(statements) // columns)
     figure, axes = plt.subplots(
@@ -75,10 +75,7 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
             ax.xaxis.set_minor_formatter(NullFormatter())
     for ax in axes.flat[len(statements) :]:
         ax.set_visible(False)
-    handles = {
-        label: handle
-        for ax in axes.flat
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
+    shown = [ax.get_legend_handles_labels() for ax in axes.flat]
+    handles = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
     return figure
