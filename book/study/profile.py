@@ -34,7 +34,7 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 DTYPES = {"cpu": "float32", "cuda": "bfloat16"}  # what `lib.run.forward` computes in
 T = TypeVar("T")
 KEYS = (
-    *("title", "scenes_are", "networks", "trained", "walks", "scenes", "frames"),
+    *("title", "scenes_are", "recording", "networks", "trained", "walks", "scenes", "frames"),
     *("lengths", "strengths", "seeds", "device", "dtype", "small", "beforehand", "without", "leave"),
     "operations_per_second",
     "words",
@@ -50,7 +50,7 @@ class Profile:
     """What each role is. `default` is the shipped book.
 
     Attributes:
-        title: how pages call it. scenes_are: the scenes, in words.
+        title: how pages call it. scenes_are: the scenes, in words. recording: what "photographs" are.
         networks: role -> `model` of a run. Roles: "tested", "short-trained" and "long-trained".
         trained: role -> most frames of a scene in its training.
         walks: kind -> (name of a range of scenes, name of one), with {first}, {last}, {count}.
@@ -69,6 +69,7 @@ class Profile:
     networks: Mapping[str, str]
     trained: Mapping[str, int]
     walks: Mapping[str, tuple[str, str]]
+    recording: str = ""
     scenes: int = 0
     frames: int = 0
     lengths: Mapping[int, int] = field(default_factory=dict)
@@ -245,7 +246,7 @@ def read(name: str) -> Profile:
     for key, (of, to) in kinds.items():
         content[key] = _table(content.get(key, {}), of, to, f"{where}, {key}")
     for key, kind in (("scenes", int), ("frames", int), ("small", bool), ("beforehand", bool), ("title", str),
-                      ("scenes_are", str), ("operations_per_second", float)):  # fmt: skip
+                      ("scenes_are", str), ("recording", str), ("operations_per_second", float)):  # fmt: skip
         if key in content and type(content[key]) is not kind:
             raise entries.EntryError(f"{where}, {key}: expected {kind.__name__}, got {content[key]!r}")
     profile = Profile(path.stem, walks=walks, **content)
