@@ -38,7 +38,7 @@ from lib.scenes.rooms import RoomStyle, render_sequence
 from lib.scenes.sequence import Sequence
 from lib.scenes.walks import open_scene, single_scenes, walk
 from lib.spectra import AttentionOperator, Budget, Measures
-from lib.sweep import command
+from lib.sweep.asked import asked_for, given
 from lib.train import parse_config
 from lib.training.checkpoints import load_checkpoint
 from lib.training.export import export_weights
@@ -610,8 +610,10 @@ CASES: dict[str, tuple[Call, str]] = {
         lambda _: sweep.grid({"seed": []}),
         "axis seed has no value, needed is at least one",
     ),
-    "axis given twice": (lambda _: command.given([["m", "0"], ["m", "1"]]), "-p m is given twice"),
-    "value that is no YAML": (lambda _: command.given([["m", "[1,"]]), r"-p m: cannot read \[1,"),
+    "axes beside a file": (lambda _: asked_for("a.yml", [["m", "0"]]), r"a\.yml says what to run; .* -p m"),
+    "file of a sweep not there": (lambda _: asked_for("a.yml", []), r"no sweep a\.yml; give a path from"),
+    "axis given twice": (lambda _: given([["m", "0"], ["m", "1"]]), "-p m is given twice"),
+    "value that is no YAML": (lambda _: given([["m", "[1,"]]), r"-p m: cannot read \[1,"),
     "no run at a time": (lambda _: sweep.run([], workers=0), "0 runs at a time, needed is at least 1"),
     "declaration of another form": (
         beside("a.yml", lambda t: ((t / "a.yml").write_text("- 1"), sweep.declared(t))),

@@ -67,6 +67,7 @@ GROWN = {
     "scenes/photographic.py": 90,  # its camera, and the hand that holds it
     "scenes/solids.py": 130,  # its spheres and cylinders
     "scenes/wider.py": 340,  # its rooms: one switch for each ingredient
+    "sweep/asked.py": 60,  # a sweep that is written down in a file, beside one of axes
     "training/domains.py": 90,  # errors in it
     "training/wider.py": 75,  # runs in it
     "vggt/foreign.py": 65,  # checkpoints as other trainers leave them: sharded, wrapped, without heads

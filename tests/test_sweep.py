@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lib import records, sweep
 from lib.records import Provenance
-from lib.sweep import command, engine, processes
+from lib.sweep import asked, command, engine, processes
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(), min_size=1, max_size=3, unique=True)))
@@ -269,7 +269,7 @@ def test_text_stays_text_and_numbers_are_numbers() -> None:
         *(["scene", "shoot #2", "007", "null", "a: b"], ["m", "1e-3", "0"], ["frames", "16"]),
         *(["size_bias", "true"], ["extra", "[1, 2]"]),
     ]
-    assert command.given(axes, defaults) == {
+    assert asked.given(axes, defaults) == {
         "scene": ["shoot #2", "007", "null", "a: b"],
         **{"m": [0.001, 0.0], "frames": [16], "size_bias": [True], "extra": [[1, 2]]},
     }
@@ -410,3 +410,12 @@ def test_a_job_lies_where_its_record_is_looked_for() -> None:
     job = jobs(1)[0]
     assert job.record == records.RECORDS / f"none-{job.origin.key}.json"
     assert job.notebook.name == f"none-{job.origin.key}.ipynb"
+
+
+def test_a_sweep_may_be_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "two.yml"
+    file.write_text("- notebook: book/runs/one_run.ipynb\n  params: {frames: [2, 3], seed: 1234}\n")
+    assert sweep.command_line([str(file), "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("2 runs: 0 current, 2 to run")
+    assert sweep.command_line([str(file), "-p", "m", "0.1", "--dry-run"]) == 1
+    assert "says what to run" in capsys.readouterr().err

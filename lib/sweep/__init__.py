@@ -2,6 +2,8 @@
 
     python -m lib.sweep book/runs/one_run.ipynb -p m 0 0.5 0.9 -p seed 0 1 --jobs 2
 
+or a file that lists several grids, as those in ``book/runs`` do.
+
 Each run is a process of its own, started through submitit. Stopping a sweep loses only the runs in progress:
 asked again, it runs what is missing. The book's build does the same for the grids declared in
 ``book/runs/*.yml``.

@@ -1,18 +1,13 @@
 """The command line of a sweep."""
 
 import argparse
-import contextlib
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
 
-import yaml
-
-from lib import records
+from lib.sweep.asked import asked_for
 from lib.sweep.engine import keep, run
-from lib.sweep.jobs import SweepError, missing, notebook_path, plan
+from lib.sweep.jobs import SweepError, missing
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m lib.sweep", description="Run an experiment over a grid of parameters."
     )
-    made.add_argument("notebook", help="path from the project's root, e.g. book/runs/one_run.ipynb")
+    made.add_argument("notebook", help="from the project's root: book/runs/one_run.ipynb, or a .yml of grids")
     made.add_argument(
         "-p",
         dest="axes",
@@ -40,40 +35,12 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def given(
-    axes: Sequence[Sequence[str]], defaults: Mapping[str, Any] = MappingProxyType({})
-) -> dict[str, Any]:
-    """Axes as they stand on the command line: text where the default is text, else read as YAML.
-
-    Raises:
-        ValueError: an axis given twice, or a value that is no YAML.
-    """
-    found: dict[str, list[Any]] = {}
-    for name, *values in axes:
-        if name in found:
-            raise ValueError(f"-p {name} is given twice; give all its values at once")
-        try:
-            found[name] = [_value(value, defaults.get(name)) for value in values]
-        except yaml.YAMLError:
-            raise ValueError(f"-p {name}: cannot read {' '.join(values)}") from None
-    return found
-
-
-def _value(text: str, default: Any) -> Any:
-    if isinstance(default, str):
-        return text
-    with contextlib.suppress(ValueError):
-        return float(text) if isinstance(default, float) else yaml.safe_load(text)  # to YAML 1e-3 is text
-    return yaml.safe_load(text)
-
-
 def command_line(arguments: Sequence[str] | None = None) -> int:
     """``python -m lib.sweep NOTEBOOK -p NAME VALUE... [--jobs N] [--dry-run] [--keep]``; the exit status."""
     asked = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a sweep that is ended ends its runs
     try:
-        notebook = notebook_path(asked.notebook)
-        jobs = plan(notebook, given(asked.axes, records.experiments.declared(notebook, records.ROOT)))
+        jobs = asked_for(asked.notebook, asked.axes)
         todo = missing(jobs)
         print(
             f"{len(jobs)} runs: {len(jobs) - len(todo)} current, {len(todo)} to run, {asked.jobs} at a time"

@@ -87,8 +87,8 @@ def plan(notebook: str, axes: Mapping[str, Any], adapt: Adapt = lambda _, params
     return list({job.origin.key: job for job in jobs}.values())
 
 
-def declared(folder: Path, adapt: Adapt = lambda _, params: params) -> list[Job]:
-    """All runs that the ``*.yml`` files of a folder declare, each once; `adapt` as in `plan`.
+def declared(path: Path, adapt: Adapt = lambda _, params: params) -> list[Job]:
+    """All runs that a file, or the ``*.yml`` files of a folder, declare, each once; `adapt` as in `plan`.
 
     A file holds a list of ``{notebook: path from the project's root, params: {name: value or list}}``.
 
@@ -96,7 +96,7 @@ def declared(folder: Path, adapt: Adapt = lambda _, params: params) -> list[Job]
         ValueError: an entry of another form, naming its file; and as `plan`.
     """
     jobs: dict[str, Job] = {}
-    for file in sorted(folder.glob("*.yml")):
+    for file in [path] if path.is_file() else sorted(path.glob("*.yml")):
         for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
             if not isinstance(entry, dict) or set(entry) - {"params"} != {"notebook"}:
                 raise ValueError(
