@@ -55,7 +55,7 @@ GROWN = {
     "formats/pairing.py": 145,  # poses of two files, by time, name or order
     "formats/reconstruction.py": 145,  # the files that a run leaves: TUM, COLMAP, PLY, npz, a page
     "formats/trajectories.py": 245,  # TUM, KITTI, COLMAP and 4x4 text
-    "formats/viewer.py": 75,  # points and cameras to turn in a browser
+    "formats/viewer.py": 95,  # points and cameras to turn in a browser, of one estimate or several
     "metrics/__main__.py": 100,  # the score of anybody's trajectory
     "run/__main__.py": 65,  # the command that writes results
     "run/results.py": 115,  # a run's results in the sizes and names of the pictures

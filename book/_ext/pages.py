@@ -190,6 +190,9 @@ def execute(page: Page, manner: Manner, running: list[NotebookClient]) -> Execut
         client = NotebookClient(
             notebook,
             timeout=manner.timeout,
+            # On a busy machine outputs come late; by default those that take 4 s are dropped without a word.
+            iopub_timeout=manner.timeout,
+            raise_on_iopub_timeout=True,
             allow_errors=manner.tolerant,
             resources={"metadata": {"path": str(page.path.parent)}},
             shutdown_kernel="immediate",

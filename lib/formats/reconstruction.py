@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from lib.formats.clouds import write_cloud
 from lib.formats.trajectories import tum_text
-from lib.formats.viewer import viewer_page
+from lib.formats.viewer import View, viewer_page
 
 Maps = Float[np.ndarray, "frames height width"]
 MILLI = 1000  # steps of a depth image in one unit of length, as ScanNet, 7-Scenes and Open3D have them
@@ -96,7 +96,7 @@ def _fill(found: Reconstruction, folder: Path, share: float) -> None:
     text |= {f"colmap/{name}": content for name, content in colmap_texts(found, share).items()}
     sizes, intrinsics = np.array(found.sizes, dtype=float), found.intrinsics
     fields = sizes / 2 / intrinsics[:, [0, 1], [0, 1]]
-    text["view.html"] = viewer_page(found.title, points, colours, found.cameras, fields)
+    text["view.html"] = viewer_page(found.title, [View("", points, colours, found.cameras, fields)])
     for name, content in text.items():
         (folder / name).write_text(content, encoding="utf-8")
     write_cloud(folder / "points.ply", points, colours, confidence)

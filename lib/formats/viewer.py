@@ -1,10 +1,12 @@
-"""One page of HTML with the points and cameras of a reconstruction; it needs nothing beside itself."""
+"""One page of HTML with points and cameras, of one estimate or several; it needs nothing beside itself."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
@@ -16,38 +18,57 @@ MOST = 60_000  # points; a page of a megabyte that still turns smoothly
 LARGE = 0.06  # length of a drawn camera, in radii of the scene
 
 
-def viewer_page(
-    title: str,
-    points: Float[np.ndarray, "points 3"],
-    colours: UInt8[np.ndarray, "points 3"],
-    cameras: Float[np.ndarray, "frames 4 4"],
-    fields: Float[np.ndarray, "frames 2"],
-) -> str:
-    """The page as text.
+@dataclass(frozen=True)
+class View:
+    """One estimate of a scene, or the truth.
+
+    cameras: camera-to-world, the first is drawn in another colour.
+    fields: half the width and height of each image at depth 1.
+    """
+
+    name: str
+    points: Float[np.ndarray, "points 3"]
+    colours: UInt8[np.ndarray, "points 3"]
+    cameras: Float[np.ndarray, "frames 4 4"]
+    fields: Float[np.ndarray, "frames 2"]
+
+
+def viewer_page(title: str, views: Sequence[View], most: int = MOST) -> str:
+    """The page as text; several views are seen one at a time, with the cameras of the first in each.
 
     Args:
-        cameras: camera-to-world; the first is drawn in another colour.
-        fields: half the width and height of each image at depth 1.
+        views: in one world and unit of length; middle and size are those of the first.
+        most: points of each that are kept.
     """
-    some = np.linspace(0, len(points) - 1, min(MOST, len(points))).astype(int)
-    shown = np.asarray(points[some], dtype="<f4")
-    seen = np.concatenate([shown, cameras[:, :3, 3]])
+    first = views[0]
+    some = [np.linspace(0, len(v.points) - 1, min(most, len(v.points))).astype(int) for v in views]
+    seen = np.concatenate([first.points[some[0]], first.cameras[:, :3, 3]]).astype("<f4")
     middle = np.median(seen, axis=0)
     radius = float(np.quantile(np.linalg.norm(seen - middle, axis=1), 0.9)) or 1.0
     data = {
-        "points": base64.b64encode(shown.tobytes()).decode("ascii"),
-        "colours": base64.b64encode(np.ascontiguousarray(colours[some]).tobytes()).decode("ascii"),
-        "cameras": np.round(_pyramids(cameras, fields, LARGE * radius), 6).tolist(),
+        "views": [
+            {
+                "name": view.name,
+                "points": _packed(view.points[kept].astype("<f4")),
+                "colours": _packed(view.colours[kept]),
+                "cameras": np.round(_pyramids(view.cameras, view.fields, LARGE * radius), 6).tolist(),
+            }
+            for view, kept in zip(views, some, strict=True)
+        ],
         "middle": middle.tolist(),
         "radius": radius,
     }
-    summary = f"{len(cameras)} cameras, {len(some):,} of {len(points):,} points."
+    summary = f"{len(first.cameras)} cameras, {len(some[0]):,} of {len(first.points):,} points."
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
         summary=summary,
         label=html.escape(f"Points and cameras of {title}. {summary}", quote=True),
-        data=json.dumps(data, allow_nan=False),
+        data=json.dumps(data, allow_nan=False).replace("</", "<\\/"),
     )
+
+
+def _packed(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
 def _pyramids(
