@@ -46,5 +46,16 @@
       document.querySelectorAll(`[data-${kind}]`).forEach((root) => begin(root, JSON.parse(root.dataset[kind]))));
   }
 
+  // The library's viewer in a frame takes the page's theme, now and whenever it changes.
+  document.addEventListener("DOMContentLoaded", () => {
+    const page = document.documentElement;
+    for (const viewer of document.querySelectorAll("iframe.viewer")) {
+      const follow = () => (viewer.contentDocument.documentElement.dataset.theme = page.dataset.theme ?? "light");
+      viewer.addEventListener("load", follow);
+      new MutationObserver(follow).observe(page, { attributeFilter: ["data-theme"] });
+      follow();
+    }
+  });
+
   window.living = { node, control, range, tick, choice, frame, each };
 })();

@@ -44,7 +44,8 @@ def viewer_page(title: str, views: Sequence[View], most: int = MOST) -> str:
     some = [np.linspace(0, len(v.points) - 1, min(most, len(v.points))).astype(int) for v in views]
     seen = np.concatenate([first.points[some[0]], first.cameras[:, :3, 3]]).astype("<f4")
     middle = np.median(seen, axis=0)
-    radius = float(np.quantile(np.linalg.norm(seen - middle, axis=1), 0.9)) or 1.0
+    distances = np.linalg.norm(seen - middle, axis=1)  # most points are to be seen at first, and every camera
+    radius = float(max(np.quantile(distances, 0.9), distances[len(some[0]) :].max())) or 1.0
     data = {
         "views": [
             {
