@@ -165,6 +165,17 @@ def test_what_follows_a_gap_is_explained_and_what_has_no_reason_is_told() -> Non
     assert placeholder.metadata["scrapbook"]["name"] == "answer"
 
 
+def test_a_figure_that_was_open_when_its_cell_failed_is_not_shown() -> None:
+    cell = failing("NotMeasured", "no depth")
+    cell.outputs += [
+        new_output("display_data", {"text/html": "a table"}),
+        new_output("display_data", {"image/svg+xml": "<svg/>", "text/plain": "<Figure>"}),
+    ]
+    assert gaps.leave(new_notebook(cells=[cell])) == []
+    assert [next(iter(out.data)) for out in cell.outputs] == ["text/html", "text/html"]
+    assert "no depth" in cell.outputs[1].data["text/html"]
+
+
 def test_a_page_that_is_not_executed_keeps_the_places_of_its_figures() -> None:
     cells = [new_code_cell("a"), new_code_cell("b"), new_code_cell("c")]
     cells[2].metadata["mystnb"] = {"figure": {"name": "fig-c"}}

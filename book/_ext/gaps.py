@@ -43,7 +43,7 @@ def leave(notebook: NotebookNode) -> list[str]:
             reason = f"{name}: {value}"
             odd.append(f"cell {number}: {reason[:300]}")
         missing = True
-        cell.outputs.append(box(reason))
+        cell.outputs = [out for out in cell.outputs if not _picture(out)] + [box(reason)]
     _glue_the_rest(notebook)
     return odd
 
@@ -62,6 +62,11 @@ def _code(notebook: NotebookNode) -> Iterator[NotebookNode]:
 def _unwanted(out: NotebookNode) -> bool:
     """Errors, and warnings of Python, which would fail the build."""
     return out.output_type == "error" or (out.output_type == "stream" and out.name == "stderr")
+
+
+def _picture(out: NotebookNode) -> bool:
+    """A figure that the cell left open when it failed is half drawn."""
+    return any(kind.startswith("image/") for kind in out.get("data", {}))
 
 
 def _glue_the_rest(notebook: NotebookNode) -> None:
