@@ -176,6 +176,14 @@ def test_a_figure_that_was_open_when_its_cell_failed_is_not_shown() -> None:
     assert "no depth" in cell.outputs[1].data["text/html"]
 
 
+def test_an_interval_without_ends_is_called_none() -> None:
+    shown = {"text/html": "<td>+9 % (−inf % … +inf %)</td> (1 … 2)", "image/svg+xml": "(-inf … inf)"}
+    cell = new_code_cell("x", outputs=[new_output("display_data", dict(shown))])
+    gaps.leave(new_notebook(cells=[cell]))
+    assert cell.outputs[0].data["text/html"] == "<td>+9 % (no interval: too few)</td> (1 … 2)"
+    assert cell.outputs[0].data["image/svg+xml"] == shown["image/svg+xml"]
+
+
 def test_a_page_that_is_not_executed_keeps_the_places_of_its_figures() -> None:
     cells = [new_code_cell("a"), new_code_cell("b"), new_code_cell("c")]
     cells[2].metadata["mystnb"] = {"figure": {"name": "fig-c"}}

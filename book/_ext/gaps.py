@@ -12,6 +12,8 @@ REASON = "NotMeasured"  # the exception of `book.study.profile`
 GLUED = re.compile(r"\{glue:\w+\}`([^`:]+)")
 PREFIX = "application/papermill.record/"
 ABSENT = "(not measured)"
+ENDLESS = re.compile(r"\([-−]inf\b[^()]* … [^()]*\binf\b[^()]*\)")  # of a median of fewer than six values
+NO_INTERVAL = "(no interval: too few)"
 
 
 def box(text: str, done: str = "measured") -> NotebookNode:
@@ -30,7 +32,7 @@ def leave(notebook: NotebookNode) -> list[str]:
     odd, missing = list[str](), False
     for number, cell in enumerate(_code(notebook), 1):
         errors = [out for out in cell.outputs if out.output_type == "error"]
-        cell.outputs = [out for out in cell.outputs if not _unwanted(out)]
+        cell.outputs = [_worded(out) for out in cell.outputs if not _unwanted(out)]
         if not errors or "raises-exception" in cell.metadata.get("tags", []):
             cell.outputs += errors
             continue
@@ -62,6 +64,14 @@ def _code(notebook: NotebookNode) -> Iterator[NotebookNode]:
 def _unwanted(out: NotebookNode) -> bool:
     """Errors, and warnings of Python, which would fail the build."""
     return out.output_type == "error" or (out.output_type == "stream" and out.name == "stderr")
+
+
+def _worded(out: NotebookNode) -> NotebookNode:
+    """An interval without ends is called none."""
+    for kind, content in out.get("data", {}).items():
+        if isinstance(content, str) and not kind.startswith("image/"):
+            out.data[kind] = ENDLESS.sub(NO_INTERVAL, content)
+    return out
 
 
 def _picture(out: NotebookNode) -> bool:
