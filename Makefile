@@ -16,7 +16,7 @@ NAME := $(basename $(notdir $(PROFILE)))
 PAGES := _build/$(if $(filter default,$(NAME)),,$(NAME)/)html
 STRICT := $(if $(filter default,$(NAME)),-W --keep-going,)
 
-.PHONY: book plan test faults fast quick mutants lint pages screenshots clean
+.PHONY: book plan test faults slurm fast quick mutants lint pages screenshots clean
 
 book: $(STAMP)
 	rm -rf $(PAGES)
@@ -33,6 +33,10 @@ test: $(STAMP)
 # What `make test` leaves out: twelve faults for real (killed, full, read-only, out of memory ...), with their table.
 faults: $(STAMP)
 	$(BIN)/python -m pytest -s tests/test_faults.py
+
+# Sweeps through a real Slurm: one node on loopback, which the tests start and stop. Needs slurm-wlm and munge.
+slurm: $(STAMP)
+	$(BIN)/python -m pytest -s -v -rs tests/test_slurm.py
 
 # While editing: lint, and beside it every test but those marked slow or book. Compiled tests are kept, even
 # where Python is told not to: compiling them anew is a third of the start.

@@ -4,12 +4,10 @@ pytest tests/test_faults.py prints the table; FAULT_WORKERS says how many runs g
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +15,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import small_book
+import small_sweep
+from small_sweep import FINISHED, PATIENCE, Sweep, alive, ended, wait
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,83 +26,7 @@ pytestmark = [
 ]
 
 WORKERS = int(os.environ.get("FAULT_WORKERS", "3"))
-PATIENCE = 240.0  # seconds for a sweep of a few runs on a busy machine
-FINISHED = 2  # runs whose records are there before anything befalls the sweep
-# What the notebook does beside its measurement, where the fault's file lies in the book's folder.
-BESIDE = """import os, time
-with open(f"started-{seed}", "w") as file:
-    file.write(f"{os.getpid()} {os.getppid()}")
-with open("count.txt", "a") as file:
-    file.write(f"{seed}\\n")
-if os.path.exists("raise"):
-    raise ValueError(f"seed {seed} is no good")
-if os.path.exists("greedy"):
-    bytearray(1 << 44)
-while os.path.exists("hold"):
-    time.sleep(0.05)"""
-
-
-def limit(memory: int | None) -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would everything below."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if memory is not None:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-
-
-class Sweep:
-    """A sweep over seeds 0 … FINISHED + WORKERS - 1 of a small book, of which FINISHED have run."""
-
-    def __init__(self, root: Path) -> None:
-        self.book = small_book.SmallBook(root)
-        self.root = root
-        self.seeds = [str(seed) for seed in range(FINISHED + WORKERS)]
-
-    def start(self, memory: int | None = None, seeds: list[str] | None = None) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "lib.sweep", "book/runs/many.ipynb", "--jobs", str(WORKERS)]
-        environment = os.environ | {"PYTHONPATH": str(self.root), "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            [*command, "-p", "seed", *(seeds or self.seeds)],
-            cwd=self.root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-            preexec_fn=partial(limit, memory),
-        )
-
-    def run(self, memory: int | None = None) -> tuple[int, str]:
-        return ended(self.start(memory))
-
-    def hold(self) -> None:
-        (self.root / "hold").touch()
-
-    def go(self) -> None:
-        (self.root / "hold").unlink()
-
-    def started(self) -> list[tuple[int, int]]:
-        """(kernel, worker) of each missing run, once all have begun."""
-        marks = [self.root / f"started-{seed}" for seed in self.seeds[FINISHED:]]
-        wait(lambda: all(mark.is_file() and len(mark.read_text().split()) == 2 for mark in marks))
-        return [(int(kernel), int(worker)) for kernel, worker in (mark.read_text().split() for mark in marks)]
-
-    def hashes(self) -> dict[str, str]:
-        """Content of every whole record, by name."""
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.book.records()}
-
-
-def ended(sweeping: subprocess.Popen[str]) -> tuple[int, str]:
-    out, error = sweeping.communicate(timeout=PATIENCE)
-    return sweeping.returncode, error.strip() or out.strip()
-
-
-def wait(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.05)
+EIGHT = 8
 
 
 @contextmanager
@@ -120,13 +43,16 @@ def mounted(folder: Path, *commands: str) -> Iterator[None]:
 
 
 def two_workers(sweep: Sweep) -> tuple[int, str]:
+    """The other six finish."""
     sweep.hold()
     sweeping = sweep.start()
     for _, worker in sweep.started()[:2]:
         os.kill(worker, signal.SIGKILL)
     time.sleep(2)  # their kernels end with them
     sweep.go()
-    return ended(sweeping)
+    said = ended(sweeping)
+    assert len(sweep.hashes()) == len(sweep.seeds) - 2
+    return said
 
 
 def driver(sweep: Sweep) -> tuple[int, str]:
@@ -185,10 +111,9 @@ def clock_back(sweep: Sweep) -> tuple[int, str]:
 
 
 def two_drivers(sweep: Sweep) -> tuple[int, str]:
-    (sweep.root / "count.txt").unlink()
     both = [sweep.start(), sweep.start()]
     said = [ended(sweeping) for sweeping in both]
-    assert sorted((sweep.root / "count.txt").read_text().split()) == sweep.seeds[FINISHED:], "a run ran twice"
+    assert sweep.ran() == sweep.seeds[FINISHED:], "a run ran twice"
     return max(said)
 
 
@@ -210,16 +135,9 @@ def interrupted(times: int, sweep: Sweep) -> tuple[int, str]:
     return said
 
 
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 # fault -> (what befalls, exit status, words of the sweep, records that it may change)
 FAULTS: dict[str, tuple[Callable[[Sweep], tuple[int, str]], int, str, int]] = {
-    "two workers killed": (two_workers, 1, "failed", 0),
+    "two of eight killed": (two_workers, 1, "failed", 0),
     "the sweep killed": (driver, -signal.SIGKILL, "killed", 0),
     "a full disk": (full_disk, 1, "No space left on device", 0),
     "a read-only folder": (read_only, 1, "Read-only file system", 0),
@@ -238,12 +156,7 @@ FAULTS: dict[str, tuple[Callable[[Sweep], tuple[int, str]], int, str, int]] = {
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A book of which FINISHED runs are there."""
     root = tmp_path_factory.mktemp("book")
-    book = small_book.make(root)
-    run = small_book.RUN.replace("one.ipynb", "many.ipynb")
-    cells = small_book.notebook(small_book.PARAMETERS, run, BESIDE, small_book.SAVE)
-    book.write("book/runs/many.ipynb", cells)
-    status, said = ended(Sweep(root).start(seeds=[str(seed) for seed in range(FINISHED)]))
-    assert status == 0, said
+    small_sweep.make(root)
     return root
 
 
@@ -264,7 +177,7 @@ def test_no_fault_loses_a_record_or_stops_the_grid(
 ) -> None:
     befalls, exit_status, words, may_change = FAULTS[fault]
     shutil.copytree(begun, tmp_path / "book", symlinks=True)
-    sweep = Sweep(tmp_path / "book")
+    sweep = Sweep(tmp_path / "book", EIGHT if "eight" in fault else WORKERS)
     before = sweep.hashes()
     assert len(before) == FINISHED
     status, said = befalls(sweep)

@@ -59,7 +59,8 @@ GROWN = {
     "metrics/__main__.py": 100,  # the score of anybody's trajectory
     "run/__main__.py": 65,  # the command that writes results
     "run/results.py": 115,  # a run's results in the sizes and names of the pictures
-    "records/contents.py": 80,  # hashes of what a reader lists, noted, so that gigabytes plan in seconds
+    "records/contents.py": 90,  # hashes of what a reader lists, noted, so that gigabytes plan in seconds
+    "records/peaks.py": 30,  # the memory that a run took
     "scenes/consistency.py": 80,  # whether sizes, intrinsics, time stamps and poses belong together
     "scenes/names.py": 80,  # any folder, any working folder, any character in a scene's name
     "scenes/pictures.py": 125,  # photographs as people have them: turned, deep, HEIC, damaged
@@ -70,6 +71,10 @@ GROWN = {
     "sweep/asked.py": 60,  # a sweep that is written down in a file, beside one of axes
     "training/domains.py": 90,  # errors in it
     "training/wider.py": 75,  # runs in it
+    "sweep/estimates.py": 130,  # time and memory of a plan, by earlier records
+    "sweep/failures.py": 145,  # cell and traceback of a run that failed, kept until it succeeds
+    "sweep/place.py": 250,  # this machine or Slurm: GPUs, cores, memory and time of a run
+    "sweep/report.py": 65,  # the plan before, the table after
     "vggt/foreign.py": 65,  # checkpoints as other trainers leave them: sharded, wrapped, without heads
 }
 FUNCTION_LINES = 40

@@ -29,7 +29,8 @@ COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.s
 SMALLER = {
     r"facebook/VGGT-1B": "mini",
     r"\bdevice cuda\b": "device cpu",
-    r"\bframes (16|32|64)\b": "frames 4",
+    r"\bframes (16|32)\b": "frames 4",
+    r"\bframes 64\b": "frames 3",
     r"-p m 0.0 0.3 0.5 0.7 0.9": "-p m 0.0 0.5",
     r"(?<=papermill )book/runs": str(ROOT / "book" / "runs"),
     r"frames=16": "frames=4",
@@ -89,6 +90,34 @@ def activated(command: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
     assert "VENV ?= .venv\n" in makefile and "STAMP := $(VENV)/installed\n" in makefile
 
 
+# Stand for Slurm: a job is run at once, as its script says; squeue does not answer, so results alone count.
+SLURM = {
+    "sbatch": "echo >> $0.jobs\nid=$(wc -l < $0.jobs)\n"
+    "SLURM_JOB_ID=$id bash $1 > /dev/null 2>&1 &\necho Submitted batch job $id",
+    "srun": 'while :; do case "$1" in --output) shift 2;; --*) shift;; *) break;; esac; done; exec "$@"',
+    "squeue": "exit 1",
+    "scancel": "exit 1",
+}
+
+
+def on_a_cluster(command: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """With what stands for Slurm on the path."""
+    for name, text in SLURM.items():
+        (folder / "slurm").mkdir(exist_ok=True)
+        (folder / "slurm" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / "slurm" / name).chmod(0o755)
+    with patch.context() as there:
+        there.setenv("PATH", f"{folder / 'slurm'}{os.pathsep}{os.environ['PATH']}")
+        process(command, folder, there)
+
+
+def on_gpus(command: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """As if there were four GPUs to be shared out; the runs use none."""
+    with patch.context() as there:
+        there.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+        process(command, folder, there)
+
+
 Way = Callable[[str, Path, pytest.MonkeyPatch], None]
 WAYS: dict[str, Way] = {
     r"make ": rehearsed,
@@ -96,6 +125,8 @@ WAYS: dict[str, Way] = {
     r"source \.venv/bin/activate$": activated,
     r"python -m pip install ": extra,
     r"(OMP_NUM_THREADS=8 )?python -m lib\.(run|metrics) ": module,
+    r"python -m lib\.sweep .* --executor slurm ": on_a_cluster,
+    r"python -m lib\.sweep .* --gpus-per-job 1$": on_gpus,
     r"python -m lib\.sweep .* --dry-run$": process,
     r"python -m lib\.sweep ": process,
     r"papermill ": process,
@@ -184,7 +215,8 @@ def test_commands_with_a_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -
             way(command)(command, folder, monkeypatch)
         (code,) = (block for kind, block in BLOCKS if kind == "python")
         process(f"python -c {shlex.quote(small(code))}", folder, monkeypatch)
-        assert len(list(own.glob("*.json"))) == 3
+        assert len(list(own.glob("*.json"))) == 5
+        assert (folder / "slurm" / "sbatch.jobs").read_text() == "\n\n", "two runs were jobs"
     finally:
         shutil.rmtree(own, ignore_errors=True)
     assert (folder / "results" / "notebook" / "view.html").is_file()

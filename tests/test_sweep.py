@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lib import records, sweep
 from lib.records import Provenance
-from lib.sweep import asked, command, engine, processes
+from lib.sweep import asked, command, failures, place, processes
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(), min_size=1, max_size=3, unique=True)))
@@ -90,14 +90,16 @@ class Pretended:
     busy: list[int] = field(default_factory=list)
     threads: int = 0
     given: list[str] = field(default_factory=list)
+    visible: list[str | None] = field(default_factory=list)
 
-    def __call__(self, folder: Path, threads: int) -> "Pretended":
-        """In place of `sweep.executor`."""
-        self.folder, self.threads = folder, threads
+    def __call__(self, folder: Path, where: place.Place) -> "Pretended":
+        """In place of `place.executor`."""
+        self.folder, self.threads = folder, where.threads
         return self
 
-    def submit(self, function: object, job: sweep.Job, visible: str | None) -> Process:
-        """Start a job, noting the threads it is given."""
+    def submit(self, function: object, visible: str | None, execute: object, job: sweep.Job) -> Process:
+        """Start a job, noting the threads it is given, and the GPUs."""
+        self.visible.append(visible)
         self.given.append(os.environ["OMP_NUM_THREADS"])
         self.busy.append(sum(not p.job.record.is_file() for p in self.started) + 1)
         self.started.append(Process(job, self.folder, job.origin.params["m"] == self.fails))
@@ -139,9 +141,9 @@ def test_a_kernel_sees_the_gpus_of_the_sweep_whatever_submitit_set(
         finish(job, without_record=False)
 
     monkeypatch.setattr("papermill.execute_notebook", pretended)
-    processes.execute(job, visible)
+    place.seeing_gpus(visible, processes.execute, job)
     assert seen == [visible]
-    processes.execute(job, visible)  # its record is there: nothing to do
+    place.seeing_gpus(visible, processes.execute, job)  # its record is there: nothing to do
     assert seen == [visible]
 
 
@@ -281,12 +283,13 @@ def test_a_failure_names_its_cause_first(tmp_path: Path) -> None:
     job.log.write_text(log, encoding="utf-8")
     try:
         assert (
-            str(engine.failure(job))
+            str(failures.ended(job))
             .splitlines()[0]
             .endswith("failed: OSError: [Errno 28] No space left on device")
         )
     finally:
         job.log.unlink()
+        failures.forget(job)
 
 
 def test_a_disk_that_takes_nothing_is_one_line(
@@ -295,7 +298,7 @@ def test_a_disk_that_takes_nothing_is_one_line(
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system", "_build/runs")
 
-    monkeypatch.setattr(command, "run", refuse)
+    monkeypatch.setattr(command, "run_all", refuse)
     assert sweep.command_line(["book/runs/one_run.ipynb"]) == 1
     assert capsys.readouterr().err == "error: [Errno 30] Read-only file system: '_build/runs'\n"
 
@@ -333,7 +336,7 @@ def test_a_failed_run_says_where_to_look(tmp_path: Path) -> None:
     wrong = "import os\nraise ValueError(f'm = {m} in {os.getcwd()}')"
     book.write("book/runs/wrong.ipynb", small_book.notebook(small_book.PARAMETERS, wrong))
     error = call(book, "wrong", "-p", "m", "0.5").stderr
-    assert error.startswith('error: book/runs/wrong.ipynb {"m": 0.5, "seed": 0} failed')
+    assert error.startswith('error: book/runs/wrong.ipynb {"m": 0.5, "seed": 0} failed in cell 2: ValueError')
     assert error.rstrip().endswith(f"ValueError: m = 0.5 in {tmp_path}")
     named = [
         Path(line.split(": ")[1]) for line in error.splitlines() if line.startswith("  ") and "_build" in line

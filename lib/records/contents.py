@@ -57,10 +57,18 @@ def hash_files(base: Path, files: Sequence[Path], notes: Path | None = None) -> 
     if note and time.time_ns() - max(_state(file)[-1] for file in files) > SETTLED:
         with contextlib.suppress(OSError):  # a read-only project has no notes
             note.parent.mkdir(parents=True, exist_ok=True)
-            temporary = note.with_name(f"{note.name}.{os.getpid()}.tmp")
-            temporary.write_text(found, encoding="ascii")
-            os.replace(temporary, note)
+            replace(note, found.encode())
     return found
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file; whoever reads it sees all of it, or what was there before."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:  # on a full disk a part of it is there
+        temporary.unlink(missing_ok=True)
 
 
 def _state(file: Path) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import used
+from lib.records import peaks
 from lib.records.fingerprints import ROOT, Provenance, provenance
 
 CPU_THREADS = 1  # sums over several threads round differently; OMP_NUM_THREADS, where set, decides instead
@@ -39,6 +40,7 @@ class Record:
         kept: fraction of tokens that entered global attention, or None where nothing could merge.
         device: "cpu …" or "cuda …" with the processor's name.
         started: UTC, ISO 8601. seconds: wall-clock time of the run.
+        memory, gpu_memory: the most MiB that its process held, and on its GPU; None: was not measured.
     """
 
     provenance: Provenance
@@ -48,6 +50,8 @@ class Record:
     seconds: float
     kept: float | None = None
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    memory: float | None = None
+    gpu_memory: float | None = None
 
     def __getitem__(self, name: str) -> Any:
         """Value of a measurement, or an array."""
@@ -97,7 +101,8 @@ class Run:
         checked = {name: _quantity(name, pair) for name, pair in measurements.items()}
         seconds = time.perf_counter() - self.clock
         stored = {name: np.asarray(a) for name, a in (arrays or {}).items()}
-        return Record(self.provenance, checked, self.device, self.started, seconds, kept, stored)
+        memory = peaks.of_process(), peaks.of_gpu(self.device)
+        return Record(self.provenance, checked, self.device, self.started, seconds, kept, stored, *memory)
 
 
 def _quantity(name: str, pair: Quantity | tuple[Any, str]) -> Quantity:

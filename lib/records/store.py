@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib import used
+from lib.records import contents
 from lib.records.experiments import declared
 from lib.records.fingerprints import ROOT, WEIGHTS, Provenance, beyond, provenance
 from lib.records.record import Quantity, Record
@@ -75,8 +76,8 @@ def save(record: Record, folder: Path = RECORDS, root: Path = ROOT) -> Path:
             "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
             "names": list(record.arrays),
         }
-        _replace(path.with_suffix(".npz"), buffer.getvalue())
-    _replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        contents.replace(path.with_suffix(".npz"), buffer.getvalue())
+    contents.replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
@@ -117,15 +118,6 @@ def _clear_strays(folder: Path) -> None:
                 stray.unlink()
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:  # on a full disk a part of it is there
-        temporary.unlink(missing_ok=True)
-
-
 def as_json(record: Record) -> dict[str, Any]:
     """A record without its arrays, as it is written."""
     origin = record.provenance
@@ -139,6 +131,8 @@ def as_json(record: Record) -> dict[str, Any]:
         "device": record.device,
         "started": record.started,
         "seconds": record.seconds,
+        "memory": record.memory,
+        "gpu_memory": record.gpu_memory,
         "code": origin.code,
         "weights": weights,
         "data": {n: h for n, h in origin.inputs.items() if n not in weights},
@@ -172,7 +166,9 @@ def _from_json(path: Path, raw: dict[str, Any]) -> Record:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     measurements = {n: Quantity(q["value"], q["unit"]) for n, q in raw["measurements"].items()}
-    return Record(origin, measurements, raw["device"], raw["started"], raw["seconds"], raw["kept"], arrays)
+    about = {name: raw[name] for name in ("device", "started", "seconds", "kept")}
+    about |= {name: raw.get(name) for name in ("memory", "gpu_memory")}  # not in older ones
+    return Record(origin, measurements, arrays=arrays, **about)
 
 
 def load(experiment: str, /, **params: Any) -> Record:

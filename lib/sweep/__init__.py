@@ -4,12 +4,12 @@
 
 or a file that lists several grids, as those in ``book/runs`` do.
 
-Each run is a process of its own, started through submitit. Stopping a sweep loses only the runs in progress:
-asked again, it runs what is missing. The book's build does the same for the grids declared in
-``book/runs/*.yml``.
+Each run is a process of its own, here or a job of Slurm (``--executor slurm``), started through submitit.
+Stopping a sweep loses only the runs in progress: asked again, it runs what is missing. The book's build does
+the same for the grids declared in ``book/runs/*.yml``.
 """
 
 from lib.sweep.command import command_line
-from lib.sweep.engine import keep, run
+from lib.sweep.engine import keep, run, run_all
 from lib.sweep.jobs import Job, SweepError, declared, grid, missing, plan
-from lib.sweep.processes import execute, executor
+from lib.sweep.place import Place

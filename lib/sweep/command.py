@@ -5,9 +5,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from lib.sweep import failures, place
 from lib.sweep.asked import asked_for
-from lib.sweep.engine import keep, run
-from lib.sweep.jobs import SweepError, missing
+from lib.sweep.engine import keep, run_all
+from lib.sweep.jobs import SweepError
+from lib.sweep.report import announce
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +27,8 @@ def parser() -> argparse.ArgumentParser:
         metavar=("NAME", "VALUE"),
         help="one axis of the grid",
     )
-    made.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
+    place.options(made)
+    made.add_argument("--retry-failed", action="store_true", help="run only what failed before")
     made.add_argument("--dry-run", action="store_true", help="only say what would run")
     made.add_argument(
         "--keep",
@@ -36,19 +39,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:
-    """``python -m lib.sweep NOTEBOOK -p NAME VALUE... [--jobs N] [--dry-run] [--keep]``; the exit status."""
+    """``python -m lib.sweep NOTEBOOK -p NAME VALUE... [OPTIONS]``; the exit status, 1 where a run failed."""
     asked = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a sweep that is ended ends its runs
     try:
-        jobs = asked_for(asked.notebook, asked.axes)
-        todo = missing(jobs)
-        print(
-            f"{len(jobs)} runs: {len(jobs) - len(todo)} current, {len(todo)} to run, {asked.jobs} at a time"
-        )
-        print(*(f"missing {job.label}" for job in todo), sep="\n", flush=True)
+        where = place.chosen(asked)
+        jobs = announce(asked_for(asked.notebook, asked.axes), where, asked.retry_failed)
         if asked.dry_run:
             return 0
-        ran = run(jobs, asked.jobs)
+        outcome = run_all(jobs, where)
+        print(*outcome.lines(), sep="\n", flush=True)
+        if outcome.failed:
+            raise failures.told(outcome.failed)
         kept = keep(jobs) if asked.keep else []
     except BrokenPipeError:  # whoever called says how such a process ends
         raise
@@ -58,7 +60,6 @@ def command_line(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; what has run is kept, the same command goes on from there", file=sys.stderr)
         return 130
-    print(f"{ran} ran, {len(jobs) - ran} were current")
     if kept:
         print(f"kept in {', '.join(sorted({str(path.parent) for path in kept}))}")
     return 0

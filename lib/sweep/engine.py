@@ -1,9 +1,6 @@
 """Run what is missing; keep what a build cannot repeat."""
 
 import json
-import os
-import re
-import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,57 +9,64 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lib import records
+from lib.records.contents import replace
+from lib.sweep import failures
 from lib.sweep.jobs import Job, SweepError, missing
+from lib.sweep.place import Place
 from lib.sweep.processes import Pool
-
-
-def failure(job: Job) -> SweepError:
-    """What to say of a run that ended without its record."""
-    text = job.log.read_text(encoding="utf-8", errors="replace") if job.log.is_file() else "it wrote no log"
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip()
-    where = f"executed notebook: {job.notebook}\n  log: {job.log}"
-    causes = re.findall(r"^\S*(?:Error|Exception|Interrupt): .*", text, re.MULTILINE)
-    cause = f": {causes[-1]}" if causes else ""
-    return SweepError(f"{job.label} failed{cause}\n  {where}\n  end of the log:\n{text[-2000:]}")
+from lib.sweep.report import Outcome
 
 
 def run(jobs: Sequence[Job], workers: int = 2, report: Callable[[str], None] | None = None) -> int:
-    """Run those jobs that have no current record, ``workers`` at a time.
+    """`run_all` on this machine up to the first failure; how many ran.
 
-    Args:
-        report: told each finished run in words; None draws a progress bar on a terminal, else prints.
-    Returns:
-        how many ran.
     Raises:
         SweepError: of the first run that failed; those in progress are let finish, no other is started.
         ValueError: fewer than one worker.
     """
-    if workers < 1:
-        raise ValueError(f"{workers} runs at a time, needed is at least 1")
+    outcome = run_all(jobs, Place(jobs=workers), report, patient=False)
+    if outcome.failed:
+        raise SweepError(str(outcome.failed[0]))
+    return len(outcome.done)
+
+
+def run_all(
+    jobs: Sequence[Job], place: Place, report: Callable[[str], None] | None = None, patient: bool = True
+) -> Outcome:
+    """Run those jobs that have no current record, as many at a time as `place` says.
+
+    Args:
+        report: told each run that ended in words; None draws a progress bar on a terminal, else prints.
+        patient: go on after a failure; else those in progress are let finish, no other is started.
+    """
     todo = deque(missing(jobs))
+    outcome = Outcome(current=[job for job in jobs if job not in todo])
     if not todo:
-        return 0
+        return outcome
     if report is None and not sys.stdout.isatty():
         report = print
-    total, ran, failed = len(todo), 0, list[SweepError]()
-    with Pool(workers) as pool, tqdm(total=total, unit="run", disable=report is not None) as bar:
-        while pool.running or (todo and not failed):
-            while todo and not failed and len(pool.running) < workers:
-                if missing([job := todo.popleft()]):  # another sweep may have run it meanwhile
-                    pool.start(job)
-                else:
+    total = len(todo)
+    with Pool(place) as pool, tqdm(total=total, unit="run", disable=report is not None) as bar:
+        while pool.running or (todo and (patient or not outcome.failed)):
+            while todo and (patient or not outcome.failed) and pool.free:
+                if not missing([job := todo.popleft()]):  # another sweep may have run it meanwhile
+                    outcome.current.append(job)
                     bar.update()
+                elif refused := pool.start(job):
+                    todo.appendleft(job)
+                    (report or bar.write)(f"waiting for a run to end: {refused}")
+                    break
             for job in pool.ended() if pool.running else []:
-                if missing([job]):
-                    failed.append(failure(job))
-                    continue
-                ran += 1
                 bar.update()
+                if missing([job]):
+                    outcome.failed.append(failures.ended(job))
+                    (report or bar.write)(outcome.failed[-1].line)
+                    continue
+                failures.forget(job)
+                outcome.done.append(job)
                 if report is not None:
-                    report(f"ran {job.label} ({ran} of {total})")
-    if failed:
-        raise failed[0]
-    return ran
+                    report(f"ran {job.label} ({len(outcome.done)} of {total})")
+    return outcome
 
 
 def keep(jobs: Sequence[Job]) -> list[Path]:
@@ -73,9 +77,7 @@ def keep(jobs: Sequence[Job]) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for source in (job.record.with_suffix(".npz"), job.record):  # a record comes after its arrays
             if source.is_file():
-                temporary = folder / f"{source.name}.{os.getpid()}.tmp"
-                shutil.copyfile(source, temporary)
-                os.replace(temporary, folder / source.name)
+                replace(folder / source.name, source.read_bytes())
         kept.append(folder / job.record.name)
         for older in set(folder.glob(f"{Path(job.origin.experiment).stem}-*.json")) - {kept[-1]}:
             about = json.loads(older.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""One process for each run, through submitit."""
+"""One process for each run, of this machine or a job of Slurm."""
 
 import fcntl
 import os
@@ -13,10 +13,11 @@ import submitit
 from submitit.core.utils import environment_variables
 
 from lib import records
+from lib.sweep import failures
 from lib.sweep.jobs import Job, SweepError
+from lib.sweep.place import Place, Queue, executor, seeing_gpus, submitted
 
 POLL = 0.05  # seconds between looks at the runs in progress
-LONGEST = 7 * 24 * 60  # minutes after which submitit gives a run up; its own default is two
 GRACE = 3.0  # seconds in which a run that was told to stop takes its kernel down
 
 
@@ -29,13 +30,11 @@ def alone(job: Job) -> Iterator[None]:
         yield
 
 
-def execute(job: Job, visible: str | None = None) -> None:
-    """Run one job with papermill in this process, its kernel in the project's root.
+def execute(job: Job) -> None:
+    """Run one job with papermill in this process, its kernel in the project's root; keep why it failed.
 
     A job that another sweep has finished meanwhile is left as it is.
 
-    Args:
-        visible: the GPUs that the kernel sees (``CUDA_VISIBLE_DEVICES``); None: all of them.
     Raises:
         papermill.PapermillExecutionError: a cell failed.
         SweepError: the notebook wrote no record.
@@ -43,10 +42,7 @@ def execute(job: Job, visible: str | None = None) -> None:
     import papermill  # here, because only the run's own process needs them
     from traitlets.config import Config
 
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # submitit sets it to "" where it was asked for no GPU
-    if visible is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible
-    with alone(job), TemporaryDirectory() as sockets:
+    with alone(job), TemporaryDirectory() as sockets, failures.kept(job):
         if records.found(job.record) is not None:
             return
         # By default kernels pick free TCP ports, and two that start at once can pick the same.
@@ -61,64 +57,64 @@ def execute(job: Job, visible: str | None = None) -> None:
             extra_arguments=["--IPKernelApp.exec_lines=from lib import used; used.watch()"],
             shutdown_kernel="immediate",  # its record is written; a stopped run has a second to end
         )
-    if records.found(job.record) is None:
-        raise SweepError(f"ended without its record {job.record.name}: does it call records.save?")
-
-
-def executor(folder: Path, threads: int) -> submitit.Executor:
-    """What starts the processes of a sweep: the one place that knows where they run, this machine.
-
-    Args:
-        folder: for submitit's own files.
-        threads: processor cores that a run may use.
-    """
-    chosen = submitit.AutoExecutor(folder, cluster="local")
-    chosen.update_parameters(timeout_min=LONGEST, cpus_per_task=threads, stderr_to_stdout=True)
-    return chosen
+        if records.found(job.record) is None:
+            raise SweepError(f"ended without its record {job.record.name}: does it call records.save?")
 
 
 class Pool:
     """Runs in progress; on leaving, those not yet ended are stopped, and their kernels with them."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, place: Place) -> None:
         logs = records.ROOT / "_build" / "runs" / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        self.threads = max(1, (os.cpu_count() or 1) // workers)
+        self.place, self.free, self.queue = place, place.slots(), Queue()
         self.folder = Path(mkdtemp(prefix="sweep-", dir=logs))
-        self.executor = executor(self.folder, self.threads)
-        self.running: list[tuple[Job, submitit.Job[None]]] = []
+        self.executor = executor(self.folder, place)
+        self.running: list[tuple[Job, submitit.Job[None], str | None]] = []
 
     def __enter__(self) -> "Pool":
         return self
 
     def __exit__(self, *error: object) -> None:
-        """A Ctrl-C reaches the runs too, so they first get time to end by themselves."""
-        for told in (False, True):
-            for _, process in self.running if told else []:
+        """A Ctrl-C reaches the runs of this machine too, so they first get time to end by themselves."""
+        for told in (False, True) if self.place.executor == "local" else (True,):
+            for _, process, _ in self.running if told else []:
                 process.cancel(check=False)
             until = time.monotonic() + GRACE
-            while time.monotonic() < until and any(not process.done() for _, process in self.running):
+            while time.monotonic() < until and any(not self.queue.over(p) for _, p, _ in self.running):
                 time.sleep(POLL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, job: Job) -> None:
-        """Start one job: submitit's local executor starts whatever it is given, at once.
+    def start(self, job: Job) -> str:
+        """Start one job at once, or hand it to Slurm; empty, or why Slurm takes no more for now.
 
         Beside a GPU it gets its share of the cores; on a CPU `records.begin` says how many.
+
+        Raises:
+            SweepError: Slurm refuses it, and no other run is on its way.
         """
         paths = [str(records.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         on_gpu = str(job.origin.params.get("device")).startswith("cuda")
-        threads = os.environ.get("OMP_NUM_THREADS") or (self.threads if on_gpu else records.CPU_THREADS)
+        threads = os.environ.get("OMP_NUM_THREADS") or (self.place.threads if on_gpu else records.CPU_THREADS)
+        seeing = [seeing_gpus, self.free[-1]] if self.place.executor == "local" else []
+        failures.begun(job)
         with environment_variables(OMP_NUM_THREADS=threads, PYTHONPATH=os.pathsep.join(paths)):
-            process = self.executor.submit(execute, job, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        self.running.append((job, process))
+            process = submitted(self.executor, *seeing, execute, job)
+        if isinstance(process, str):
+            if not self.running:
+                raise SweepError(f"Slurm does not take the job: {process}")
+            return process
+        self.running.append((job, process, self.free.pop()))
+        return ""
 
     def ended(self) -> list[Job]:
         """Wait until at least one run has ended; those that have, their logs in place."""
-        while not (done := [pair for pair in self.running if pair[1].done()]):
+        while not (done := [entry for entry in self.running if self.queue.over(entry[1])]):
             time.sleep(POLL)
-        for job, process in done:
-            self.running.remove((job, process))
+        for entry in done:
+            self.running.remove(entry)
+            job, process, slot = entry
+            self.free.append(slot)
             if process.paths.stdout.is_file():
                 os.replace(process.paths.stdout, job.log)
-        return [job for job, _ in done]
+        return [job for job, _, _ in done]
