@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import small_book
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib import records, sweep
@@ -22,6 +22,7 @@ from lib.records import Provenance
 from lib.sweep import asked, command, failures, place, processes
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(), min_size=1, max_size=3, unique=True)))
 def test_a_grid_holds_every_combination_once(axes: dict[str, list[int]]) -> None:
     runs = sweep.grid(axes)
