@@ -93,6 +93,15 @@ def test_a_record_says_how_much_memory_its_run_took(tmp_path: Path) -> None:
     assert peaks.of_gpu("cpu x86_64") is None
 
 
+def test_a_record_says_how_much_of_a_gpu_its_run_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [512 << 20, 2048 << 20]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(held))
+    monkeypatch.setattr("torch.cuda.max_memory_reserved", lambda k: held[k])
+    assert peaks.of_gpu("cuda:1 NVIDIA H100") == 2048.0
+    held.clear()  # a GPU that is pretended
+    assert peaks.of_gpu("cuda simulated") is None
+
+
 def small(tmp_path: Path, *cells: str) -> small_book.SmallBook:
     """A book with a notebook `some` that runs these cells before it saves."""
     book = small_book.make(tmp_path)

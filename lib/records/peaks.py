@@ -21,9 +21,10 @@ def of_process() -> float:
 
 
 def of_gpu(device: str) -> float | None:
-    """Largest memory that torch held on the GPUs, MiB; None on a CPU."""
+    """Largest memory that torch held on one of the GPUs, MiB; None without a GPU."""
     if not device.startswith("cuda"):
         return None
     import torch
 
-    return max(torch.cuda.max_memory_reserved(k) for k in range(torch.cuda.device_count())) / 2**20
+    held = [torch.cuda.max_memory_reserved(k) for k in range(torch.cuda.device_count())]
+    return max(held) / 2**20 if held else None
