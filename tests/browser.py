@@ -1,6 +1,7 @@
 """Look at built pages in a real browser: what a strict build cannot see, and pictures of every page.
 
 python tests/browser.py _build/html _build/screenshots
+python tests/browser.py _build/html            # milliseconds to the first paint of each page
 """
 
 import re
@@ -26,7 +27,7 @@ FLAGS = (
 WIDTH, HEIGHT = 1280, 900
 KINDS = (
     *("console", "external", "http", "images", "links", "tex"),
-    *("objects", "cut", "alt", "ids", "wide", "accessibility"),
+    *("objects", "cut", "alt", "ids", "wide", "accessibility", "heavy", "shift"),
 )
 # Without `preload`, which loads style sheets again from where their imports do not resolve.
 AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
@@ -34,6 +35,12 @@ AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload
 # What the page itself knows, once MathJax is done. Raw TeX is looked for in text that is not code.
 LOOK = r"""async () => {
   if (window.MathJax && MathJax.startup && MathJax.startup.promise) await MathJax.startup.promise;
+  const moved = window.moved || 0;
+  const sum = performance.getEntries().reduce((total, entry) => total + (entry.encodedBodySize || 0), 0);
+  await Promise.all([...document.images].map(image => {
+    image.loading = 'eager';
+    return image.complete || new Promise(done => { image.onload = image.onerror = done; });
+  }));
   const all = s => [...document.querySelectorAll(s)];
   const items = window.MathJax && MathJax.startup ? [...MathJax.startup.document.math] : [];
   const source = e => (items.find(m => m.typesetRoot && m.typesetRoot.contains(e)) || {math: '?'}).math;
@@ -60,10 +67,18 @@ LOOK = r"""async () => {
       ...all('mjx-merror, [data-mjx-error]')
         .map(e => `error ${e.getAttribute('data-mjx-error') || ''} in ${source(e)}`),
       ...all('mjx-container [style*="color: red"]').map(e => 'undefined macro in ' + source(e))],
+    heavy: sum > 3e6 ? [`page loads ${(sum / 1e6).toFixed(2)} MB`] : [],
+    shift: moved > 0.1 ? [`layout shifts by ${moved.toFixed(3)}`] : [],
     wide: document.documentElement.scrollWidth > window.innerWidth + 1
       ? [`page is ${document.documentElement.scrollWidth} px wide`] : [],
   };
 }"""
+
+# How far what is in sight moves while the page is loaded, nobody touching it (cumulative layout shift).
+MOVED = """window.moved = 0; new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value;
+}).observe({ type: 'layout-shift', buffered: true });"""
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
 def chromium() -> str | None:
@@ -139,6 +154,7 @@ def inspect(page: Page, base: str, name: str) -> dict[str, list[str]]:
     page.on("console", lambda m: seen["console"].append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: seen["console"].append(str(e)))
     page.on("response", lambda r: seen["http"].append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.add_init_script(MOVED)
     page.goto(base + name, wait_until="load")
     seen |= page.evaluate(LOOK)
     for violation in Axe().run(page, options=AXE).response["violations"]:
@@ -173,6 +189,18 @@ def dead(link: str, base: str, folder: Path, ids: dict[str, set[str]]) -> bool:
     return not (folder / unquote(address.removeprefix(base))).exists()
 
 
+def paints(folder: Path) -> dict[str, float]:
+    """Milliseconds to the first contentful paint of each page, opened as a file. For a quiet machine."""
+    with browser() as opened:
+        found = {}
+        for name in pages(folder):
+            page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            page.goto((folder / name).resolve().as_uri(), wait_until="load")
+            found[name] = float(page.evaluate(PAINT))
+            page.close()
+    return found
+
+
 def screenshots(folder: Path, target: Path) -> list[Path]:
     """A picture of the whole of each page, 1280 px wide."""
     target.mkdir(parents=True, exist_ok=True)
@@ -188,9 +216,13 @@ def screenshots(folder: Path, target: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python tests/browser.py HTML_FOLDER PICTURE_FOLDER")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python tests/browser.py HTML_FOLDER [PICTURE_FOLDER]")
     if not Path(sys.argv[1], "index.html").is_file():
         sys.exit(f"no built book in {sys.argv[1]}; make book")
     with reader_may_leave():
+        if len(sys.argv) == 2:
+            for name, milliseconds in paints(Path(sys.argv[1])).items():
+                print(f"{milliseconds:6.0f} ms {name}")
+            sys.exit()
         print(*screenshots(Path(sys.argv[1]), Path(sys.argv[2])), sep="\n")

@@ -51,6 +51,40 @@ def test_the_first_page_has_a_figure_to_touch(found: dict[str, dict[str, list[st
         assert float(page.locator(".living").get_attribute("data-share") or "nan") > before
 
 
+# What a reader looks for -> a page that must be among what is found.
+SOUGHT = {
+    "anchored": "long_sequences",
+    "entropy": "entropy",
+    "stable rank": "effective_rank",
+    "size bias": "corrected_merging",
+    "heat map": "heatmaps",
+    "FastVGGT": "reconstruction",
+    "mean-field": "mean_field",
+    "softmax": "linearised_softmax",
+    "Chamfer": "reconstruction",
+    "projects": "course",
+}
+
+
+@pytest.mark.book
+def test_search_finds_ten_terms(found: dict[str, dict[str, list[str]]]) -> None:
+    """Typed into the page of the search, in a browser."""
+    with browser.browser() as opened, browser.served(HTML) as base:
+        page = opened.new_page()
+        for term, wanted in SOUGHT.items():
+            page.goto(f"{base}search.html?q={term}")
+            page.wait_for_selector("#search-results p.search-summary:has-text('found')")
+            links = page.locator("#search-results li a").evaluate_all("all => all.map(a => a.href)")
+            assert any(f"/book/{wanted}.html" in link for link in links), term
+
+
+@pytest.mark.book
+def test_the_book_travels_lightly() -> None:
+    if not (HTML / "index.html").is_file():
+        pytest.skip("the book is not built; make book")
+    assert sum(path.stat().st_size for path in HTML.rglob("*") if path.is_file()) <= 60e6
+
+
 FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <script>MathJax = {options: {processHtmlClass: 'math'}}</script>
 <script src="mathjax/tex-mml-chtml.js"></script></head><body>
@@ -64,6 +98,11 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
 <table><tr><td>A sentence that ends too...</td></tr></table>
 <div style="width: 3000px">wide</div>
+<img src="heavy.svg" alt="A heavy picture" style="width: 9px">
+<script>
+document.body.prepend(document.createElement("section"));
+setTimeout(() => { document.querySelector("section").style.height = "600px"; }, 50);
+</script>
 </body></html>"""
 
 EXPECTED = {
@@ -78,6 +117,8 @@ EXPECTED = {
     "ids": "twice",
     "wide": "3",
     "accessibility": "html-has-lang",
+    "heavy": "page loads 3.",
+    "shift": "layout shifts by",
 }
 
 
@@ -87,6 +128,9 @@ def test_every_kind_of_fault_is_seen(tmp_path: Path) -> None:
     assert specification and specification.origin
     (tmp_path / "mathjax").symlink_to(Path(specification.origin).parent / "static" / "mathjax")
     (tmp_path / "faults.html").write_text(FAULTS)
+    (tmp_path / "heavy.svg").write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg"><!--{"." * 2_000_000}--></svg>'
+    )
     found = {
         kind: " ".join(faults.get("faults.html", [])) for kind, faults in browser.findings(tmp_path).items()
     }
