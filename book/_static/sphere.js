@@ -99,7 +99,8 @@
     const name = node(svg, "title", {}, "");
     const plain = node(svg, "path", { class: "plain" }), changed = node(svg, "path", { class: "changed" });
     const now = node(svg, "circle", { r: 7, class: "now" });
-    const path = (values) => values.map((value, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+    const path = (values) => // down to where the axis ends
+      values.map((value, i) => (value < LEAST ? "" : `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`)).join("");
     return (unmerged, spreads, layer) => {
       plain.setAttribute("d", path(unmerged));
       changed.setAttribute("d", path(spreads));
