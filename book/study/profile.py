@@ -386,7 +386,7 @@ class Runs(dict[str, T]):
     def __missing__(self, name: str) -> NoReturn:
         if BOOK.shipped:
             raise KeyError(name)
-        raise NotMeasured(f"the run {name!r}, which the shipped book measured beforehand, is not here")
+        raise NotMeasured(f"the run {name!r} of the shipped book has not been made here")
 
 
 def measured_runs(experiment: str, runs: Mapping[str, Mapping[str, Any]]) -> Runs[records.Measured]:
