@@ -5,7 +5,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
+import small_book
 
 from book.study import profile
 from lib import records, sweep
@@ -106,3 +108,41 @@ def test_a_grid_that_no_experiment_takes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fusion.yml").write_text("- notebook: book/runs/fusion.ipynb\n  params: {mm: [0.1]}\n")
     with pytest.raises(ValueError, match="takes no parameter 'mm'"):
         sweep.declared(tmp_path)
+
+
+@pytest.mark.book
+@pytest.mark.slow
+def test_an_executed_page_offers_its_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = small_book.make(tmp_path)
+    path = ROOT / "book" / "_ext" / "notebooks.py"
+    book.write("book/_ext/notebooks.py", path.read_text(encoding="utf-8"))
+    book.edit("_config.yml", "    markup: book/_ext\n", "    markup: book/_ext\n    notebooks: book/_ext\n")
+    book.write("book/plain.md", "# No cells\n")
+    book.write("_toc.yml", small_book.FILES["_toc.yml"] + "- file: book/plain\n- file: book/runs/page\n")
+    run = json.loads(small_book.notebook("seed = 0", figure="print(6 * 7)"))
+    run["cells"].insert(0, {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# Run"})
+    book.write("book/runs/page.ipynb", json.dumps(run))
+    monkeypatch.delenv("BOOK_REPOSITORY", raising=False)
+    done = book.build()
+    assert done.status == 0, done.output
+    sources = book.root / "_build" / "html" / "_sources" / "book"
+    read = {p.stem: nbformat.read(p, as_version=4) for p in sources.rglob("*.ipynb")}
+    assert sorted(read) == ["chapter", "intro", "page"]
+    for notebook in read.values():
+        nbformat.validate(notebook)
+    assert [cell.outputs[0].text for cell in read["page"].cells if cell.get("outputs")] == ["42\n"]
+    assert any(cell.get("outputs") for cell in read["chapter"].cells)
+    assert 'href="../_sources/book/chapter.ipynb"' in book.page("chapter")
+    assert ".ipynb" not in book.page("plain")
+    assert book.page("runs/page").count('href="../../_sources/book/runs/page.ipynb"') == 1
+    assert "Binder" not in book.page("chapter") and "Colab" not in book.page("chapter")
+    monkeypatch.setenv("BOOK_REPOSITORY", "https://github.com/OWNER/NAME")
+    assert book.build().status == 0
+    for link in (
+        "https://mybinder.org/v2/gh/OWNER/NAME/main?urlpath=lab/tree/book/chapter.md",
+        "https://colab.research.google.com/github/OWNER/NAME/blob/main/colab.ipynb",
+    ):
+        assert link in book.page("chapter")
+    monkeypatch.setenv("BOOK_REPOSITORY", "OWNER/NAME")
+    refused = book.build()
+    assert refused.status != 0 and "expected https://github.com/OWNER/NAME" in refused.output
