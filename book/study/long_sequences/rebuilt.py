@@ -63,7 +63,8 @@ def to_turn(title: str, views: Sequence[View]) -> str:
     """The library's viewer as a frame of a page; in each view the cameras of the first stand in grey."""
     few = [View(v.name, v.points, v.colours, v.cameras[::DRAWN], v.fields[::DRAWN]) for v in views]
     page = html.escape(viewer_page(title, few, POINTS), quote=True)
-    return f'<iframe class="viewer" title="{html.escape(title, quote=True)}" srcdoc="{page}"></iframe>'
+    named = html.escape(title, quote=True)
+    return f'<div><iframe class="viewer" title="{named}" srcdoc="{page}"></iframe></div>'
 
 
 def from_above(views: Sequence[View]) -> Figure:
