@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
+from book.study.intervals import Interval
 from book.study.networks.general import Statement, strips, table
 
-ROOMS = np.linspace(-0.1, 0.1, 8)
-ABOVE = Statement("errors grow", "ratio", 1.0, {"a": 2 + ROOMS, "b": 1 + ROOMS, "c": 0.5 + ROOMS})
-BELOW = Statement("the bias helps", "ratio", 1.0, {"a": 2 + ROOMS, "c": 0.5 + ROOMS}, sign=-1, log=False)
+HIGH, AROUND, LOW = Interval(2, 1.9, 2.1), Interval(1, 0.9, 1.1), Interval(0.5, 0.4, 0.6)
+ABOVE = Statement("errors grow", "ratio", 1.0, {"a": HIGH, "b": AROUND, "c": LOW})
+BELOW = Statement("the bias helps", "ratio", 1.0, {"a": HIGH, "c": LOW}, sign=-1, log=False)
 NETWORKS = {"a": "first", "b": "second", "c": "third"}
 
 
 def test_a_word_needs_the_whole_interval() -> None:
     assert [ABOVE.word(name) for name in "abc"] == ["yes", "not clear", "no"]
     assert [BELOW.word(name) for name in "abc"] == ["no", "not measured", "yes"]
-    few = Statement("few rooms", "ratio", 1.0, {"a": [2.0, 2.1]})
+    few = Statement("few rooms", "ratio", 1.0, {"a": Interval(2, -np.inf, np.inf)})
     assert few.word("a") == "not clear"
 
 

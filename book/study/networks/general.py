@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
-from numpy.typing import ArrayLike
 
-from book.study.intervals import Interval, sign_interval
+from book.study.intervals import Interval
 from book.study.style import PALETTE, intervals
 
 COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky")
@@ -23,25 +21,22 @@ class Statement:
     """A number that each network has for every room, and where it says neither yes nor no.
 
     says: the statement, true where the number is on the side of `sign` of `neutral`. number: what is drawn.
-    values: network -> (rooms,). sign: 1 if larger says yes, -1 if smaller does. log: of the axis.
+    found: network -> the number with its 95 % interval over rooms. sign: 1 if larger says yes, -1 if smaller
+    does. log: of the axis.
     """
 
     says: str
     number: str
     neutral: float
-    values: Mapping[str, ArrayLike]
+    found: Mapping[str, Interval]
     sign: int = 1
     log: bool = True
 
-    def interval(self, network: str) -> Interval:
-        """Median over rooms with its exact 95 % interval."""
-        return sign_interval(np.asarray(self.values[network], dtype=float).ravel())
-
     def word(self, network: str) -> str:
         """ "yes", "no" or "not clear", by the whole interval; "not measured" where there is no value."""
-        if network not in self.values:
+        if network not in self.found:
             return "not measured"
-        found = self.interval(network)
+        found = self.found[network]
         ends = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
         neutral = self.sign * self.neutral
         return "yes" if ends[0] > neutral else "no" if ends[1] < neutral else "not clear"
@@ -64,9 +59,9 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
     )
     for ax, one in zip(axes.flat, statements, strict=False):
         for place, (name, label) in enumerate(networks.items()):
-            if name in one.values:
+            if name in one.found:
                 colour = COLOURS[place % len(COLOURS)]
-                intervals(ax, [-place], [one.interval(name)], colour, label, across=True, fmt="o")
+                intervals(ax, [-place], [one.found[name]], colour, label, across=True, fmt="o")
         ax.axvline(one.neutral, color=PALETTE["black"], lw=0.8, ls=":")
         ax.set(yticks=[], ylim=(-len(networks) + 0.4, 0.6), xlabel=one.number)
         if one.log:
