@@ -5,6 +5,7 @@ pytest tests/test_faults.py prints the table; FAULT_WORKERS says how many runs g
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -186,6 +187,7 @@ def test_no_fault_loses_a_record_or_stops_the_grid(
     complete = sweep.hashes()
     changed = [name for name in before if after.get(name) != before[name] or complete[name] != before[name]]
     line = next((line for line in said.splitlines() if words in line), said)
+    line = re.sub(r"^error: \S+\.ipynb \{.*?\} ", "", line)
     counts = f"{status:>5}{len(before):>14}{len(after):>7}{len(changed):>9}{len(complete):>7}"
     table.append(f"{fault:<22}{counts}  {line[:70]}")
     assert (status, again) == (exit_status, 0), f"{said}\n{rerun}"
