@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullLocator
 
 from book.study.intervals import Interval
 from book.study.style import PALETTE, intervals
 
+TICKS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of ratios
 COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky")
 
 
@@ -55,7 +56,7 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
     columns = 3
     rows = -(-len(statements) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(9.2, 0.9 + 1.75 * rows), layout="constrained", squeeze=False
+        rows, columns, figsize=(9.2, 0.9 + 1.95 * rows), layout="constrained", squeeze=False
     )
     for ax, one in zip(axes.flat, statements, strict=False):
         for place, (name, label) in enumerate(networks.items()):
@@ -64,10 +65,13 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
                 intervals(ax, [-place], [one.found[name]], colour, label, across=True, fmt="o")
         ax.axvline(one.neutral, color=PALETTE["black"], lw=0.8, ls=":")
         ax.set(yticks=[], ylim=(-len(networks) + 0.4, 0.6), xlabel=one.number)
+        ax.set_title(one.says, fontsize=10, loc="left")
         if one.log:
-            ax.set_xscale("log", base=2)
-            ax.xaxis.set_major_formatter(ScalarFormatter())
-            ax.xaxis.set_minor_formatter(NullFormatter())
+            ends = ax.get_xlim()
+            ax.set_xscale("log")
+            ax.set_xticks([tick for tick in TICKS if ends[0] <= tick <= ends[1]])
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_locator(NullLocator())
     for ax in axes.flat[len(statements) :]:
         ax.set_visible(False)
     shown = [ax.get_legend_handles_labels() for ax in axes.flat]
