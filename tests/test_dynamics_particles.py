@@ -295,3 +295,9 @@ def test_hierarchical_cloud_has_the_shares_asked_for():
     torch.testing.assert_close(
         hierarchy.component_shares(x, 3), torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64)
     )
+
+
+def test_the_layer_of_a_spread_lies_between_its_neighbours_on_the_log_scale():
+    path = dyn.Trajectory(torch.tensor([1.0, 0.5, 0.1, 0.05], dtype=torch.float64), torch.eye(3).double())
+    expected = 1 + (math.log(0.5) - math.log(0.2)) / (math.log(0.5) - math.log(0.1))
+    assert path.layers_to(0.2) == pytest.approx(expected)

@@ -223,3 +223,12 @@ def test_half_precision_means_are_rounded_once(weighted):
     x = torch.full((1, 1, rows.shape[1], 1), 1.1, dtype=torch.bfloat16)
     merged = Grouping.from_rows(rows, 200, weights=weights).merge(x)
     assert merged.dtype == torch.bfloat16 and bool((merged == x[0, 0, 0, 0]).all())
+
+
+def test_dither_order_of_a_grid_that_is_a_power_of_two_is_bayers_matrix():
+    bayer = torch.tensor([[0]])
+    for _ in range(2):  # Bayer 1973: each cell holds the smaller matrix, in this order
+        bayer = torch.cat(
+            [torch.cat([4 * bayer, 4 * bayer + 2], 1), torch.cat([4 * bayer + 3, 4 * bayer + 1], 1)]
+        )
+    assert dither_order(TokenLayout(1, 4, 4), None).view(4, 4).tolist() == bayer.tolist()

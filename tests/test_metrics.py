@@ -417,3 +417,15 @@ def test_clouds_are_checked():
         chamfer_fastvggt(np.repeat(cloud[:1], 4, axis=0), cloud)
     with pytest.raises(ValueError, match=r"max_distance 0, .* must be positive"):
         chamfer_fastvggt(cloud, cloud, max_distance=0)
+
+
+def test_points_that_all_lie_at_the_origin_coincide():
+    cloud = np.random.default_rng(0).normal(size=(5, 3))
+    with pytest.raises(metrics.DegenerateAlignmentError, match="all 5 true points coincide"):
+        metrics.umeyama(cloud, np.zeros((5, 3)))
+
+
+def test_the_unit_of_length_does_not_make_points_collinear():
+    cloud = np.random.default_rng(0).normal(size=(5, 3)) * 1e-5
+    found = metrics.umeyama(cloud, 2 * cloud)
+    assert found.scale == pytest.approx(2)

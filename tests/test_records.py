@@ -387,6 +387,9 @@ def test_a_measurement_says_whether_the_code_is_still_the_same(
     (root / "lib/base.py").write_text("TABLE = 'table.yml'\n\n\ndef one():\n    return 2\n")
     assert "Measured with other code" in (measured().banner or "")
     assert measured().changed == ("code lib/base.py",)
+    many = replace(measured(), changed=("a", "b", "c", "d"))
+    assert (many.banner or "").endswith("changed since: a, b, c and 1 more")
+    assert (replace(many, changed=("a", "b", "c")).banner or "").endswith("changed since: a, b, c")
     with pytest.raises(records.StaleResultError, match="holds no run"):
         store.measured_in(root / "data/measurements", root, NOTEBOOK, {"m": 0.9})
 

@@ -218,6 +218,7 @@ def test_pictures_are_varied() -> None:
         (lambda: render_sequence(0, 1, 8, 8, stride=0.0), "stride"),
         (lambda: RoomStyle(clearance=2.0), "clearances"),
         (lambda: RoomStyle(boxes=0), "positive"),
+        (lambda: RoomStyle(step=0.0), "positive"),
         (lambda: _Draws([]), "at least one room"),
     ],
 )

@@ -190,3 +190,14 @@ def _tiny_head(**changes):
     head = DenseHead(12, 8, 2, DenseHeadConfig(**{**settings, **changes})).eval()
     generator = torch.Generator().manual_seed(1)
     return head, {layer: torch.randn(2, 3, 2 + 6, 12, generator=generator) for layer in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("expp1", [3.0, 1.5]), ("expp0", [2.0, 0.5]), ("sigmoid", [2 / 3, 1 / 3])]
+)
+def test_confidences_by_hand(name, expected):
+    maps = torch.tensor([[[[0.3, 0.4]], [[2.0, 0.5]]]])  # a value, and e^c of its confidence
+    maps[:, 1] = maps[:, 1].log()
+    values, confidence = activate_dense(maps, "linear", name)
+    torch.testing.assert_close(values, maps[:, 0, ..., None])
+    torch.testing.assert_close(confidence, torch.tensor([[expected]]))

@@ -229,3 +229,13 @@ def _tokens():
     places = positions(layout)[None].repeat(1, 2, 1)
     x = torch.randn(2, layout.tokens, 24, generator=torch.Generator().manual_seed(1))
     return x, places, layout
+
+
+def test_a_causal_block_shows_a_frame_nothing_of_later_ones():
+    torch.manual_seed(0)
+    block = Block(24, 2, qk_norm=True, rope_base=100.0, layer_scale=0.7, kind="global", causal=True).eval()
+    x, places, layout = _tokens()
+    with torch.no_grad():
+        both = block(x, places, layout=layout)
+        alone = block(x[:, : layout.tokens_per_frame], places[:, : layout.tokens_per_frame], layout=layout)
+    torch.testing.assert_close(both[:, : layout.tokens_per_frame], alone)

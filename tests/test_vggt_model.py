@@ -325,3 +325,8 @@ class TestErrors:
     def test_arguments(self, model, arguments, message):
         with pytest.raises(ValueError, match=message):
             model(_images(2), **arguments)
+
+
+def test_a_model_of_one_pair_of_blocks_needs_no_dense_head():
+    config = tiny_config(depth=1, depth_head=None, point_head=None)
+    assert VGGT.from_seed(config, 0).depth_head is None

@@ -27,7 +27,7 @@ from lib.scenes.natural import (
 from lib.scenes.photographic import photograph, shake
 from lib.scenes.rooms import RoomStyle, _Draws, render_walks, room_seed
 from lib.scenes.solids import Solids, nearest_solid, surface
-from lib.scenes.wider import INGREDIENTS, render_wider_walks
+from lib.scenes.wider import INGREDIENTS, _lamp, render_wider_walks
 from lib.training.config import mini_model
 from lib.training.data import render_shard
 from lib.training.domains import evaluate_domains_file, wider_walks
@@ -278,3 +278,18 @@ def test_domains_are_seen_beside_others_and_enter_the_record(tmp_path: Path) -> 
     save(VGGT.from_seed(mini_model(depth=4, width=32, image_size=24), 0), two, {"steps": 7})
     with pytest.raises(ValueError, match="pictures of different sizes"):
         evaluate_domains_file(one, [two], rooms=1)
+
+
+def test_a_lamp_is_redder_where_it_is_less_blue():
+    lamp = _lamp(_Fixed(0.75), torch.ones(1, 3))
+    torch.testing.assert_close(lamp[0, 3:6], torch.tensor([1.075, 1.0, 0.925]))
+
+
+class _Fixed:
+    """Draws that all lie at the same share of their interval."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def between(self, low: float, high: float, *shape: int) -> torch.Tensor:
+        return torch.full((1, *shape), low + (high - low) * self.share)
