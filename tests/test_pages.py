@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(
     reason="no chromium on the path, so no page was looked at; apt-get install chromium",
 )
 
-# Markup that docutils writes, not our pages: the list of sources has roles that ARIA has since changed; and a page
-# with pictures.
+# Markup that docutils writes, not our pages: the list of sources has roles that ARIA has since changed. And
+# a page with pictures.
 ACCEPTED = {
     "accessibility": ("aria-deprecated-role (minor)", "aria-required-children (critical): .citation-list"),
     "heavy": ("networks.html loads 3.",),  # rendered rooms are pixels
