@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullLocator
 
 from book.study.intervals import Interval
@@ -56,7 +57,11 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
     columns = 3
     rows = -(-len(statements) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(9.2, 0.9 + 1.95 * rows), layout="constrained", squeeze=False
+        rows,
+        columns,
+        figsize=(9.2, 0.9 + 1.95 * rows),
+        layout=ConstrainedLayoutEngine(w_pad=0.12),
+        squeeze=False,
     )
     for ax, one in zip(axes.flat, statements, strict=False):
         for place, (name, label) in enumerate(networks.items()):
