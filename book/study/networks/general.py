@@ -56,13 +56,9 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
     """One panel a statement: medians of the networks with their intervals, and the neutral value dotted."""
     columns = 3
     rows = -(-len(statements) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(9.2, 0.9 + 1.95 * rows),
-        layout=ConstrainedLayoutEngine(w_pad=0.12),
-        squeeze=False,
-    )
+    layout = ConstrainedLayoutEngine(w_pad=0.12)
+    size = (9.2, 0.9 + 1.95 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout=layout, squeeze=False)
     for ax, one in zip(axes.flat, statements, strict=False):
         for place, (name, label) in enumerate(networks.items()):
             if name in one.found:
