@@ -12,6 +12,8 @@ from matplotlib.patches import FancyBboxPatch
 
 from book.study.style import PALETTE
 
+WIDTH = 15.0  # of both panels; boxes are as wide as their words at the size of type on a page
+
 
 @dataclass(frozen=True)
 class Dimensions:
@@ -70,25 +72,25 @@ def _whole_model(ax: Axes, d: Dimensions) -> None:
     rows, columns = d.image[0] // d.patch, d.image[1] // d.patch
     photographs = f"{d.frames} photographs\n{d.image[0]}×{d.image[1]} px"
     patches = f"patch embed\n{d.patch_embed}\n{rows}×{columns} patches\nof {d.patch} px"
-    special = f"+ {d.special} special tokens\n(1 camera, {d.special - 1} registers)\n"
+    special = f"+ {d.special} special tokens\n1 camera, {d.special - 1} registers\n"
     special += f"P = {d.tokens_per_frame:,} per frame\nframe 0 has its own"
     frame_attention = f"frame attention\n{d.frames} sequences\nof {d.tokens_per_frame:,}"
     for x, y, w, h, text, colour in (
-        (0.1, 0.9, 1.5, 1.6, photographs, "grey"),
-        (2.0, 0.9, 1.9, 1.6, patches, "blue"),
-        (4.3, 0.9, 2.2, 1.6, special, "sky"),
-        (7.1, 0.75, 3.9, 1.9, "", "grey"),
-        (7.25, 0.95, 1.6, 1.25, frame_attention, "green"),
-        (9.2, 0.95, 1.65, 1.25, f"global attention\n1 sequence\nof N = {d.tokens:,}", "vermilion"),
+        (0.1, 0.9, 2.1, 1.6, photographs, "grey"),
+        (2.48, 0.9, 1.98, 1.6, patches, "blue"),
+        (4.7, 0.9, 2.6, 1.6, special, "sky"),
+        (7.54, 0.75, 4.45, 1.9, "", "grey"),
+        (7.69, 0.95, 1.9, 1.25, frame_attention, "green"),
+        (9.89, 0.95, 1.95, 1.25, f"global attention\n1 sequence\nof N = {d.tokens:,}", "vermilion"),
     ):
         _box(ax, x, y, w, h, text, PALETTE[colour])
     pairs = f"× {d.pairs} pairs, width {d.width}, {d.heads} heads"
-    ax.text(9.05, 2.4, pairs, ha="center", va="center", fontsize=9)
-    for start, end in [(1.62, 1.98), (3.92, 4.28), (6.52, 7.06), (8.87, 9.18)]:
+    ax.text(9.77, 2.4, pairs, ha="center", va="center", fontsize=9)
+    for start, end in [(2.22, 2.46), (4.48, 4.68), (7.32, 7.52), (9.61, 9.87)]:
         y = 1.575 if start > 8 else 1.7
         _arrow(ax, (start, y), (end, y))
     _heads(ax, d)
-    ax.set(xlim=(0, 13.9), ylim=(0.4, 2.9))
+    ax.set(xlim=(0, WIDTH), ylim=(0.4, 2.9))
 
 
 def _heads(ax: Axes, d: Dimensions) -> None:
@@ -101,8 +103,8 @@ def _heads(ax: Axes, d: Dimensions) -> None:
     ]
     for i, (name, note) in enumerate(heads):
         y = 2.08 - 0.78 * i
-        _box(ax, 11.6, y, 2.2, 0.62, f"{name}\n{note}", PALETTE["purple"], 8)
-        _arrow(ax, (11.02, 1.7), (11.56, y + 0.31))
+        _box(ax, 12.32, y, 2.6, 0.62, f"{name}\n{note}", PALETTE["purple"], 8)
+        _arrow(ax, (12.01, 1.7), (12.28, y + 0.31))
 
 
 def _global_block(ax: Axes, d: Dimensions) -> None:
@@ -121,7 +123,7 @@ def _global_block(ax: Axes, d: Dimensions) -> None:
     ]
     if d.kept is None:
         stages = [stage for stage in stages if stage[0] not in ("merge\nq, k, v", "unmerge")]
-    step = 13.9 / len(stages)
+    step = WIDTH / len(stages)
     for i, (name, length, colour, note) in enumerate(stages):
         height, x = 1.7 * length, i * step + 0.12
         ax.add_patch(
@@ -137,7 +139,7 @@ def _global_block(ax: Axes, d: Dimensions) -> None:
         "" if d.kept is None else f", merged by {d.rule} (bar height = sequence length)"
     )
     ax.text(0.1, 2.95, title, fontsize=9.5, weight="bold", va="bottom")
-    ax.set(xlim=(0, 13.9), ylim=(-0.1, 3.2))
+    ax.set(xlim=(0, WIDTH), ylim=(-0.1, 3.2))
 
 
 def architecture(d: Dimensions) -> Figure:
