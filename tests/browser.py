@@ -68,7 +68,7 @@ LOOK = r"""async () => {
         .map(e => `error ${e.getAttribute('data-mjx-error') || ''} in ${source(e)}`),
       ...all('mjx-container [style*="color: red"]').map(e => 'undefined macro in ' + source(e))],
     heavy: sum > 3e6 ? [`${location.pathname.split('/').pop()} loads ${(sum / 1e6).toFixed(2)} MB`] : [],
-    shift: moved > 0.1 ? [`layout shifts by ${moved.toFixed(3)}`] : [],
+    shift: moved > 0.1 ? [`${location.pathname.split('/').pop()}: layout shifts by ${moved.toFixed(3)}`] : [],
     wide: document.documentElement.scrollWidth > window.innerWidth + 1
       ? [`page is ${document.documentElement.scrollWidth} px wide`] : [],
   };

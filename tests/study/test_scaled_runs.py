@@ -18,6 +18,7 @@ from book.study.heatmaps import measure as heatmaps
 from book.study.long_sequences import law
 from book.study.long_sequences import measure as long_sequences
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks
+from book.study.networks import designs
 from book.study.practice import adaptive, advice, alarm
 from book.study.predictions import duplicates, second, thinning
 from book.study.predictions import measure as predictions
@@ -112,6 +113,11 @@ class FakeReport:
     report = type("Report", (), {"kept": (1.0,), "pairs": 1, "pairs_plain": 1})
 
 
+def of_networks(params, model, patch):
+    patch.setattr(designs, "load_model", lambda _: (model, None))
+    return designs.measure(params, [4, 8])
+
+
 MEASURES = {
     "adaptive": of_adaptive,
     "advice": of_advice,
@@ -121,6 +127,7 @@ MEASURES = {
     "heatmaps": of_heatmaps,
     "lengths": of_lengths,
     "long_sequences": of_long_sequences,
+    "networks": of_networks,
     "predictions": lambda p, model, _: predictions.measure_scene(model, prepare(p, model)),
     "reconstruction": of_reconstruction,
     "rivals": lambda p, model, _: rivals.measure(p, model, 1, False, True, 2).known(),
