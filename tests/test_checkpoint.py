@@ -397,9 +397,8 @@ def test_a_sharded_checkpoint_is_read_by_its_list_or_its_folder(model, tmp_path,
     index, first = shards(model, tmp_path, suffix)
     for source in (index, tmp_path):
         loaded = checkpoint.load(source, model.config)
-        assert all(
-            torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items()
-        )
+        ours = loaded.state_dict()
+        assert all(torch.equal(value, ours[name]) for name, value in model.state_dict().items())
     with pytest.raises(checkpoint.MissingKeysError, match=r"one part of several: give the \.index\.json"):
         checkpoint.load(first, model.config)
     first.unlink()

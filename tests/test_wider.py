@@ -121,6 +121,7 @@ def test_textures_fall_off_as_one_over_f_and_their_levels_are_means() -> None:
     assert fine.std() > 20, "it is not plain"
 
 
+@pytest.mark.slow
 def test_sampling_a_texture_gives_its_texels_and_repeats() -> None:
     bank, third = texture_bank(), torch.full((4,), 3)
     place = torch.tensor([[10.5, 20.5], [10.5 + SIDE, 20.5 - SIDE], [11.0, 20.5], [10.5, 20.5]])

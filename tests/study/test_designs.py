@@ -97,6 +97,7 @@ def test_every_declared_quantity_is_measured_and_nothing_else():
     assert {one["quantity"] for one in declared.values()} == found.keys()
 
 
+@pytest.mark.slow
 def test_a_run_on_rooms_and_what_it_refuses():
     params = Params(model="random", scene="denser:0-1", m=0.0)
     found = designs.measure(params, [4, 8])

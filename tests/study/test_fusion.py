@@ -51,6 +51,7 @@ def test_without_merging_both_parts_and_both_token_matrices_are_one(found):
     np.testing.assert_array_equal(arrays["propagated.token.entropy"], arrays["propagated.lifted.entropy"])
 
 
+@pytest.mark.slow
 def test_the_summary_is_finite_and_has_units(found):
     for value, unit in spectrum.summary(found[0.4]).values():
         assert value is not None and np.isfinite(value) and unit == "1"
