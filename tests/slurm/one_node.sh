@@ -13,7 +13,7 @@ for needed in munged slurmctld slurmd sbatch srun squeue scancel; do
   command -v "$needed" >/dev/null || { echo "no $needed: install slurm-wlm and munge" >&2; exit 127; }
 done
 
-d=$(mktemp -d /tmp/one-node.XXXXXX) # short, since a socket's path has 107 bytes at most
+d=$(mktemp -d -t one-node.XXXXXX) # $TMPDIR must be short: a socket's path has 107 bytes at most
 chmod 755 "$d"
 mkdir "$d/state" "$d/spool"
 host=$(hostname -s)
