@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from lib.merging import FastVGGTRule, Grouping, KeyValueGridRule, Plan, TokenLayout, UniformRule
+from lib.merging import FastVGGTRule, Grouping, KeyValueGridRule, Plan, SplitRule, TokenLayout, UniformRule
 
 LAYOUT = TokenLayout(frames=4, patches_high=5, patches_wide=7)
 
@@ -25,6 +25,8 @@ RULES = {
     "grid": lambda m, **o: KeyValueGridRule(m, **o),
     "grid shifted": lambda m, **o: KeyValueGridRule(m, seed=5, keep_first_frame=False, **o),
     "grid bare": lambda m, **o: KeyValueGridRule(m, keep_first_frame=False, keep_special=False, **o),
+    "split": lambda m, **o: SplitRule(m, **o),
+    "split regions": lambda m, **o: SplitRule(m, query_m=m / 3, region=2, protect=False, **o),
 }
 EXACT_M = [name for name in RULES if name != "fastvggt"]
 
@@ -69,7 +71,7 @@ def duplicated(plan: Plan, values: torch.Tensor) -> torch.Tensor:
 # exactness with size bias ---------------------------------------------------------------------------
 
 
-MATCHED = [name for name in RULES if not name.startswith("grid")]
+MATCHED = [name for name in RULES if not name.startswith(("grid", "split"))]  # keys merge with partners
 
 
 @pytest.mark.parametrize("name", MATCHED)
@@ -121,6 +123,35 @@ def test_error_order_for_near_duplicates(name, size_bias, order):
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.1)
 
 
+# keys and queries apart -----------------------------------------------------------------------------
+
+
+def test_the_split_rule_thins_keys_as_the_grid_and_merges_queries_as_regions():
+    x, rule = features(LAYOUT), SplitRule(0.6, region=2, size_bias=True)
+    plan = rule.plan(x, LAYOUT)
+    keys, queries = KeyValueGridRule(0.6, size_bias=True, seed=33), UniformRule(0.3, region=2)
+    assert torch.equal(plan.keys.members, keys.plan(x, LAYOUT).keys.members)
+    assert torch.equal(plan.sizes, keys.plan(x, LAYOUT).sizes) and plan.size_bias
+    assert torch.equal(plan.output_rows, queries.plan(x, LAYOUT).output_rows)
+    assert (plan.key_length, plan.query_length) == (round(0.4 * LAYOUT.tokens), round(0.7 * LAYOUT.tokens))
+    assert rule.scored_pairs(LAYOUT) == queries.scored_pairs(LAYOUT)
+    assert rule.matching_operations(LAYOUT, 256) == queries.matching_operations(LAYOUT, 256)
+    one_side = SplitRule(0.6, query_m=0.0).plan(x, LAYOUT)
+    assert one_side.queries is None and one_side.key_length == plan.key_length
+
+
+def test_the_split_rule_refuses_what_it_cannot_do():
+    for wrong in (-0.1, 0.7):
+        with pytest.raises(ValueError, match=r"query_m must lie in \[0, m\] = \[0, 0.6\], got"):
+            SplitRule(0.6, query_m=wrong)
+    with pytest.raises(ValueError, match="region must be at least 1 frame, got 0"):
+        SplitRule(0.6, region=0)
+    protecting, free = SplitRule(0.1, query_m=0.1), SplitRule(0.1).unprotected()
+    assert protecting.largest_m(LAYOUT) == KeyValueGridRule(0.1).largest_m(LAYOUT)
+    assert SplitRule(0.95, query_m=0.95).largest_m(LAYOUT) == 0.0, "its queries cannot be merged so far"
+    assert not free.protect and free.largest_m(LAYOUT) > 0.95
+
+
 # conservation ---------------------------------------------------------------------------------------
 
 
@@ -169,7 +200,7 @@ def test_kept_is_what_was_asked_for(name, layout, m):
         assert plan is None
     else:
         assert plan.key_length == layout.tokens - dropped
-        if name != "uniform keys only" and not name.startswith("grid"):
+        if name in MATCHED and name != "uniform keys only":
             assert plan.query_length == plan.key_length
 
 

@@ -305,3 +305,9 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     write_image(tmp_path / name / f"{name}.png", 0)
     assert open_scene(f"{tmp_path}/{name}", 1, 28, 14).name == name
     assert single_scenes(f"{tmp_path}/{name}") == [f"{tmp_path}/{name}"]
+
+
+def test_a_photograph_that_is_too_elongated_is_named(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 4)).save(tmp_path / "b.png")
+    with pytest.raises(RecordingError, match=r"b\.png: image 0 is too elongated"):
+        open_recording(tmp_path, target=28)

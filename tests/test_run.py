@@ -35,6 +35,15 @@ def test_measures_cameras_depth_and_costs(outcome):
     assert outcome.measurements["pairs_relative"][0] == pytest.approx(0.25, abs=0.02)
 
 
+def test_a_merged_run_asks_for_the_memory_of_its_plan_too(monkeypatch):
+    asked = []
+    monkeypatch.setattr("lib.run.require_memory", lambda estimate, device: asked.append(estimate))
+    for m in (0.0, 0.5):
+        prepare(dataclasses.replace(QUICK, m=m))
+    plain, merged = asked
+    assert merged.blocks > plain.blocks and merged.outputs == plain.outputs
+
+
 def test_random_weights_carry_a_banner(outcome):
     assert "andom weights" in outcome.setup.banner
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import pandas as pd
 
 from book.study import entries
 
@@ -76,3 +79,20 @@ def read(path: Path) -> tuple[Hypothesis, ...]:
         entries.build(Hypothesis, entry, f"{where} {name}", id=name)
         for name, entry in entries.mapping(content["predictions"], where).items()
     )
+
+
+def outcomes(found: Mapping[str, float], declared: Sequence[Hypothesis]) -> pd.DataFrame:
+    """Each prediction, its interval, what was measured, and whether it lies inside."""
+    rows = []
+    for one in declared:
+        value = found.get(one.quantity)
+        rows.append(
+            {
+                "": one.id,
+                "prediction": one.says,
+                "declared": one.interval,
+                "measured": "not measured" if value is None else f"{value:.3g}",
+                "outcome": "open" if value is None else one.judge(value),
+            }
+        )
+    return pd.DataFrame(rows).set_index("")

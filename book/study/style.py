@@ -41,6 +41,7 @@ RULES = {  # a merging rule has one colour and one marker, in every chapter
     "regions": ("sky", "^"),
     "grid": ("green", "D"),
     "adaptive": ("purple", "P"),
+    "split": ("grey", "h"),
 }
 
 

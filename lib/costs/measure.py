@@ -25,7 +25,7 @@ from lib.vggt import VGGT, LogitScale, VGGTConfig
 from lib.vggt.aggregator import ForwardReport
 
 REGIONS = "regions"
-VARIANTS = ("fastvggt", "uniform", REGIONS, "grid")
+VARIANTS = ("fastvggt", "uniform", REGIONS, "grid", "split")
 PLAIN = "plain"
 REGION = 8  # frames within which the variant "regions" looks for partners
 OPERATIONS = tuple(Operations.__dataclass_fields__)

@@ -5,4 +5,5 @@ from .fastvggt import FastVGGTRule
 from .grid import KeyValueGridRule
 from .plan import Grouping, MergingRule, Plan, RegisteredRule, TokenLayout
 from .registry import RULES, Setting
+from .split import SplitRule
 from .uniform import UniformRule

@@ -14,6 +14,7 @@ from .adaptive import AdaptiveRule
 from .fastvggt import FastVGGTRule
 from .grid import KeyValueGridRule
 from .plan import RegisteredRule
+from .split import SplitRule
 from .uniform import UniformRule
 
 RULES: Mapping[str, type[RegisteredRule]] = {
@@ -21,6 +22,7 @@ RULES: Mapping[str, type[RegisteredRule]] = {
     "uniform": UniformRule,
     "grid": KeyValueGridRule,
     "adaptive": AdaptiveRule,
+    "split": SplitRule,
 }
 PLAIN, BIASED, UNPROTECTED = "plain", "biased", "unprotected"
 

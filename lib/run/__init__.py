@@ -195,9 +195,10 @@ def prepare(params: Params, model: VGGT | None = None) -> Setup:
     sequence = load_scene(params, loaded.config)
     setup = Setup(params, loaded, sequence, merging_rule(params), banner)
     frames, _, height, width = sequence.images.shape
-    # the estimate of the unmerged model: merging only lowers it
     half = torch.bfloat16 if params.device.startswith("cuda") else None
-    require_memory(estimate_memory(loaded.config, frames, height, width, autocast=half), params.device)
+    kept = None if setup.rule is None else 1.0  # what a plan keeps is known later; its memory grows with it
+    needed = estimate_memory(loaded.config, frames, height, width, kept=kept, autocast=half)
+    require_memory(needed, params.device)
     return setup
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from lib.scenes.consistency import check_views
-from lib.scenes.pictures import opened, read_rgb
+from lib.scenes.pictures import ImageLoadError, opened, read_rgb
 from lib.scenes.preprocessing import crop
 from lib.scenes.recording_files import Matrix, RecordingError
 
@@ -103,11 +103,14 @@ def read_colour(
     """RGB in [0, 1]; transparent images are laid on white. `upright`: turned by its EXIF orientation.
 
     Raises:
-        RecordingError: the image cannot be read.
+        RecordingError: the image cannot be read, or is too elongated for its patches.
     """
     image = read_rgb(file, upright=upright, every_alpha=True)
     if framing.patch_size is not None:
-        return crop([image], target=framing.width, patch_size=framing.patch_size)[0]
+        try:
+            return crop([image], target=framing.width, patch_size=framing.patch_size)[0]
+        except ImageLoadError as error:  # it knows no file
+            raise RecordingError(f"{file}: {error}") from error
     left, top = (offset / scale for offset, scale in zip(framing.offset, framing.scale, strict=True))
     box = (left, top, image.width - left, image.height - top)
     size = (framing.width, framing.height)

@@ -87,9 +87,11 @@ def test_every_declared_quantity_is_measured_and_nothing_else():
     layers, places = np.zeros((5, 2, 3)), np.tile(np.arange(1.0, 129), (2, 1))
     arrays = {"entropy": layers, "entropy_last": layers, "entropy_fourth": layers, "sink": layers + 2}
     found, errors = {}, {"plain": np.array([2.0, 4.0]), "anchored": np.array([1.0, 2.0])}
-    for design in ("equivariant", "causal"):
-        found |= designs.quantities(design, arrays | {"rotation": places}, [8, 16, 32, 64, 128], errors)
-    assert found["equivariant_anchor"] == 0.5
+    walks = np.array([9.0, 3.0]), np.array([2.0, 2.0])
+    for design in ("equivariant", "few", "causal"):
+        given = arrays | {"rotation": places}
+        found |= designs.quantities(design, given, [8, 16, 32, 64, 128], errors, walks)
+    assert found["equivariant_anchor"] == found["few_anchor"] == 0.5 and found["few_growth"] == 3
     assert found["equivariant_sink"] == 2
     assert found["causal_late_error"] == pytest.approx(124.5 / 7.5)
     path = designs.DECLARED
@@ -106,7 +108,7 @@ def test_a_run_on_rooms_and_what_it_refuses():
     for lengths in ([8], [3, 8], [8, 8], [16, 8]):
         with pytest.raises(ValueError, match="two or more that increase"):
             designs.measure(params, lengths)
-    with pytest.raises(ValueError, match="'equivariant' or 'causal'"):
+    with pytest.raises(ValueError, match="'few' or 'causal'"):
         designs.quantities("other", found, [8, 32])
     with pytest.raises(ValueError, match="declared at 32 frames"):
         designs.quantities("equivariant", found, [8, 16])

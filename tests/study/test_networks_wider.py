@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
+from book.study.hypothesis import outcomes
 from book.study.networks import wider
 from lib.records.store import StaleResultError
 from lib.scenes.wider import INGREDIENTS
@@ -49,15 +50,15 @@ def test_every_declared_quantity_is_measured_and_judged() -> None:
     assert found["left_out_order"] == pytest.approx(6.5 - 7.0) and found["left_out_world"] == pytest.approx(
         6.1 / 6
     )
-    table = wider.outcomes(found | {"wider_ratio": 0.47})
+    table = outcomes(found | {"wider_ratio": 0.47}, wider.DECLARED)
     assert table.loc["W4", "outcome"] == "refuted" and (table.drop("W4")["outcome"] == "as predicted").all()
     assert table.loc["W2", "declared"] == "0.3 to 0.6" and table.loc["W2", "measured"] == "0.5"
-    worse = wider.outcomes(wider.measured(report(11.0, **ARMS), report(4.0)))
+    worse = outcomes(wider.measured(report(11.0, **ARMS), report(4.0)), wider.DECLARED)
     assert (worse.loc[["W1", "W2", "W3", "W4", "W5"], "outcome"] == "refuted").all()
 
 
 def test_what_was_not_measured_stays_open_and_old_errors_are_refused() -> None:
-    table = wider.outcomes(wider.measured(report(5.0), report(4.0)))
+    table = outcomes(wider.measured(report(5.0), report(4.0)), wider.DECLARED)
     assert (table.loc[["W6", "W7"], "outcome"] == "open").all()
     assert wider.left_out_table(report(5.0)).empty
     stale = report(5.0)

@@ -21,8 +21,7 @@ from scipy.optimize import nnls
 from lib import sweep
 from lib.costs.measure import OPERATIONS, PLAIN
 from lib.costs.operations import Operations, forward_operations
-from lib.merging import Setting, TokenLayout
-from lib.merging.grid import KeyValueGridRule
+from lib.merging import KeyValueGridRule, Setting, SplitRule, TokenLayout
 from lib.records import ROOT, Record
 from lib.vggt import VGGTConfig
 from lib.vggt.memory import MemoryEstimate, estimate_memory
@@ -66,6 +65,8 @@ def operations(config: VGGTConfig, layout: TokenLayout, rule: str, m: float, see
         return forward_operations(config, layout)
     kept = _kept(found, layout)
     pairs = kept if isinstance(found, KeyValueGridRule) else kept**2  # the grid leaves all queries
+    if isinstance(found, SplitRule):
+        pairs = kept * (1 - found.of_queries)
     return forward_operations(config, layout, pairs, found.matching_operations(layout, config.width))
 
 

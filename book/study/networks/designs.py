@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lib.geometry import relative_to_first, rotation_angle_deg
 from lib.run import Params, load_model, prepare, run
-from lib.vggt import AttentionEvent
+from lib.vggt import VGGT, AttentionEvent
 
 Array = NDArray[np.float64]
 DECLARED = Path(__file__).with_name("declared.yml")
@@ -105,8 +105,8 @@ def measure(params: Params, lengths: Many[int]) -> dict[str, Array]:
     return {name: np.array(rows) for name, rows in parts.items()} | {"rotation": np.array(places)}
 
 
-def _scene(params: Params, model: torch.nn.Module) -> tuple[dict[str, list[float]], Array]:
-    setup = prepare(params, model)  # type: ignore[arg-type]
+def _scene(params: Params, model: VGGT) -> tuple[dict[str, list[float]], Array]:
+    setup = prepare(params, model)
     order = torch.randperm(params.frames, generator=torch.Generator().manual_seed(params.seed))
     sequence = setup.sequence.take(order.tolist())
     seen = Dilution(setup.model.config.causal)
@@ -135,12 +135,17 @@ def growth(entropy: Array, lengths: Many[int]) -> Array:
 
 
 def quantities(
-    design: str, arrays: Mapping[str, Array], lengths: Many[int], errors: Mapping[str, Array] | None = None
+    design: str,
+    arrays: Mapping[str, Array],
+    lengths: Many[int],
+    errors: Mapping[str, Array] | None = None,
+    walks: tuple[Array, Array] | None = None,
 ) -> dict[str, float]:
     """What `declared.yml` names, from one network's arrays of `measure`.
 
-    design: "equivariant" or "causal". errors: rotation errors of the same rooms at 128 frames, "plain" and
-    "anchored"; None leaves out what is declared about them.
+    design: "equivariant", "few" (equivariant, trained to 4 frames) or "causal". errors: rotation errors of
+    the same rooms at 128 frames, "plain" and "anchored"; walks: those of the same test rooms at 128 and at 8
+    frames. None leaves out what is declared about them.
 
     Raises:
         ValueError: another design, or the length at which it is declared is not among them.
@@ -156,6 +161,13 @@ def quantities(
         if errors is not None:
             found["equivariant_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
         return found
+    if design == "few":
+        found = {"few_dilution": float(growth(arrays["entropy"], lengths).mean())}
+        if errors is not None:
+            found["few_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
+        if walks is not None:
+            found["few_growth"] = float(walks[0].mean() / walks[1].mean())
+        return found
     if design == "causal":
         turned = arrays["rotation"]
         return {
@@ -163,4 +175,4 @@ def quantities(
             "causal_early_dilution": float(growth(arrays["entropy_fourth"], lengths).mean()),
             "causal_late_error": float(np.median(turned[:, LATE]) / np.median(turned[:, EARLY])),
         }
-    raise ValueError(f"design = {design!r} must be 'equivariant' or 'causal'")
+    raise ValueError(f"design = {design!r} must be 'equivariant', 'few' or 'causal'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from book.study import shipped
-from book.study.hypothesis import Hypothesis, read
+from book.study.hypothesis import read
 from book.study.intervals import Interval, median_interval
 from book.study.shipped import SHIPPED, Report
 from book.study.style import PALETTE, intervals
@@ -64,23 +64,6 @@ def measured(report: Report, before: Report) -> dict[str, float]:
         found["left_out_order"] = rest - min(arm[name] for name in CAMERA)
         found["left_out_world"] = arm[WORLD] / arm["everything"]
     return found
-
-
-def outcomes(found: Mapping[str, float], declared: Sequence[Hypothesis] = DECLARED) -> pd.DataFrame:
-    """Each prediction, its interval, what was measured, and whether it lies inside."""
-    rows = []
-    for one in declared:
-        value = found.get(one.quantity)
-        rows.append(
-            {
-                "": one.id,
-                "prediction": one.says,
-                "declared": one.interval,
-                "measured": "not measured" if value is None else f"{value:.3g}",
-                "outcome": "open" if value is None else one.judge(value),
-            }
-        )
-    return pd.DataFrame(rows).set_index("")
 
 
 def photographs_table(report: Report, before: Report) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from lib.merging import (
     KeyValueGridRule,
     MergingRule,
     RegisteredRule,
+    SplitRule,
     TokenLayout,
     UniformRule,
 )
@@ -65,19 +66,21 @@ def fixed_contenders(layout: TokenLayout, size_bias: bool, seed: int) -> list[Co
     """Every fixed rule at the pairs of FastVGGT: that rule less its stride, uniform ones, the grid.
 
     Rules that merge queries and keys keep what FastVGGT keeps; the grid, which leaves the queries alone, its
-    square.
+    square. The split rule, which drops m of the keys and m/2 of the queries, gets the m of equal pairs.
     """
     found = []
     for m in POINTS:
         released = FastVGGTRule(m, seed=seed, size_bias=size_bias)
         less = 1 - released.kept(layout)
         uniform = UniformRule(less, seed=seed, size_bias=size_bias)
+        split = 1.5 - math.sqrt(0.25 + 2 * (1 - less) ** 2)  # (1 - m)(1 - m/2) = (1 - less)²
         rules: dict[str, RegisteredRule] = {
             "FastVGGT": released,
             "FastVGGT, no stride": FastVGGTRule(less, seed=seed, size_bias=size_bias).unprotected(),
             "uniform": uniform,
             "uniform, nothing protected": uniform.unprotected(),
             "grid": KeyValueGridRule(1 - (1 - less) ** 2, seed=seed, size_bias=size_bias),
+            "split": SplitRule(split, seed=seed, size_bias=size_bias),
         }
         found += [Contender(name, m, rule) for name, rule in rules.items()]
     return found

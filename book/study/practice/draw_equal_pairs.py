@@ -17,6 +17,7 @@ CONTENDERS = {
     "uniform": RULES["uniform"],
     "uniform, nothing protected": ("sky", "^"),
     "grid": RULES["grid"],
+    "split": RULES["split"],
     "adaptive, block": RULES["adaptive"],
     "adaptive, pair": ("black", "X"),
 }
