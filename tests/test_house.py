@@ -51,7 +51,7 @@ GROWN = {
     # the account and the clock of a chapter, which the measurement on a GPU needs without the book
     **{"costs/measure.py": 190, "costs/operations.py": 90, "costs/stopwatch.py": 135},
     "merging/once.py": 90,  # what all blocks of a pass share, so that a GPU is not kept waiting in each
-    "merging/split.py": 95,  # keys thinned, queries merged: Spark3R's way
+    "merging/split.py": 105,  # keys thinned, queries merged: Spark3R's way
     "gpu.py": 95,  # what a GPU asks for: clocks that do not stop it, key biases, half-precision features
     "formats/__init__.py": 10,  # the door of what other programs read and write
     "formats/clouds.py": 45,  # points as PLY
