@@ -27,8 +27,12 @@ book: $(STAMP)
 plan: $(STAMP)
 	BOOK_PROFILE=$(PROFILE) $(BIN)/python -m book.plan
 
+# Tests run in $(JOBS) processes of one thread each, the longest files first. Compiled tests are kept, even
+# where Python is told not to: compiling them anew is a third of the start.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not long"
+	$(PYTEST) -m "not long"
 
 # What `make test` leaves out: twelve faults for real (killed, full, read-only, out of memory ...), with their table.
 faults: $(STAMP)
@@ -38,13 +42,12 @@ faults: $(STAMP)
 slurm: $(STAMP)
 	$(BIN)/python -m pytest -s -v -rs tests/test_slurm.py
 
-# While editing: lint, and beside it every test but those marked slow or book. Compiled tests are kept, even
-# where Python is told not to: compiling them anew is a third of the start.
+# While editing: lint, and beside it every test but those marked slow or book.
 fast: $(STAMP)
 	$(MAKE) --jobs 2 --output-sync lint quick
 
 quick: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not book and not slow" -n $(JOBS) --dist loadfile
+	$(PYTEST) -q -m "not book and not slow"
 
 # Do the tests notice a wrong line? A seeded draw of small changes of the core, each against its tests.
 mutants: $(STAMP)

@@ -2,8 +2,11 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
@@ -22,10 +25,21 @@ ROOMS = (
 install_import_hook([f"lib.{room}" for room in ROOMS], "shapes.checked")  # before anything imports lib
 
 import jaxtyping  # noqa: E402
-import parity  # noqa: E402
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+# Begun first, so that no worker is left alone with one at the end: a file is one worker's.
+LONGEST = (
+    *("test_pages.py", "test_book_guard.py", "test_smoke_book.py", "test_run_it_yourself.py"),
+    *("test_reproducible.py", "test_slides.py", "test_profiled_book.py", "test_sweep.py"),
+    *("test_notebooks.py", "test_training.py", "test_edits.py", "test_sweep_reports.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; all others, and the tests of a file, in the order in which they stand."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.fixture
@@ -78,6 +92,23 @@ def redkitchen() -> Path:
     return folder
 
 
+def compared() -> list[tuple]:
+    """Rows of the table of deviations, so far; none where no test has asked for reference numbers."""
+    return [astuple(row) for row in sys.modules["parity"].ROWS] if "parity" in sys.modules else []
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the table of parity deviations when ``VGGT_PARITY_REPORT`` names a file."""
-    parity.write_report()
+    """Write the table of deviations when ``VGGT_PARITY_REPORT`` names a file; a worker hands its rows on."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["compared"] = compared()
+    elif compared():
+        sys.modules["parity"].write_report()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Rows of a worker that has ended."""
+    if rows := getattr(node, "workeroutput", {}).get("compared"):
+        import parity
+
+        parity.ROWS.extend(parity.ParityRow(*row) for row in rows)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import LONGEST
 
 from book.study.how_it_is_built.house import House, HouseError, last, storeys
 from lib.records.code import imported, notebook_source
@@ -206,6 +207,10 @@ def test_an_experiment_is_a_folder_a_notebook_with_its_grid_and_a_chapter(copy: 
     command = [sys.executable, "-c", plan]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout == "2 True\n", done.stderr
+
+
+def test_every_file_that_is_begun_first_is_there() -> None:
+    assert [name for name in LONGEST if not Path(__file__).with_name(name).is_file()] == []
 
 
 def test_the_library_stays_small_and_functions_fit_on_a_screen(house: House) -> None:
