@@ -44,7 +44,12 @@ NOTEBOOKS = {
     **{"second_round": "predictions", "thinning": "predictions", "one_run": None},
 }
 WITHOUT_A_GRID = {"networks", "one_run", "second_round", "thinning"}
-SHARED_FOLDERS = {"exercises", "paper", "verdicts"}  # every other folder of book/study serves one topic
+SHARED_FOLDERS = {
+    "exercises",
+    "family",
+    "paper",
+    "verdicts",
+}  # every other folder of book/study serves one topic
 
 LIBRARY_LINES = 11_000  # all but GROWN
 # Files for what the library could not do before; counted apart: path in lib -> most lines.

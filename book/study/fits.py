@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,3 +89,15 @@ def local_exponents(runtimes: ArrayLike, kept: ArrayLike, half: float = 0.0) -> 
     """p with T = kept^p, and its smallest and largest value for T ± half. ``kept`` in (0, 1)."""
     t, x = np.asarray(runtimes, dtype=float), np.log(np.asarray(kept, dtype=float))
     return np.log(t) / x, np.log(t + half) / x, np.log(t - half) / x
+
+
+def growth(entropy: Array, lengths: Sequence[int]) -> Array:
+    """(scenes, layers) slope of ln(effective number of keys) against ln S, from 8 frames on.
+
+    entropy: (lengths, scenes, layers), nats; its exponential is the effective number of keys.
+    """
+    used = [place for place, frames in enumerate(lengths) if frames >= 8]
+    at = np.log([lengths[place] for place in used])
+    flat = entropy[used].reshape(len(used), -1)
+    slope: Array = np.polyfit(at, flat, 1)[0].reshape(entropy.shape[1:])
+    return slope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import ConstantInputWarning, DegenerateDataWarning, binom, bootstrap, pearsonr, rankdata
 
 LEVEL = 0.95
+RESAMPLES = 2000
+FEWEST = 6  # rooms of which an interval of a ratio can be given
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,36 @@ def median_interval(values: Iterable[float], seed: int, draws: int = 2000) -> In
     if sample.size == 1:
         return Interval(*[float(sample[0])] * 3)
     return _interval(np.median, (sample,), seed, draws)
+
+
+def mean_ratio(new: ArrayLike, old: ArrayLike, seed: int = 0, paired: bool = True) -> Interval:
+    """Ratio of means over rooms with its 95 % bootstrap-t interval; `median` of the result is the ratio.
+
+    paired: the two are of the same rooms in the same order. Studentised on the log scale, since percentile
+    and BCa intervals of skewed errors are too short below some twenty rooms. Below `FEWEST` rooms it has no
+    ends.
+    """
+    rng, samples = np.random.default_rng(seed), (np.asarray(new, float), np.asarray(old, float))
+    value, error = _log_ratio(*samples, paired)
+    if error < 1e-12:  # the same in every room
+        return Interval(*[float(np.exp(value))] * 3)
+    if min(len(sample) for sample in samples) < FEWEST:
+        return Interval(float(np.exp(value)), 0.0, math.inf)
+    draws = [rng.integers(0, len(sample), (RESAMPLES, len(sample))) for sample in samples]
+    again, spread = _log_ratio(samples[0][draws[0]], samples[1][draws[0 if paired else 1]], paired)
+    low, high = np.quantile((again - value) / np.maximum(spread, error / 100), [0.025, 0.975])
+    return Interval(*(float(np.exp(end)) for end in (value, value - high * error, value - low * error)))
+
+
+def _log_ratio(new: Array, old: Array, paired: bool) -> tuple[Array, Array]:
+    """ln of the ratio of means along the last axis, and its standard error to first order."""
+    a, b = new / new.mean(-1, keepdims=True), old / old.mean(-1, keepdims=True)
+    variance = (
+        (a - b).var(-1, ddof=1) / a.shape[-1]
+        if paired
+        else sum(x.var(-1, ddof=1) / x.shape[-1] for x in (a, b))
+    )
+    return np.log(new.mean(-1) / old.mean(-1)), np.sqrt(variance)
 
 
 def sign_rank(count: int) -> int:

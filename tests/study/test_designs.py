@@ -6,6 +6,7 @@ import torch
 from small_models import tiny_vggt
 
 from book.study import entries
+from book.study.fits import growth
 from book.study.networks import designs
 from lib.geometry import rotation_angle_deg
 from lib.run import Params
@@ -70,7 +71,7 @@ def test_a_causal_frame_is_diluted_by_those_before_it_only():
 def test_keys_that_grow_as_the_frames_have_slope_one_from_eight_frames_on():
     lengths = [4, 8, 16, 64]
     entropy = np.log([99.0, 8 * 3, 16 * 3, 64 * 3])[:, None, None] * np.ones((4, 2, 3))
-    np.testing.assert_allclose(designs.growth(entropy, lengths), np.ones((2, 3)))
+    np.testing.assert_allclose(growth(entropy, lengths), np.ones((2, 3)))
 
 
 def test_errors_by_place_are_angles_since_the_first_frame():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from book.study.anchored import Anchored
-from book.study.intervals import Interval
+from book.study.intervals import Interval, mean_ratio
 from book.study.long_sequences import draw, law, outcome
 from book.study.long_sequences.arms import ARMS, OVERLAP, Arm, Result, _append, chunk_bounds, run_arm
 from book.study.long_sequences.between import FrameBias, Split, bias_between
@@ -188,7 +188,7 @@ def test_intervals_hold_their_level(rooms, level):
     for _ in range(times):
         room = rng.lognormal(1, 0.7, rooms)
         new, old = room * rng.lognormal(-0.3, 0.4, rooms), room * rng.lognormal(0, 0.4, rooms)
-        ratio, share = outcome.mean_ratio(new, old), outcome.share_better(new, old)
+        ratio, share = mean_ratio(new, old), outcome.share_better(new, old)
         true_share = 0.5 * math.erfc(-0.3 / math.hypot(0.4, 0.4) / 2**0.5)
         hits += [ratio.low < math.exp(-0.3) < ratio.high, share.low < true_share < share.high]
     assert (hits / times > level).all()  # 95 % less four standard errors of 200 times; less with 8 rooms
@@ -198,15 +198,15 @@ def test_a_ratio_of_pairs_is_surer_than_one_of_strangers():
     rng = np.random.default_rng(0)
     room = rng.lognormal(1, 1, 24)
     new, old = 0.5 * room * rng.lognormal(0, 0.1, 24), room
-    pairs, strangers = outcome.mean_ratio(new, old), outcome.mean_ratio(new, old[::-1], paired=False)
+    pairs, strangers = mean_ratio(new, old), mean_ratio(new, old[::-1], paired=False)
     assert pairs.median == pytest.approx(strangers.median) == pytest.approx(new.mean() / old.mean())
     assert 0.4 < pairs.low < pairs.high < 0.6 and strangers.low < 0.4
-    few = outcome.mean_ratio(new[:5], old[:5])
+    few = mean_ratio(new[:5], old[:5])
     assert few.median == pytest.approx(new[:5].mean() / old[:5].mean()) and (few.low, few.high) == (
         0,
         math.inf,
     )
-    same = outcome.mean_ratio(old, old)
+    same = mean_ratio(old, old)
     assert (same.low, same.median, same.high) == (1, 1, 1)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from book.study.intervals import Interval
-from book.study.long_sequences.outcome import FAILURE, Run, failures, mean_ratio
+from book.study.intervals import Interval, mean_ratio
+from book.study.long_sequences.outcome import FAILURE, Run, failures
 from book.study.style import PALETTE
 
 BAR_COLOURS = ("grey", "orange", "sky", "green")

@@ -13,14 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from book.study import entries, profile
-from book.study.intervals import LEVEL, Interval
+from book.study.intervals import LEVEL, Interval, mean_ratio
 from book.study.long_sequences import law
 from lib import records
 
 EXPERIMENT = "book/runs/long_sequences.ipynb"
 FAILURE = 15.0  # degrees
-RESAMPLES = 2000
-FEWEST = 6  # rooms of which an interval can be given
 SINK = 3  # the block in which frame 0 takes most of the attention
 BATCHES = tuple(
     entries.read(Path(__file__).with_name(name), ("runs", "predictions"))
@@ -88,36 +86,6 @@ def _measured(params: Mapping[str, Any]) -> records.Measured | None:
         return profile.load_measured(EXPERIMENT, **params)
     except records.StaleResultError:
         return None
-
-
-def mean_ratio(new: ArrayLike, old: ArrayLike, seed: int = 0, paired: bool = True) -> Interval:
-    """Ratio of means over rooms with its 95 % bootstrap-t interval; `median` of the result is the ratio.
-
-    paired: the two are of the same rooms in the same order. Studentised on the log scale, since percentile
-    and BCa intervals of skewed errors are too short below some twenty rooms. Below `FEWEST` rooms it has no
-    ends.
-    """
-    rng, samples = np.random.default_rng(seed), (np.asarray(new, float), np.asarray(old, float))
-    value, error = _log_ratio(*samples, paired)
-    if error < 1e-12:  # the same in every room
-        return Interval(*[float(np.exp(value))] * 3)
-    if min(len(sample) for sample in samples) < FEWEST:
-        return Interval(float(np.exp(value)), 0.0, math.inf)
-    draws = [rng.integers(0, len(sample), (RESAMPLES, len(sample))) for sample in samples]
-    again, spread = _log_ratio(samples[0][draws[0]], samples[1][draws[0 if paired else 1]], paired)
-    low, high = np.quantile((again - value) / np.maximum(spread, error / 100), [0.025, 0.975])
-    return Interval(*(float(np.exp(end)) for end in (value, value - high * error, value - low * error)))
-
-
-def _log_ratio(new: Array, old: Array, paired: bool) -> tuple[Array, Array]:
-    """ln of the ratio of means along the last axis, and its standard error to first order."""
-    a, b = new / new.mean(-1, keepdims=True), old / old.mean(-1, keepdims=True)
-    variance = (
-        (a - b).var(-1, ddof=1) / a.shape[-1]
-        if paired
-        else sum(x.var(-1, ddof=1) / x.shape[-1] for x in (a, b))
-    )
-    return np.log(new.mean(-1) / old.mean(-1)), np.sqrt(variance)
 
 
 def share_better(new: ArrayLike, old: ArrayLike) -> Interval:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from book.study.fits import growth
 from lib.geometry import relative_to_first, rotation_angle_deg
 from lib.run import Params, load_model, prepare, run
 from lib.vggt import VGGT, AttentionEvent
@@ -122,18 +123,6 @@ def _scene(params: Params, model: VGGT) -> tuple[dict[str, list[float]], Array]:
     return numbers, rotation_by_place(said.extrinsics[0], sequence.extrinsics)
 
 
-def growth(entropy: Array, lengths: Many[int]) -> Array:
-    """(scenes, layers) slope of ln(effective number of keys) against ln S, from 8 frames on.
-
-    entropy: (lengths, scenes, layers), nats; its exponential is the effective number of keys.
-    """
-    used = [place for place, frames in enumerate(lengths) if frames >= 8]
-    at = np.log([lengths[place] for place in used])
-    flat = entropy[used].reshape(len(used), -1)
-    slope: Array = np.polyfit(at, flat, 1)[0].reshape(entropy.shape[1:])
-    return slope
-
-
 def quantities(
     design: str,
     arrays: Mapping[str, Array],
@@ -150,29 +139,30 @@ def quantities(
     Raises:
         ValueError: another design, or the length at which it is declared is not among them.
     """
-    if design == "equivariant":
-        if SINK_FRAMES not in lengths:
-            raise ValueError(f"the first frame's share is declared at {SINK_FRAMES} frames, not {lengths}")
-        at = list(lengths).index(SINK_FRAMES)
-        found = {
-            "equivariant_sink": float(arrays["sink"][at].mean()),
-            "equivariant_dilution": float(growth(arrays["entropy"], lengths).mean()),
-        }
-        if errors is not None:
-            found["equivariant_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
-        return found
-    if design == "few":
-        found = {"few_dilution": float(growth(arrays["entropy"], lengths).mean())}
-        if errors is not None:
-            found["few_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
-        if walks is not None:
-            found["few_growth"] = float(walks[0].mean() / walks[1].mean())
-        return found
     if design == "causal":
-        turned = arrays["rotation"]
-        return {
-            "causal_late_dilution": float(growth(arrays["entropy_last"], lengths).mean()),
-            "causal_early_dilution": float(growth(arrays["entropy_fourth"], lengths).mean()),
-            "causal_late_error": float(np.median(turned[:, LATE]) / np.median(turned[:, EARLY])),
-        }
-    raise ValueError(f"design = {design!r} must be 'equivariant', 'few' or 'causal'")
+        return _causal(arrays, lengths)
+    if design not in ("equivariant", "few"):
+        raise ValueError(f"design = {design!r} must be 'equivariant', 'few' or 'causal'")
+    found = {f"{design}_dilution": float(growth(arrays["entropy"], lengths).mean())}
+    if design == "equivariant":
+        found["equivariant_sink"] = _sink(arrays["sink"], lengths)
+    if errors is not None:
+        found[f"{design}_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
+    if walks is not None and design == "few":
+        found["few_growth"] = float(walks[0].mean() / walks[1].mean())
+    return found
+
+
+def _sink(sink: Array, lengths: Many[int]) -> float:
+    if SINK_FRAMES not in lengths:
+        raise ValueError(f"the first frame's share is declared at {SINK_FRAMES} frames, not {lengths}")
+    return float(sink[list(lengths).index(SINK_FRAMES)].mean())
+
+
+def _causal(arrays: Mapping[str, Array], lengths: Many[int]) -> dict[str, float]:
+    turned = arrays["rotation"]
+    return {
+        "causal_late_dilution": float(growth(arrays["entropy_last"], lengths).mean()),
+        "causal_early_dilution": float(growth(arrays["entropy_fourth"], lengths).mean()),
+        "causal_late_error": float(np.median(turned[:, LATE]) / np.median(turned[:, EARLY])),
+    }

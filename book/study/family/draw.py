@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,37 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullLocator
 
-from book.study.intervals import Interval
+from book.study.family.statements import Statement
 from book.study.style import PALETTE, intervals
 
 TICKS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of ratios
 COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky")
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A number that each network has for every room, and where it says neither yes nor no.
-
-    says: the statement, true where the number is on the side of `sign` of `neutral`. number: what is drawn.
-    found: network -> the number with its 95 % interval over rooms. sign: 1 if larger says yes, -1 if smaller
-    does. log: of the axis.
-    """
-
-    says: str
-    number: str
-    neutral: float
-    found: Mapping[str, Interval]
-    sign: int = 1
-    log: bool = True
-
-    def word(self, network: str) -> str:
-        """ "yes", "no" or "not clear", by the whole interval; "not measured" where there is no value."""
-        if network not in self.found:
-            return "not measured"
-        found = self.found[network]
-        ends = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
-        neutral = self.sign * self.neutral
-        return "yes" if ends[0] > neutral else "no" if ends[1] < neutral else "not clear"
 
 
 def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.DataFrame:
@@ -54,10 +27,10 @@ def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.Da
 
 def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figure:
     """One panel a statement: medians of the networks with their intervals, and the neutral value dotted."""
-    columns = 3
+    columns = min(3, len(statements))
     rows = -(-len(statements) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.12)
-    size = (9.2, 0.9 + 1.95 * rows)
+    size = (3.07 * max(columns, 2), 0.9 + 1.95 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout=layout, squeeze=False)
     for ax, one in zip(axes.flat, statements, strict=False):
         for place, (name, label) in enumerate(networks.items()):

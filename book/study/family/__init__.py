@@ -1,0 +1,1 @@
+"""What each trained network of the book does: statements that every chapter can ask about all of them."""

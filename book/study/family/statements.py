@@ -1,0 +1,184 @@
+"""Statements about attention and merging, and the number that each network of the family has for them.
+
+Each is made of records: of the weights (data/weights), and of measurements in rooms that no training and no
+choice had seen. Only the records that a statement needs are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from book.study import profile, shipped
+from book.study.fits import growth
+from book.study.intervals import Interval, mean_ratio, sign_interval
+
+Array = NDArray[np.float64]
+NETWORKS = {  # weights -> what its label says beside the longest training sequence; in the order of figures
+    "trained-to-4": "",
+    "mini": " (shipped)",
+    "trained-to-24": "",
+    "to24-seed0": " (anew)",
+    "equivariant-seed0": " (no reference)",
+}
+FRESH = "denser:200-207"
+LENGTHS = (8, 16, 32, 64, 128)
+MERGED = {"frames": 32, "strengths": [0.7]}
+BIASED = {name: ["denser:50-61"] for name in NETWORKS} | {"trained-to-4": ["denser:50-61", "denser:62-73"]}
+ARMS = ["merged", "scaled", "anchored"]
+ARMS_TO_4 = [
+    "merged", "merged, size bias", "uniform", "uniform, frame 0 merged too", "scaled", "anchored",
+    "anchored, merged, size bias", "quarter", "own frame", "anchored, sink's block", "anchored, other blocks",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A number that each network has for every room, and where it says neither yes nor no.
+
+    says: the statement, true where the number is on the side of `sign` of `neutral`. number: what is drawn.
+    found: network -> the number with its 95 % interval over rooms. sign: 1 if larger says yes, -1 if smaller
+    does. log: of the axis.
+    """
+
+    says: str
+    number: str
+    neutral: float
+    found: Mapping[str, Interval]
+    sign: int = 1
+    log: bool = True
+
+    def word(self, network: str) -> str:
+        """ "yes", "no" or "not clear", by the whole interval; "not measured" where there is no value."""
+        if network not in self.found:
+            return "not measured"
+        found = self.found[network]
+        ends = (found.low, found.high) if self.sign > 0 else (-found.high, -found.low)
+        neutral = self.sign * self.neutral
+        return "yes" if ends[0] > neutral else "no" if ends[1] < neutral else "not clear"
+
+    def sentence(self, labels: Mapping[str, str]) -> str:
+        """For which networks it holds; `labels`: name -> "to 12 frames", what its training saw."""
+        of: dict[str, list[str]] = {}
+        for name, label in labels.items():
+            of.setdefault(self.word(name), []).append(label)
+        if list(of) == ["yes"]:
+            return f"{self.says}: true of all {len(labels)} networks."
+        said = {"yes": "true", "no": "not true"} | {word: word for word in ("not clear", "not measured")}
+        parts = [f"{words} if trained {_listed(of[word])}" for word, words in said.items() if word in of]
+        return f"{self.says}: {'; '.join(parts)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """ "one", "one and two", "one, two and three"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+
+
+def labels() -> dict[str, str]:
+    """Network -> "to 12 frames (shipped)"."""
+    return {
+        name: f"to {report(name)['config']['most_frames']} frames{note}" for name, note in NETWORKS.items()
+    }
+
+
+@cache
+def report(name: str) -> shipped.Report:
+    """The record of a network's weights."""
+    return shipped.read_report(shipped.SHIPPED.with_name(f"{name}.safetensors"))
+
+
+def in_effect(name: str) -> Mapping[str, Array]:
+    """The keys that queries have in effect, at `LENGTHS`: see `book.study.networks.designs.measure`."""
+    asked = {"model": name, "scene": FRESH, "lengths": list(LENGTHS)}
+    return profile.load_measured("book/runs/networks.ipynb", **asked).record.arrays
+
+
+def merged(name: str) -> Mapping[str, Array]:
+    """Without merging and with the released rule: arrays (2, rooms, ...)."""
+    return profile.load_measured("book/runs/lengths.ipynb", model=name, scene=FRESH, **MERGED).record.arrays
+
+
+def biased(name: str) -> tuple[Array, Array]:
+    """(rooms,) rotation errors at 128 frames, degrees: with the bias on frame 0, and without."""
+    arms, found = ARMS_TO_4 if name == "trained-to-4" else ARMS, []
+    for scene in BIASED[name]:
+        asked = {"model": name, "scene": scene, "frames": 128, "arms": arms}
+        record = profile.load_measured("book/runs/long_sequences.ipynb", **asked).record
+        rows = [list(record["arms"]).index(arm) for arm in ("anchored", "plain")]
+        found.append(record["errors.rotation"][rows])
+    new, old = np.concatenate(found, 1)
+    return new, old
+
+
+def by_length(name: str) -> tuple[Array, Array]:
+    """(rooms,) rotation errors on denser walks, degrees: at 128 frames and at 8, of the same rooms."""
+    many, few = (
+        shipped.errors(report(name), "denser", frames, "model", "rotation_deg") for frames in (128, 8)
+    )
+    both = min(len(few), len(many))
+    return many[:both], few[:both]
+
+
+def _ratio_merged(name: str, array: str) -> Interval:
+    found = merged(name)[array].mean((2, 3))
+    return sign_interval(found[1] / found[0])
+
+
+def _least_growth(name: str) -> Interval:
+    found = growth(in_effect(name)["entropy"], LENGTHS)
+    return sign_interval(found[:, found.mean(0).argmin()])
+
+
+def each(number: Callable[[str], Interval]) -> dict[str, Interval]:
+    """Of every network of the family."""
+    return {name: number(name) for name in NETWORKS}
+
+
+def diluted() -> Statement:
+    """Do queries use more keys as there are more, mean over blocks?"""
+    found = each(lambda name: sign_interval(growth(in_effect(name)["entropy"], LENGTHS).mean(1)))
+    return Statement("Queries are diluted", "keys in effect, power of S", 0.0, found, log=False)
+
+
+def resists() -> Statement:
+    """Is there a block whose queries do so less than in proportion?"""
+    found = each(_least_growth)
+    number = "the same, least of the blocks"
+    return Statement("One block resists dilution", number, 1.0, found, sign=-1, log=False)
+
+
+def errors_grow() -> Statement:
+    """Are walks of 128 frames worse than those of 8 on the same stretch?"""
+    found = each(lambda name: mean_ratio(*by_length(name)))
+    return Statement("Errors grow with the frames", "rotation error, 128 over 8 frames", 1.0, found)
+
+
+def bias_helps() -> Statement:
+    """Does the bias that restores the share of frame 0 lower the error at 128 frames?"""
+    found = each(lambda name: mean_ratio(*biased(name)))
+    return Statement("A bias on frame 0 helps", "error with over without, S = 128", 1.0, found, sign=-1)
+
+
+def merging_evens() -> Statement:
+    """Does merging raise the entropy of attention between frames?"""
+    found = each(lambda name: _ratio_merged(name, "propagated.entropy"))
+    return Statement("Merging evens attention", "entropy, m = 0.7 over none", 1.0, found, log=False)
+
+
+def merging_lowers_rank() -> Statement:
+    """Does merging lower the stable rank of attention between frames?"""
+    found = each(lambda name: _ratio_merged(name, "propagated.stable_rank"))
+    return Statement("Merging lowers the rank", "stable rank, m = 0.7 over none", 1.0, found, sign=-1)
+
+
+def merging_costs() -> Statement:
+    """Does merging raise the rotation error at 32 frames?"""
+    found = each(lambda name: mean_ratio(*merged(name)["errors.rotation"][::-1]))
+    return Statement("Merging costs accuracy", "rotation error, m = 0.7 over none", 1.0, found)
+
+
+ALL = (diluted, resists, errors_grow, bias_helps, merging_evens, merging_lowers_rank, merging_costs)
