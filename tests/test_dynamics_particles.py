@@ -301,3 +301,12 @@ def test_the_layer_of_a_spread_lies_between_its_neighbours_on_the_log_scale():
     path = dyn.Trajectory(torch.tensor([1.0, 0.5, 0.1, 0.05], dtype=torch.float64), torch.eye(3).double())
     expected = 1 + (math.log(0.5) - math.log(0.2)) / (math.log(0.5) - math.log(0.1))
     assert path.layers_to(0.2) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 8])
+def test_cosines_of_equiangular_tokens_reach_from_those_of_a_simplex_to_one(tokens):
+    lowest = -1 / max(tokens - 1, 1)
+    assert dyn.equiangular_cloud(tokens, lowest).shape == dyn.equiangular_cloud(tokens, 1.0).shape
+    for cosine in (lowest - 0.01, 1.01):
+        with pytest.raises(ValueError, match="must lie in"):
+            dyn.equiangular_cloud(tokens, cosine)

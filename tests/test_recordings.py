@@ -1,6 +1,7 @@
 """Recordings written in each layout and read back, and a real 7-Scenes excerpt."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -450,3 +451,30 @@ def test_real_recording_has_the_size_that_it_had(redkitchen):
     assert float(centres.diff(dim=0).norm(dim=1).sum()) == pytest.approx(6.6, abs=0.3)
     assert (centres.amax(0) - centres.amin(0)).tolist() == pytest.approx([1.9, 0.6, 1.0], abs=0.15)
     assert 0.5 < float((sequence.depth > 0).double().mean()) < 0.89
+
+
+def test_one_pixel_is_a_size_and_none_is_not():
+    assert fit((4, 4), target=1, patch_size=1).width == fit((4, 4), height=1, width=1).width == 1
+    for size in ({"target": 0, "patch_size": 1}, {"target": 1, "patch_size": 0}, {"height": 0, "width": 1}):
+        with pytest.raises(ValueError, match="must be"):
+            fit((4, 4), **size)
+
+
+def test_colours_are_as_stored_unless_asked_upright(tmp_path):
+    image = Image.new("RGB", (6, 4))
+    image.putpixel((0, 0), (255, 0, 0))
+    exif = image.getexif()
+    exif[0x0112] = 3  # turned by half
+    image.save(tmp_path / "a.png", exif=exif)
+    red = [read_colour(tmp_path / "a.png", fit((6, 4)), **kind)[0] for kind in ({}, {"upright": True})]
+    assert red[0][0, 0] == 1 == red[1][3, 5] and red[0].sum() == red[1].sum() == 1
+
+
+def test_depth_is_in_millimetres_unless_the_layout_says_otherwise(tmp_path):
+    write_scannet(tmp_path / "a", frames=1)
+    write_seven_scenes(tmp_path / "b", frames=1)
+    write_image(tmp_path / "c.png", 0)
+    assert [read_layout(tmp_path / name).depth_unit for name in "ab"] == [1000, 1000]
+    for name in "ab":
+        shutil.rmtree(tmp_path / name)
+    assert read_layout(tmp_path).depth_unit == 1000

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from lib.spectra import (
     rademacher,
     spectrum_bracket,
 )
+from lib.spectra.bracket import _entropy_of_sums
 
 
 def prescribed(values: torch.Tensor, rows: int, seed: int) -> DenseOperator:
@@ -243,3 +245,50 @@ def test_half_precision_says_how_little_it_knows():
         got.rounding
         > 100 * spectrum_bracket(head_operator("random", 1024, 0), 0, steps=4, dense_below=0).rounding
     )
+
+
+def test_a_matrix_of_just_the_size_is_not_dense_any_more():
+    op = prescribed(SPECTRA["low rank"][:128], 150, seed=1)
+    methods = [spectrum_bracket(op, 0, Budget(block=8), steps=2, dense_below=k).method for k in (128, 129)]
+    assert methods[0] != "dense" == methods[1]
+
+
+def test_rounding_is_the_error_of_the_entries_spread_over_the_smallest_values():
+    """u √k ‖A‖ / Σσ · ln(1/u), where Σσ is exact since the basis holds all of the matrix."""
+    values = SPECTRA["low rank"][:128]
+    op = prescribed(values, 150, seed=1)
+    op.entry_error = 1e-7
+    got = spectrum_bracket(op, 0, Budget(block=16), steps=4, dense_below=0)
+    relative = 1e-7 * math.sqrt(128 * float((values**2).sum())) / float(values.sum())
+    assert got.rounding == pytest.approx(relative * math.log(1e7), rel=1e-3)
+
+
+def test_rounding_is_no_more_than_all_the_entropy_there_can_be():
+    op = prescribed(F.pad(torch.ones(1), (0, 511)), 512, seed=1)
+    op.entry_error = 0.4
+    got = spectrum_bracket(op, 0, Budget(block=8), steps=2, dense_below=0)
+    assert got.rounding == math.log(512) and (got.lower, got.upper) == (0, math.log(512))
+
+
+def test_probes_that_follow_the_energy_are_corrected_by_it_and_leave_no_error():
+    e = torch.linspace(1, 3, 9, dtype=torch.float64)
+    probes = torch.stack([2 + 3 * e, 1 - e / 2, e], -1)
+    fixed = torch.tensor([0.5, 0.25, 4.0], dtype=torch.float64)
+    got = _entropy_of_sums(fixed, probes, 4.0 + 2.6)  # the probes' mean of 2 is 0.6 too low
+    s1, sl = 0.5 + 2 + 3 * 2.6, 0.25 + 1 - 1.3
+    assert got.nuclear == pytest.approx(s1) and got.entropy == pytest.approx(math.log(s1) - sl / s1)
+    assert got.error == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("rest", [9e-6, 0.5])
+def test_error_of_probes_by_hand(rest):
+    """Where energy tells nothing: dH = (dS₁ (1 + S_L/S₁) - dS_L) / S₁, n - 2 degrees of freedom."""
+    s = torch.tensor([[4.0, 1.0], [6.0, 2.0], [5.0, 0.0], [5.0, 1.0]], dtype=torch.float64)
+    energy = (
+        torch.tensor([[1.0], [1.0], [-1.0], [-1.0]]).double() if rest < 1e-4 else torch.full((4, 1), rest)
+    )
+    fixed = torch.tensor([0.0, 0.0, 1 - rest], dtype=torch.float64)
+    got = _entropy_of_sums(fixed, torch.cat([s, energy], 1), 1.0)
+    influence = [(d1 * 1.2 - dl) / 5 for d1, dl in ((-1, 0), (1, 1), (0, -1), (0, 0))]
+    assert got.error == pytest.approx(math.sqrt(sum(x * x for x in influence) / (4 * 2)))
+    assert got.entropy == pytest.approx(math.log(5) - 0.2)
