@@ -43,7 +43,7 @@ NOTEBOOKS = {
     **{"duplicates": "predictions", "lengths": "fusion"},
     **{"second_round": "predictions", "thinning": "predictions", "one_run": None},
 }
-WITHOUT_A_GRID = {"networks", "one_run", "second_round", "thinning"}
+WITHOUT_A_GRID = {"frontier", "networks", "one_run", "second_round", "thinning"}
 SHARED_FOLDERS = {
     "exercises",
     "family",

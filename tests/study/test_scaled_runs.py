@@ -12,6 +12,7 @@ from small_models import tiny_vggt
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from book.study.anchored import Anchored
+from book.study.frontier import measure as frontier
 from book.study.fusion import lengths
 from book.study.fusion import measure as fusion
 from book.study.heatmaps import measure as heatmaps
@@ -118,11 +119,17 @@ def of_networks(params, model, patch):
     return designs.measure(params, [4, 8])
 
 
+def of_frontier(params, model, patch):
+    patch.setattr(frontier, "load_model", lambda _: (model, None))
+    return frontier.measure(params, [0.5, 0.25]).arrays
+
+
 MEASURES = {
     "adaptive": of_adaptive,
     "advice": of_advice,
     "alarm": of_alarm,
     "duplicates": lambda p, model, _: duplicates.measure_scene(model, prepare(p, model)),
+    "frontier": of_frontier,
     "fusion": lambda p, model, _: fusion.measure(p, True, model).arrays,
     "heatmaps": of_heatmaps,
     "lengths": of_lengths,

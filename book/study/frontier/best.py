@@ -1,0 +1,192 @@
+"""Which rule errs least within a budget, and how surely; what was declared about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import gmean, ttest_rel
+
+from book.study import profile, shipped
+from book.study.frontier.measure import OPEN, UNMERGED, Array
+from book.study.intervals import LEVEL, Interval
+from lib import records, used
+
+EXPERIMENT = "book/runs/frontier.ipynb"
+DECLARED = Path(__file__).with_name("declared.yml")
+SCENE, FRAMES = "denser:208-215", 64
+PAIRS, SECONDS = (0.5, 0.25, 0.1), (0.8, 0.7, 0.6)  # budgets, relative to the unmerged run
+FEW = "trained-to-4"  # the network in which the law of dilution expects a repair
+SLACK = 1.01  # of a budget, since whole tokens merge
+Cost = Literal["pairs", "seconds"]
+Key = tuple[str, bool]  # network, whether with the factor
+
+
+def paired_difference(new: ArrayLike, old: ArrayLike) -> Interval:
+    """Mean of new - old over rooms with its 95 % interval of the paired t-test; a point where all agree."""
+    gap = np.asarray(new, float) - np.asarray(old, float)
+    if np.ptp(gap) == 0:
+        return Interval(*[float(gap.mean())] * 3)
+    ends = ttest_rel(new, old).confidence_interval(LEVEL)
+    return Interval(float(gap.mean()), float(ends.low), float(ends.high))
+
+
+@dataclass(frozen=True)
+class Best:
+    """The rule with the lowest mean error, and those that are not surely worse: `tied`, by their means."""
+
+    rule: str
+    error: float
+    tied: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.tied:
+            return self.rule
+        shown, more = self.tied[:2], len(self.tied) - 2
+        return "tied: " + " · ".join([self.rule, *shown]) + (f" · {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """One network with or without the factor: names and points (columns,), arrays (rooms, columns)."""
+
+    names: list[str]
+    points: list[float]
+    arrays: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, record: records.Record) -> Frontier:
+        """From the record of a run."""
+        return cls(list(record["rules"]), list(record["points"]), record.arrays)
+
+    @property
+    def rules(self) -> list[str]:
+        """Names of the rules, in the order of the run."""
+        return [name for name in dict.fromkeys(self.names) if name != UNMERGED]
+
+    def cost(self, kind: Cost) -> Array:
+        """(columns,) median over rooms, relative to the unmerged run of the room."""
+        values = self.arrays[kind]
+        return np.asarray(np.median(values / values[:, :1], axis=0))
+
+    def columns(self, rule: str) -> list[int]:
+        """Where a rule stands, by falling pairs."""
+        return sorted((k for k, name in enumerate(self.names) if name == rule), key=lambda k: -self.points[k])
+
+    def at(self, rule: str, point: float, what: str = "rotation") -> Array:
+        """(rooms,) of a rule at a point. Raises KeyError where its protections do not let it go so far."""
+        for column in self.columns(rule):
+            if self.points[column] == point:
+                return self.arrays[what][:, column]
+        raise KeyError(f"{rule} does not reach {point} of the pairs")
+
+    def within(self, kind: Cost, budget: float) -> dict[str, int]:
+        """Rule -> its dearest column within a budget; the errors have no say in that."""
+        cost = self.cost(kind)
+        found = {}
+        for rule in self.rules:
+            if affordable := [k for k in self.columns(rule) if cost[k] <= budget * SLACK]:
+                found[rule] = max(affordable, key=lambda k: cost[k])
+        return found
+
+    def best(self, kind: Cost, budget: float) -> Best | None:
+        """Of the rules within a budget; None where there is none."""
+        errors = {r: self.arrays["rotation"][:, k] for r, k in self.within(kind, budget).items()}
+        if not errors:
+            return None
+        first, *others = sorted(errors, key=lambda rule: errors[rule].mean())
+        tied = [rule for rule in others if not paired_difference(errors[rule], errors[first]).low > 0]
+        return Best(first, float(errors[first].mean()), tuple(tied))
+
+
+def networks() -> list[str]:
+    """Every network in data/weights, by the frames of its training."""
+    names = [path.stem for path in used.listed(shipped.SHIPPED.parent, "*.safetensors")]
+    return sorted(names, key=lambda name: (shipped.trained_frames(name), name != shipped.SHIPPED.stem, name))
+
+
+def load_runs() -> dict[Key, records.Measured]:
+    """(network, with the factor) -> its record; those that have been measured."""
+    asked = {
+        (name, factor): {
+            "model": name, "scene": SCENE, "frames": FRAMES, "points": list(PAIRS),
+            "logit_scale": f"length {shipped.trained_frames(name)}" if factor else "none",
+        }
+        for name in networks()
+        for factor in (False, True)
+    }  # fmt: skip
+    return dict(profile.measured_runs(EXPERIMENT, asked))  # type: ignore[arg-type, return-value]
+
+
+def lowest(run: Frontier, point: float) -> float:
+    """Lowest error of all rules within `point` of the pairs, over that of the unmerged run."""
+    best = run.best("pairs", point)
+    return math.nan if best is None else best.error / float(run.arrays["rotation"][:, 0].mean())
+
+
+def over(run: Frontier, one: str, other: str, point: float, what: str = "rotation") -> float:
+    """Mean over rooms of one rule over that of another, both at a point."""
+    return float(run.at(one, point, what).mean() / run.at(other, point, what).mean())
+
+
+def factor_ratio(without: Frontier, scaled: Frontier, point: float = PAIRS[1]) -> float:
+    """Error with over without the factor, mean over rooms and over all rules at a point."""
+    columns = [k for k, p in enumerate(without.points) if p == point]
+    means = [float(run.arrays["rotation"][:, columns].mean()) for run in (scaled, without)]
+    return means[0] / means[1]
+
+
+def quantities(runs: Mapping[Key, Frontier], trained: Mapping[str, int]) -> dict[str, float]:
+    """What `declared.yml` names, without what needs a run that is not there. trained: network -> frames."""
+    found = _of_all(runs)
+    longer = [name for name, factor in runs if not factor and trained[name] > trained[FEW]]
+    if longer:
+        half, _, tenth = PAIRS
+        winners = [runs[name, False].best("pairs", tenth) for name in longer]
+        found["open_at_a_tenth"] = float(np.mean([best.rule.endswith(OPEN) for best in winners if best]))
+        found["half_price"] = float(gmean([lowest(runs[name, False], half) for name in longer]))
+    if both := [(runs[name, False], runs[name, True]) for name in longer if (name, True) in runs]:
+        found["longer_factor"] = float(gmean([factor_ratio(*pair) for pair in both]))
+    if few := runs.get((FEW, False)):
+        found["few_protecting"] = over(few, "uniform", "uniform" + OPEN, PAIRS[2])
+        found["few_repaired"] = lowest(few, PAIRS[2])
+        if scaled := runs.get((FEW, True)):
+            found["few_factor"] = factor_ratio(few, scaled)
+    return found
+
+
+def _of_all(runs: Mapping[Key, Frontier]) -> dict[str, float]:
+    """What is declared of all networks without the factor."""
+    plain, (half, quarter, _) = [run for (_, factor), run in runs.items() if not factor], PAIRS
+    if not plain:
+        return {}
+    open_grid, open_split, open_uniform = (rule + OPEN for rule in ("grid", "split", "uniform"))
+    split = [over(run, open_split, open_grid, quarter) for run in plain]
+    seconds = [over(run, open_grid, open_uniform, quarter, "seconds") for run in plain]
+    tied = [best is not None and bool(best.tied) for best in (run.best("pairs", half) for run in plain)]
+    winners = [(run.best("pairs", quarter), run.best("seconds", SECONDS[1])) for run in plain]
+    return {
+        "split_over_grid": float(gmean(split)),
+        "grid_seconds": float(gmean(seconds)),
+        "tied_at_half": float(np.mean(tied)),
+        "seconds_differ": float(np.mean([a and b and a.rule != b.rule for a, b in winners])),
+    }
+
+
+def budget_table(runs: Mapping[Key, Frontier], trained: Mapping[str, int]) -> pd.DataFrame:
+    """The best rule of each network, with and without the factor, for each budget."""
+    rows = []
+    for (name, factor), run in runs.items():
+        row = {"network": name, "trained to": trained[name], "factor": "yes" if factor else "no"}
+        for kind, budgets in (("pairs", PAIRS), ("seconds", SECONDS)):
+            for budget in budgets:
+                best = run.best(kind, budget)  # type: ignore[arg-type]
+                row[f"{kind} ≤ {budget:g}"] = "none" if best is None else str(best)
+        rows.append(row)
+    return pd.DataFrame(rows).set_index(["network", "trained to", "factor"])
