@@ -10,12 +10,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.stats import gmean, ttest_rel
+from scipy.stats import gmean
 
 from book.study import profile, shipped
 from book.study.frontier.measure import OPEN, UNMERGED, Array
-from book.study.intervals import LEVEL, Interval
+from book.study.intervals import mean_ratio
 from lib import records, used
 
 EXPERIMENT = "book/runs/frontier.ipynb"
@@ -26,15 +25,6 @@ FEW = "trained-to-4"  # the network in which the law of dilution expects a repai
 SLACK = 1.01  # of a budget, since whole tokens merge
 Cost = Literal["pairs", "seconds"]
 Key = tuple[str, bool]  # network, whether with the factor
-
-
-def paired_difference(new: ArrayLike, old: ArrayLike) -> Interval:
-    """Mean of new - old over rooms with its 95 % interval of the paired t-test; a point where all agree."""
-    gap = np.asarray(new, float) - np.asarray(old, float)
-    if np.ptp(gap) == 0:
-        return Interval(*[float(gap.mean())] * 3)
-    ends = ttest_rel(new, old).confidence_interval(LEVEL)
-    return Interval(float(gap.mean()), float(ends.low), float(ends.high))
 
 
 @dataclass(frozen=True)
@@ -101,7 +91,7 @@ class Frontier:
         if not errors:
             return None
         first, *others = sorted(errors, key=lambda rule: errors[rule].mean())
-        tied = [rule for rule in others if not paired_difference(errors[rule], errors[first]).low > 0]
+        tied = [rule for rule in others if mean_ratio(errors[rule], errors[first]).low <= 1]
         return Best(first, float(errors[first].mean()), tuple(tied))
 
 
