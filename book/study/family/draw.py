@@ -50,5 +50,6 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
         ax.set_visible(False)
     shown = [ax.get_legend_handles_labels() for ax in axes.flat]
     handles = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
+    ncols = 3 if columns == 3 else 2
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=ncols)
     return figure
