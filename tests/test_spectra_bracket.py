@@ -16,6 +16,7 @@ from lib.spectra import (
     KrylovBasis,
     Measures,
     basis_bytes,
+    bracket,
     dense_measures,
     largest_singular_value,
     rademacher,
@@ -292,3 +293,71 @@ def test_error_of_probes_by_hand(rest):
     influence = [(d1 * 1.2 - dl) / 5 for d1, dl in ((-1, 0), (1, 1), (0, -1), (0, 0))]
     assert got.error == pytest.approx(math.sqrt(sum(x * x for x in influence) / (4 * 2)))
     assert got.entropy == pytest.approx(math.log(5) - 0.2)
+
+
+def without_numbers(rows, columns):
+    return DenseOperator(torch.empty(rows, columns, device="meta"))
+
+
+def test_steps_are_what_passes_bytes_and_columns_allow():
+    rich = 2**50
+    assert Budget(bytes=rich).most_steps(without_numbers(2**20, 2**20)) == 40  # 79 of 80 passes
+    assert Budget(bytes=rich, passes=81).most_steps(without_numbers(2**20, 2**20)) == 41
+    assert Budget(bytes=rich).most_steps(without_numbers(5000, 640)) == 10  # blocks of 64
+    assert Budget(bytes=3 * 64 * 7000 * 4).most_steps(without_numbers(5000, 2000)) == 3
+    assert Budget(block=8, passes=3, bytes=rich).most_steps(without_numbers(16, 16)) == 2
+    with pytest.raises(ValueError, match="two are needed"):
+        Budget(block=8, bytes=rich).most_steps(without_numbers(16, 15))
+    for small in ({"passes": 2}, {"block": 7}, {"bytes": 0}, {"width": 0.0}):
+        with pytest.raises(ValueError, match="passes ≥ 3"):
+            Budget(**small)
+
+
+@pytest.mark.parametrize(("steps", "fits"), [(1, False), (2, True), (5, True), (6, False)])
+def test_steps_asked_for_lie_between_two_and_what_fits(steps, fits):
+    op, budget = prescribed(SPECTRA["power"][:64], 70, seed=2), Budget(block=8, passes=10)
+    if fits:
+        assert spectrum_bracket(op, 0, budget, steps=steps, dense_below=0).steps == steps
+    else:
+        with pytest.raises(ValueError, match=r"must lie in \[2, 5\]"):
+            spectrum_bracket(op, 0, budget, steps=steps, dense_below=0)
+
+
+def test_fewer_than_1500_rows_or_columns_are_dense(monkeypatch):
+    monkeypatch.setattr(bracket, "_dense_bracket", lambda *_: "dense")
+    for rows, columns in ((1499, 3000), (3000, 1499)):
+        assert spectrum_bracket(without_numbers(rows, columns), 0, Budget(block=1000)) == "dense"
+    with pytest.raises(ValueError, match="two are needed"):
+        spectrum_bracket(without_numbers(1500, 1500), 0, Budget(block=1000))
+
+
+@pytest.mark.parametrize("name", ["power", "exponential", "low rank"])
+def test_a_bracket_is_made_of_its_three_looks(name):
+    """Ends three standard errors and the rounding away; the middle of Gauss and Radau unless Ritz has all."""
+    values = SPECTRA[name][:128]
+    energy = float((values**2).sum())
+    got = spectrum_bracket(prescribed(values, 150, seed=2), 0, Budget(block=8), steps=5, dense_below=0)
+    aside = 3 * got.standard_error
+    assert got.upper == pytest.approx(min(got.gauss + aside + got.rounding, math.log(128)))
+    assert got.lower == pytest.approx(max(max(got.radau - aside, got.ritz) - got.rounding, 0))
+    ritz = got.gauss - got.ritz < max(got.rounding, 1e-4)
+    assert got.method == ("ritz" if ritz else "quadrature") and ritz == (name == "low rank")
+    assert got.entropy == pytest.approx(got.ritz if ritz else (got.gauss + got.radau) / 2)
+    assert got.stable_rank == pytest.approx(energy / got.largest**2) and got.size == 128
+    assert got.width == got.upper - got.lower and got.reached == (got.width <= 0.05)
+    ends = (got.lower, got.entropy, got.upper)
+    assert got.effective_rank == tuple(math.exp(h) for h in ends)
+    assert got.normalised == pytest.approx([h / math.log(128) for h in ends])
+    twice = spectrum_bracket(
+        prescribed(values, 150, seed=2), 0, Budget(block=8), steps=5, dense_below=0,
+        frobenius_squared=2 * energy,
+    )  # fmt: skip
+    assert twice.stable_rank == pytest.approx(2 * got.stable_rank)
+    assert twice.captured == pytest.approx(got.captured / 2, rel=1e-6)
+
+
+def test_a_basis_of_all_columns_captures_all_the_energy_and_not_more():
+    whole = spectrum_bracket(
+        prescribed(SPECTRA["power"][:64], 64, seed=2), 0, Budget(block=32), steps=2, dense_below=0
+    )
+    assert whole.captured == pytest.approx(1, rel=1e-6) and whole.captured <= 1

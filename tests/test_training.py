@@ -573,3 +573,58 @@ def test_half_precision_only_where_it_changes_nothing(
         assert stored["dtype"] == kind
         change = storage_change(trainer.averaged_model(), load(weights))
         assert change == stored["change"] and (change == 0) == (kind == "float32")
+
+
+# Losses by hand --------------------------------------------------------------------------------------------
+
+
+def test_camera_loss_by_hand() -> None:
+    """Linear beyond 0.02: |e| - 0.01; shifts, rotations and views apart, views half; 0.6 for one before."""
+    target = torch.zeros(1, 2, 9)
+    last, before = torch.zeros(1, 2, 9), torch.zeros(1, 2, 9)
+    last[..., 0], last[..., 3], last[..., 7] = 0.31, 0.41, 0.51
+    before[..., 1] = 0.01  # quadratic: e² / 2 / 0.02
+    late = 0.3 / 3 + 0.4 / 4 + 0.5 * 0.5 / 2
+    early = 0.01**2 / 2 / 0.02 / 3
+    assert losses.camera_loss([last], target).item() == pytest.approx(late)
+    assert losses.camera_loss([before, last], target).item() == pytest.approx((0.6 * early + late) / 1.6)
+    both = losses.camera_loss([last, before, last], target).item()
+    assert both == pytest.approx((0.36 * late + 0.6 * early + late) / 1.96)
+
+
+def test_confident_loss_by_hand() -> None:
+    prediction, confidence = torch.zeros(1, 1, 3, 3), torch.full((1, 1, 3), 2.0)
+    target = torch.tensor([[[[3.0, 4.0, 0.0], [0.0, 0.0, 1.0], [9.0, 9.0, 9.0]]]])
+    valid = torch.tensor([[[True, True, False]]])
+    expected = ((2 * 5 - 0.2 * math.log(2)) + (2 * 1 - 0.2 * math.log(2))) / 2
+    assert losses.confident_loss(prediction, confidence, target, valid).item() == pytest.approx(expected)
+    exact = losses.confident_loss(target, confidence, target, valid).item()
+    assert exact == pytest.approx(2e-4 - 0.2 * math.log(2))
+    assert losses.confident_loss(prediction, confidence, target, ~valid & valid).item() == 0
+
+
+def test_matching_and_tracking_loss_by_hand() -> None:
+    """Two patches of four pixels side by side, alike by 1 with themselves and by 0 with the other."""
+    descriptors = torch.eye(2).expand(1, 2, 2, 2)
+    at = torch.tensor([[[[2.0, 2.0], [4.0, 2.0]]]])  # the first is found, the second lies half-way
+    sharp = math.log1p(math.exp(-10))
+    cases = (([1.0, 0.0], sharp), ([0.0, 1.0], sharp + 5), ([1.0, 1.0], sharp + 2.5), ([0.0, 0.0], 0))
+    for seen, expected in cases:
+        tracks = losses.Tracks(at, torch.tensor([[seen]]))
+        assert losses.matching_loss(descriptors, tracks, (1, 2), 4).item() == pytest.approx(
+            expected, abs=1e-6
+        )
+    shifts = torch.zeros(1, 2, 2, 2)
+    shifts[0, 1] = torch.tensor([[3.0, 4.0], [-0.5, 1.0]])
+    for seen, expected in (([1.0, 0.0], 5.0), ([0.0, 1.0], 1.0), ([1.0, 1.0], 3.0), ([0.0, 0.0], 0.0)):
+        tracks = losses.Tracks(at, torch.tensor([[seen]]))
+        assert losses.tracking_loss(shifts, tracks, (1, 2), 4).item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("nearer", "seen"), [(0.96, 1.0), (0.94, 0.0), (1.04, 1.0), (1.06, 0.0)])
+def test_a_patch_is_hidden_where_depths_differ_by_a_twentieth(nearer: float, seen: float) -> None:
+    depth = torch.full((1, 2, 16, 16), 2.0)
+    depth[:, 0] *= nearer
+    k = torch.tensor([[16.0, 0.0, 8.0], [0.0, 16.0, 8.0], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
+    batch = Batch(torch.zeros(1, 2, 3, 16, 16), depth, torch.eye(3, 4).expand(1, 2, 3, 4), k)
+    assert losses.true_tracks(losses.make_target(batch), 8).seen.unique().tolist() == [seen]
