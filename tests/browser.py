@@ -25,6 +25,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 WIDTH, HEIGHT = 1280, 900
+PATIENCE = 300e3  # milliseconds that anything may take: tests run beside others, on machines at work
 KINDS = (
     *("console", "external", "http", "images", "links", "tex"),
     *("objects", "cut", "alt", "ids", "wide", "accessibility", "heavy", "shift"),
@@ -115,9 +116,16 @@ def browser() -> Iterator[Browser]:
     if path is None:
         raise FileNotFoundError("no chromium on the path; on Debian: apt-get install chromium")
     with sync_playwright() as tool:
-        opened = tool.chromium.launch(executable_path=path, args=list(FLAGS))
+        opened = tool.chromium.launch(executable_path=path, args=list(FLAGS), timeout=PATIENCE)
         yield opened
         opened.close()
+
+
+def new_page(opened: Browser, width: int = WIDTH, height: int = HEIGHT) -> Page:
+    """A page on which everything may take its time."""
+    page = opened.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(PATIENCE)
+    return page
 
 
 @contextmanager
@@ -127,7 +135,7 @@ def figure(text: str, *scripts: str, width: int = WIDTH) -> Iterator[Page]:
     code = "".join((static / f"{name}.js").read_text(encoding="utf-8") for name in ("living", *scripts))
     style = (static / "book.css").read_text(encoding="utf-8")
     with browser() as opened:
-        page = opened.new_page(viewport={"width": width, "height": HEIGHT})
+        page = new_page(opened, width)
         page.set_content(f"<!doctype html><style>{style}</style><body>{text}<script>{code}</script></body>")
         yield page
 
@@ -169,7 +177,7 @@ def findings(folder: Path) -> dict[str, dict[str, list[str]]]:
     with served(folder) as base, browser() as opened:
         seen = {}
         for name in names:
-            page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            page = new_page(opened)
             seen[name] = inspect(page, base, name)
             page.close()
     ids = {base + name: set(found["ids"]) for name, found in seen.items()}
@@ -194,7 +202,7 @@ def paints(folder: Path) -> dict[str, float]:
     with browser() as opened:
         found = {}
         for name in pages(folder):
-            page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+            page = new_page(opened)
             page.goto((folder / name).resolve().as_uri(), wait_until="load")
             found[name] = float(page.evaluate(PAINT))
             page.close()
@@ -206,7 +214,7 @@ def screenshots(folder: Path, target: Path) -> list[Path]:
     target.mkdir(parents=True, exist_ok=True)
     taken = []
     with served(folder) as base, browser() as opened:
-        page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page = new_page(opened)
         for name in pages(folder):
             page.goto(base + name, wait_until="load")
             page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise; }")

@@ -203,7 +203,7 @@ def test_the_page_is_whole_by_itself(found: Reconstruction, tmp_path: Path) -> N
 @pytest.mark.skipif(browser.chromium() is None, reason="no chromium on the path")
 def test_the_page_turns_by_drag_wheel_and_keys(folder: Path) -> None:
     with browser.browser() as opened:
-        page = opened.new_page(viewport={"width": 390, "height": 600})
+        page = browser.new_page(opened, 390, 600)
         faults: list[str] = []
         page.on("console", lambda message: faults.append(message.text))
         page.on("pageerror", lambda error: faults.append(str(error)))

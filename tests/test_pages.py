@@ -50,7 +50,7 @@ def test_pages_have_no_faults(found: dict[str, dict[str, list[str]]], kind: str)
 def test_the_first_page_has_a_figure_to_touch(found: dict[str, dict[str, list[str]]]) -> None:
     """`found` skips without a built book."""
     with browser.browser() as opened, browser.served(HTML) as base:
-        page = opened.new_page()
+        page = browser.new_page(opened)
         page.goto(base + "book/intro.html")
         page.wait_for_selector(".living svg .changed", state="attached")
         before = float(page.locator(".living").get_attribute("data-share") or "nan")
@@ -77,7 +77,7 @@ SOUGHT = {
 def test_search_finds_ten_terms(found: dict[str, dict[str, list[str]]]) -> None:
     """Typed into the page of the search, in a browser."""
     with browser.browser() as opened, browser.served(HTML) as base:
-        page = opened.new_page()
+        page = browser.new_page(opened)
         for term, wanted in SOUGHT.items():
             page.goto(f"{base}search.html?q={term}")
             page.wait_for_selector("#search-results p.search-summary:has-text('found')")

@@ -167,7 +167,7 @@ def deck(built: Path) -> Iterator[tuple[Page, list[str]]]:
         pytest.skip("no chromium on the path, so no deck was turned; apt-get install chromium")
     said: list[str] = []
     with browser.browser() as opened, browser.served(built) as base:
-        page = opened.new_page(viewport={"width": 1280, "height": 720})
+        page = browser.new_page(opened, 1280, 720)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(f"{base}slides/a-part.html")

@@ -70,7 +70,7 @@ def test_the_meaning_shows_to_mouse_and_keyboard(tmp_path: Path, width: int) -> 
     for name in ("terms.js", "book.css"):
         (tmp_path / name).write_text((ROOT / "book" / "_static" / name).read_text(encoding="utf-8"))
     with browser.served(tmp_path) as base, browser.browser() as opened:
-        page = opened.new_page(viewport={"width": width, "height": 600})
+        page = browser.new_page(opened, width, 600)
         page.goto(base + "page.html")
         box, links = page.get_by_role("tooltip"), page.locator("a.to-term")
         assert not box.is_visible()
