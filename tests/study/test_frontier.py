@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from book.study.frontier import best, measure
+from book.study.frontier import best, draw, measure
 from book.study.frontier.best import FEW, Frontier
 from book.study.frontier.measure import OPEN, UNMERGED, contenders
 from book.study.hypothesis import read
@@ -81,6 +81,11 @@ def test_every_declared_number_is_made_from_the_runs_that_are_there() -> None:
     assert found["few_factor"] == pytest.approx(0.5)
     assert found["open_at_a_tenth"] == 0 and found["tied_at_half"] == 0
     assert found["split_over_grid"] == pytest.approx(15.76 / 14.76, abs=1e-3)
+    default = best.default([runs["mini", False], runs[FEW, False]], "pairs", 0.1)
+    assert (default.rule, default.holds, default.of, default.also) == ("uniform", 2, 2, ())
+    assert default.ratio == pytest.approx((10.75 + 0.07 / 6) / 11.75)
+    assert best.default_table(runs).loc["seconds ≤ 0.6", "as they are"] == "uniform (2 of 2)"
+    assert best.price_table(runs, trained).loc[("mini", 12, "no"), "unmerged"] == pytest.approx(11.75)
     table = best.budget_table(runs, trained)
     assert table.loc[("mini", 12, "no"), "pairs ≤ 0.5"] == "uniform" and len(table) == 3
 
@@ -90,3 +95,15 @@ def test_every_network_that_ships_is_asked_for() -> None:
     assert best.networks()[0].endswith("to-4") or "to4" in best.networks()[0]
     with pytest.raises(ValueError, match="between 0 and 1"):
         measure.measure(None, [1.0])
+
+
+def test_each_rule_is_a_line_over_the_unmerged_error() -> None:
+    run = frontier(
+        {("uniform", 0.5): ROOMS + 1, ("uniform", 0.1): 2 * ROOMS + 2, ("grid" + OPEN, 0.5): ROOMS}
+    )
+    figure = draw.curves({"one": run, "two": run}, "pairs")
+    one, _, hidden = figure.axes
+    uniform, grid, unmerged = one.lines
+    np.testing.assert_allclose(uniform.get_xydata(), [[0.5, 1.0], [0.1, 2.0]])
+    assert grid.get_markerfacecolor() == "none" and grid.get_linestyle() == "--"
+    assert set(unmerged.get_ydata()) == {1} and not hidden.get_visible()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -169,14 +170,83 @@ def _of_all(runs: Mapping[Key, Frontier]) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True)
+class Default:
+    """The rule that is nowhere, or in the fewest networks, surely worse than another within a budget.
+
+    holds: networks in which it is best or tied. of: those with any rule within the budget. ratio: its error
+    over the unmerged one, geometric mean over the networks in which it fits the budget. also: rules that
+    hold in as many, by their ratios.
+    """
+
+    rule: str
+    holds: int
+    of: int
+    ratio: float
+    also: tuple[str, ...]
+
+
+def default(runs: Collection[Frontier], kind: Cost, budget: float) -> Default | None:
+    """Over networks; of rules that hold in as many the one with the lowest ratio. None: no rule fits."""
+    bests = [best for run in runs if (best := run.best(kind, budget))]
+    held = Counter(rule for best in bests for rule in (best.rule, *best.tied))
+    if not held:
+        return None
+
+    def ratio(rule: str) -> float:
+        fits = [(run, run.within(kind, budget).get(rule)) for run in runs]
+        means = [
+            (run.arrays["rotation"][:, k], run.arrays["rotation"][:, 0]) for run, k in fits if k is not None
+        ]
+        return float(gmean([new.mean() / old.mean() for new, old in means]))
+
+    first, *also = sorted((rule for rule in held if held[rule] == max(held.values())), key=ratio)
+    return Default(first, held[first], len(bests), ratio(first), tuple(also))
+
+
+BUDGETS: tuple[tuple[Cost, float], ...] = (
+    *(("pairs", budget) for budget in PAIRS),
+    *(("seconds", budget) for budget in SECONDS),
+)
+
+
+def default_table(runs: Mapping[Key, Frontier]) -> pd.DataFrame:
+    """One row a budget: what to take over all networks, as they are and with the factor."""
+    rows = []
+    for kind, budget in BUDGETS:
+        row = {"budget": f"{kind} ≤ {budget:g}"}
+        for factor, title in ((False, "as they are"), (True, "with the factor")):
+            found = default([run for (_, f), run in runs.items() if f == factor], kind, budget)
+            said = "none" if found is None else f"{found.rule} ({found.holds} of {found.of})"
+            row[title] = said
+            row[f"error over unmerged, {title}"] = "" if found is None else f"{found.ratio:.2f}"
+            row[f"holds in as many, {title}"] = "" if found is None else str(len(found.also))
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("budget")
+
+
 def budget_table(runs: Mapping[Key, Frontier], trained: Mapping[str, int]) -> pd.DataFrame:
     """The best rule of each network, with and without the factor, for each budget."""
     rows = []
     for (name, factor), run in runs.items():
-        row = {"network": name, "trained to": trained[name], "factor": "yes" if factor else "no"}
-        for kind, budgets in (("pairs", PAIRS), ("seconds", SECONDS)):
-            for budget in budgets:
-                best = run.best(kind, budget)  # type: ignore[arg-type]
-                row[f"{kind} ≤ {budget:g}"] = "none" if best is None else str(best)
+        row: dict[str, object] = {"network": name, "trained to": trained[name]}
+        row["factor"] = "yes" if factor else "no"
+        for kind, budget in BUDGETS:
+            best = run.best(kind, budget)
+            row[f"{kind} ≤ {budget:g}"] = "none" if best is None else str(best)
+        rows.append(row)
+    return pd.DataFrame(rows).set_index(["network", "trained to", "factor"])
+
+
+def price_table(runs: Mapping[Key, Frontier], trained: Mapping[str, int]) -> pd.DataFrame:
+    """Errors in degrees: unmerged and the lowest at each share of the pairs, and seconds of unmerged runs."""
+    rows = []
+    for (name, factor), run in runs.items():
+        row: dict[str, object] = {"network": name, "trained to": trained[name]}
+        row |= {"factor": "yes" if factor else "no", UNMERGED: run.arrays["rotation"][:, 0].mean()}
+        for point in PAIRS:
+            best = run.best("pairs", point)
+            row[f"lowest, pairs ≤ {point:g}"] = math.nan if best is None else best.error
+        row["seconds unmerged"] = float(np.median(run.arrays["seconds"][:, 0]))
         rows.append(row)
     return pd.DataFrame(rows).set_index(["network", "trained to", "factor"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from collections.abc import Sequence as Many
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -14,15 +15,18 @@ from scipy.optimize import brentq
 from torch import nn
 
 from lib.costs.stopwatch import Stopwatch
+from lib.geometry import relative_to_first, rotation_angle_deg
 from lib.merging import FastVGGTRule, KeyValueGridRule, RegisteredRule, SplitRule, TokenLayout, UniformRule
-from lib.run import Params, Setup, load_model, prepare, run
+from lib.metrics import depth_errors
+from lib.run import Params, Setup, forward, load_model, prepare
+from lib.scenes.sequence import Sequence
+from lib.vggt import Prediction, parse_scale
 
 Array = NDArray[np.float64]
 UNMERGED = "unmerged"
 OPEN = ", nothing protected"
 REGION = 8  # frames within which the last rule matches
 BETWEEN = 4  # merged passes between two unmerged ones, so that both meet the same machine
-MEASURED = {"rotation": "rotation_from_frame_0", "abs_rel": "abs_rel", "pairs": "pairs_relative"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Contender:
     merging: RegisteredRule
 
 
-def contenders(layout: TokenLayout, points: Sequence[float], seed: int) -> list[Contender]:
+def contenders(layout: TokenLayout, points: Many[float], seed: int) -> list[Contender]:
     """Every rule at every point that its protections let it reach."""
     found = []
     for point in points:
@@ -74,7 +78,7 @@ class Table:
     arrays: dict[str, Array]
 
 
-def measure(params: Params, points: Sequence[float]) -> Table:
+def measure(params: Params, points: Many[float]) -> Table:
     """Every scene of `params.scene`, unmerged and by every contender.
 
     Raises:
@@ -92,7 +96,7 @@ def measure(params: Params, points: Sequence[float]) -> Table:
     return Table([UNMERGED, *(r.name for r in rules)], [1.0, *(r.point for r in rules)], arrays)
 
 
-def _scene(setup: Setup, rules: Sequence[Contender]) -> list[dict[str, float]]:
+def _scene(setup: Setup, rules: Many[Contender]) -> list[dict[str, float]]:
     plain, merged = [], []
     for place, rule in enumerate(rules):
         if place % BETWEEN == 0:
@@ -104,16 +108,23 @@ def _scene(setup: Setup, rules: Sequence[Contender]) -> list[dict[str, float]]:
 
 def _pass(setup: Setup, merging: RegisteredRule | None) -> dict[str, float]:
     watch = Stopwatch(torch.device(setup.params.device))
+    scale, images = parse_scale(setup.params.logit_scale), setup.sequence.images
     with _timed(setup.model.aggregator, watch):
-        said = run(replace(setup, rule=merging)).measurements
+        said = forward(setup.model, images, merging, logit_scale=scale, heads=("camera", "depth"))
     spent = watch.spent["aggregator"][1 if watch.device.type == "cuda" else 0]
-    found = {"seconds": float(spent)}
-    for name, key in MEASURED.items():
-        value = said.get(key, (None, ""))[0]
-        if value is None:
-            raise ValueError(f"{setup.params.scene!r} has no true cameras and depth to compare {name} with")
-        found[name] = float(value)
-    return found
+    found = {"seconds": float(spent), "pairs": said.report.pairs / said.report.pairs_plain}
+    return found | _errors(setup.sequence, said)
+
+
+def _errors(truth: Sequence, said: Prediction) -> dict[str, float]:
+    if truth.extrinsics is None or truth.depth is None or said.extrinsics is None or said.depth is None:
+        raise ValueError("errors of cameras and depth need a truth of both, and a network that says both")
+    guess, true = (
+        relative_to_first(poses.cpu().double()) for poses in (said.extrinsics[0], truth.extrinsics)
+    )
+    turned = rotation_angle_deg(guess[1:, :, :3], true[1:, :, :3])
+    depth = depth_errors(said.depth[0].float().cpu(), truth.depth, scale="median")
+    return {"rotation": float(turned.median()), "abs_rel": depth.abs_rel}
 
 
 @contextmanager
