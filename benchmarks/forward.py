@@ -26,11 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from lib import records
 from lib.merging import RULES, MergingRule
 from lib.pipes import reader_may_leave
 from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, TrackHeadConfig, VGGTConfig
 from lib.vggt.memory import estimate_memory, require_memory
 
+EXPERIMENT = "benchmarks.forward"
+KEPT = ("config", "frames", "size", "device", "dtype", "rule", "m", "points", "repeats", "seed")
 MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc's mallopt
 
 
@@ -242,6 +245,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--frames-chunk", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write everything here")
+    parser.add_argument("--keep", action="store_true", help="and a record into data/measurements")
     return parser.parse_args(argv)
 
 
@@ -343,13 +347,31 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
+def measurements(result: dict) -> dict[str, tuple[float, str]]:
+    """By way of running and part: "plain: MLP: seconds", "plain: whole: operations", and the bare product."""
+    found: dict[str, tuple[float, str]] = {"product": (result["machine"]["product_speed"], "1/s")}
+    for run in result["runs"]:
+        whole = {name: run[name] for name in ("seconds", "operations", "peak_bytes")}
+        own = {"matching": {"seconds": run["matching_seconds"]}, "rest": {"seconds": run["rest"]}}
+        for part, numbers in {**run["parts"], **own, "whole": whole}.items():
+            for name, unit in (("seconds", "s"), ("operations", "1"), ("peak_bytes", "B")):
+                if name in numbers:
+                    found[f"{run['name']}: {part}: {name}"] = numbers[name], unit
+    return found
+
+
 def main(argv: list[str] | None = None) -> dict:
-    """Run, print the table, write the JSON file if asked."""
+    """Run, print the table, write the JSON file and the record if asked."""
     options = arguments(argv)
+    chosen = {name: getattr(options, name) for name in KEPT} | {"threads": torch.get_num_threads()}
+    begun = records.begin(EXPERIMENT, chosen, options.device) if options.keep else None
     result = benchmark(options)
     print(table(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
+    if begun is not None:
+        folder = records.MEASUREMENTS / options.device.replace(":", "-")
+        print("wrote", records.save(begun.finish(measurements(result)), folder))
     return result
 
 

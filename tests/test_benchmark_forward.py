@@ -9,6 +9,18 @@ import pytest
 import torch
 from small_models import tiny_config
 
+from book.study.runtime import draw
+
+
+class Fake:
+    """A record: what was measured, by name."""
+
+    def __init__(self, measurements: dict) -> None:
+        self.measurements = measurements
+
+    def __getitem__(self, name: str) -> float:
+        return self.measurements[name][0]
+
 
 @pytest.fixture(scope="module")
 def benchmark():
@@ -70,3 +82,24 @@ def test_timing_leaves_no_hooks_behind(benchmark):
 def test_unknown_config(benchmark):
     with pytest.raises(SystemExit, match="choose small, vggt-1b"):
         benchmark.read_config("huge")
+
+
+def test_a_record_names_every_part_and_the_page_makes_a_table_of_it(benchmark):
+    def run(name: str, seconds: float, matching: float) -> dict:
+        mlp = {"calls": 2, "seconds": 1.0, "operations": 40, "peak_bytes": 7}
+        tracks = {"calls": 0, "seconds": 0.0, "operations": 0, "peak_bytes": 0}
+        whole = {"name": name, "seconds": seconds, "operations": 60, "peak_bytes": 9}
+        return whole | {"parts": {"MLP": mlp, "tracks": tracks}, "matching_seconds": matching, "rest": 0.5}
+
+    result = {
+        "machine": {"product_speed": 80.0},
+        "runs": [run("plain", 4.0, 0.0), run("grid m=0.5", 2.0, 0.5)],
+    }
+    found = benchmark.measurements(result)
+    assert found["grid m=0.5: matching: seconds"] == (0.5, "s")
+    assert found["plain: MLP: peak_bytes"] == (7, "B")
+    table = draw.parts_table(Fake(found), ["plain", "grid m=0.5"])
+    assert list(table.index) == ["MLP", "matching", "rest", "whole"]
+    assert table.loc["MLP", ("plain", "share")] == 0.25 and table.loc["MLP", ("plain", "of product")] == 0.5
+    assert table.loc["matching", ("grid m=0.5", "share")] == 0.25
+    assert table.loc["whole", ("grid m=0.5", "of product")] == 60 / 2 / 80

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -121,3 +122,24 @@ def where_time_goes(bars: Mapping[str, tuple[records.Record, str]]) -> Figure:
     ax.set(xlabel="CPU seconds of one pass")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def parts_table(record: records.Record, ways: Sequence[str]) -> pd.DataFrame:
+    """Of a record of `benchmarks/forward.py`: each part's seconds, share and speed, for each way of running.
+
+    Speed is the operations that torch counts over the seconds, over the same of a bare matrix product. A part
+    that a way does not have is left blank, and left out where none has it.
+    """
+    parts = [name.split(": ")[1] for name in record.measurements if name.startswith(f"{ways[0]}: ")]
+    rows = {}
+    for part in dict.fromkeys(parts):
+        row: dict[tuple[str, str], float] = {}
+        for way in ways:
+            spent, counted = record[f"{way}: {part}: seconds"], f"{way}: {part}: operations"
+            row[way, "seconds"] = spent
+            row[way, "share"] = spent / record[f"{way}: whole: seconds"]
+            if spent and counted in record.measurements:
+                row[way, "of product"] = record[counted] / spent / record["product"]
+        if any(row[way, "seconds"] for way in ways):
+            rows[part] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
