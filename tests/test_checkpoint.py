@@ -2,9 +2,11 @@
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,16 +26,28 @@ from lib.vggt import (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
-    return tiny_vggt(seed=3)
+    """One for all tests: whoever changes a weight builds another."""
+    return tiny_vggt(seed=3).requires_grad_(False)
 
 
-@pytest.fixture
-def saved(model, tmp_path):
-    path = tmp_path / "tiny.safetensors"
+@pytest.fixture(scope="module")
+def camera():
+    """A network of few tensors, for what is repeated in many forms."""
+    return tiny_vggt(depth=1, depth_head=None, point_head=None, seed=3)
+
+
+@pytest.fixture(scope="module")
+def written(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("written") / "tiny.safetensors"
     checkpoint.save(model, path, {"steps": 7, "note": "mini"})
     return path
+
+
+@pytest.fixture
+def saved(written, tmp_path):
+    return Path(shutil.copy(written, tmp_path))
 
 
 def rewrite(path, change):
@@ -157,7 +171,8 @@ def test_long_lists_of_keys_are_counted(saved):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_non_finite_weights(model, saved, tmp_path, value):
+def test_non_finite_weights(saved, tmp_path, value):
+    model = tiny_vggt(seed=3)
     rewrite(saved, lambda weights: weights["depth_head.norm.bias"].fill_(value))
     with pytest.raises(checkpoint.NonFiniteError, match=r"values in depth_head\.norm\.bias"):
         checkpoint.load(saved)
@@ -169,7 +184,8 @@ def test_non_finite_weights(model, saved, tmp_path, value):
     assert not target.exists()
 
 
-def test_weights_that_overflow_half_precision_are_not_saved(model, tmp_path):
+def test_weights_that_overflow_half_precision_are_not_saved(tmp_path):
+    model = tiny_vggt(seed=3)
     with torch.no_grad():
         model.aggregator.camera_token.fill_(1e6)
     with pytest.raises(checkpoint.NonFiniteError):
@@ -370,14 +386,14 @@ def test_a_head_that_lacks_one_tensor_is_not_absent(tmp_path):
 @pytest.mark.parametrize(
     "wrap", [(), ("model",), ("state_dict", "model"), ("model_state_dict",), ("module",)]
 )
-def test_prefixes_and_wrappers_are_taken_off(model, tmp_path, prefix, wrap):
-    content = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
+def test_prefixes_and_wrappers_are_taken_off(camera, tmp_path, prefix, wrap):
+    content = {f"{prefix}{name}": value for name, value in camera.state_dict().items()}
     for name in wrap:
         content = {name: content, "step": 7}
     torch.save(content, tmp_path / "own.ckpt")
-    loaded = checkpoint.load(tmp_path / "own.ckpt", model.config)
+    loaded = checkpoint.load(tmp_path / "own.ckpt", camera.config)
     ours = loaded.state_dict()
-    assert all(torch.equal(value, ours[name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(value, ours[name]) for name, value in camera.state_dict().items())
 
 
 def shards(model, folder, suffix):
@@ -393,20 +409,20 @@ def shards(model, folder, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
-def test_a_sharded_checkpoint_is_read_by_its_list_or_its_folder(model, tmp_path, suffix):
-    index, first = shards(model, tmp_path, suffix)
+def test_a_sharded_checkpoint_is_read_by_its_list_or_its_folder(camera, tmp_path, suffix):
+    index, first = shards(camera, tmp_path, suffix)
     for source in (index, tmp_path):
-        loaded = checkpoint.load(source, model.config)
+        loaded = checkpoint.load(source, camera.config)
         ours = loaded.state_dict()
-        assert all(torch.equal(value, ours[name]) for name, value in model.state_dict().items())
+        assert all(torch.equal(value, ours[name]) for name, value in camera.state_dict().items())
     with pytest.raises(checkpoint.MissingKeysError, match=r"one part of several: give the \.index\.json"):
-        checkpoint.load(first, model.config)
+        checkpoint.load(first, camera.config)
     first.unlink()
     with pytest.raises(checkpoint.CheckpointNotFoundError, match=f"lists {first.name}, not there beside it"):
-        checkpoint.load(index, model.config)
+        checkpoint.load(index, camera.config)
     index.write_text("[]")
     with pytest.raises(checkpoint.CorruptCheckpointError, match="is not the list of a sharded checkpoint"):
-        checkpoint.load(index, model.config)
+        checkpoint.load(index, camera.config)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "bin", "safetensors", "ckpt"])

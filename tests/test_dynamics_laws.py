@@ -120,12 +120,14 @@ def test_printed_sign_spreads_and_attention_concentrates():
     assert (mf.mean_flow(x, 1.0, speed=2.0).R[-1] - mf.mean_flow(x, 2.0).R[-1]).abs() < 1e-6
 
 
+@pytest.mark.slow
 def test_mean_flow_is_the_limit_of_small_steps_of_attention():
     x = dyn.biased_cloud(100, 6, 0.4, 0)
     run = dyn.simulate(x, dyn.Layer(0.0, 1e-3), 1000)
     assert run.R[-1] == pytest.approx(float(mf.mean_flow(x, 1.0).R[-1]), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_first_order_velocity_has_a_second_order_error():
     x = dyn.biased_cloud(200, 6, 0.4, 0)
     error = [(mf.softmax_velocity(x, b) - mf.first_order_velocity(x, b)).norm().item() for b in (0.02, 0.01)]
@@ -229,6 +231,7 @@ def test_size_biased_merging_is_second_order_and_its_correction_third():
     assert max(merge_errors(0.0)[:2]) < 1e-12
 
 
+@pytest.mark.slow
 def test_delay_of_unweighted_merging_is_the_renyi_entropy():
     p = np.array([39.0 * 10] * 10 + [1.0] * 390)
     x, mass = torch.eye(400, dtype=torch.float64), torch.from_numpy(p)

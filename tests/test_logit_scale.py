@@ -73,6 +73,7 @@ class Watcher:
         self.scales[event.kind].append(event.scale)
 
 
+@pytest.mark.slow
 def test_the_probe_sees_the_scale_that_was_used(model):
     watcher, probe = Watcher(), Probe(kinds=("global",))
     model(images(), logit_scale=FixedScale(1.5, layers=(1,)), probe=watcher)

@@ -13,6 +13,7 @@ from small_models import tiny_config, tiny_vggt
 from lib.vggt import DenseHeadConfig, TrackHeadConfig, VGGTConfig, memory
 
 
+@pytest.mark.slow
 def test_weights_and_token_list_of_vggt_1b(golden):
     with (golden / "vggt1b_state_dict.csv").open() as stream:
         rows = [row for row in csv.DictReader(stream) if row["kind"] == "parameter"]

@@ -155,6 +155,7 @@ def test_the_split_rule_refuses_what_it_cannot_do():
 # conservation ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(
     name=st.sampled_from(sorted(RULES)),
     layout=layouts,
@@ -184,6 +185,7 @@ def test_weights_and_outputs_account_for_every_token(name, layout, m, batch, siz
         assert all(count == plan.query_length for count in read)
 
 
+@pytest.mark.slow
 @given(name=st.sampled_from(EXACT_M), layout=layouts, m=strengths)
 @settings(max_examples=200, deadline=None)
 def test_kept_is_what_was_asked_for(name, layout, m):
@@ -251,6 +253,7 @@ def test_nothing_merged_is_the_identity():
     assert bool((plan.log_sizes == 0).all()) and plan.kept == 1.0
 
 
+@pytest.mark.slow
 @given(name=st.sampled_from(MATCHED), layout=layouts, m=strengths)
 @settings(max_examples=150, deadline=None)
 def test_protected_tokens_keep_their_own_value(name, layout, m):

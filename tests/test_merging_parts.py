@@ -39,6 +39,7 @@ def test_streamed_match_equals_whole_scores(similarity, tile):
     assert torch.equal(place, whole.indices) and torch.allclose(score, whole.values, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_scores_are_never_held_whole():
     sources, destinations = noise(400, 8), noise(300, 8, seed=1)
     with LargestTensor() as seen:
@@ -70,6 +71,7 @@ def test_projection_is_fixed_by_its_seed_and_keeps_cosines_roughly():
     assert torch.equal(best_match(unit[:100], unit[100:], "fp32")[1], torch.arange(100))
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.floats(0, 1))
 @settings(max_examples=200, deadline=None)
 def test_apportion_is_exact_even_and_fits(sizes, fraction):
@@ -106,6 +108,7 @@ def test_dither_order_is_even_for_any_number_on_any_grid():
         assert bool(((windows / (count / 1036) - 1).abs() < 0.35).all())
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 4),
     st.integers(1, 4),

@@ -50,7 +50,9 @@ def test_without_merging_the_rule_has_no_name():
     assert Setting("uniform", 0.0, size_bias=True).name == "plain"
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "adaptive")) for name in RULES]
+)
 def test_every_rule_runs_by_name(name):
     outcome = run(prepare(replace(QUICK, rule=name)))
     assert outcome.kept < 1 and outcome.setup.rule == merging_rule(replace(QUICK, rule=name))

@@ -15,7 +15,11 @@ from lib.probe import Probe, Sample, alignment, as_arrays, token_statistics
 from lib.spectra import Budget, Measures
 
 FRAMES, TOKENS = 6, 240  # 5 special tokens and 5 x 7 patches a frame
-RULES = [None, FastVGGTRule(0.5), UniformRule(0.5, size_bias=True), KeyValueGridRule(0.5, size_bias=True)]
+RULES = [
+    *(None, FastVGGTRule(0.5)),
+    pytest.param(UniformRule(0.5, size_bias=True), marks=pytest.mark.slow),
+    pytest.param(KeyValueGridRule(0.5, size_bias=True), marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,7 @@ def test_frame_attention_on_request(model, images):
     assert torch.allclose(third.heads[0].heatmaps.sum(1), torch.ones(1), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_event_is_kept(model, images):
     """What stays is numbers: the tensors of a layer are gone when the layer is."""
     dead = []

@@ -86,6 +86,7 @@ def test_a_pass_waits_once_and_keeps_the_fastest_kernel(name):
     assert moved < 0.05
 
 
+@pytest.mark.slow
 def test_features_wait_for_the_heads_in_half_precision():
     model = tiny_vggt()
     with Card(), torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):

@@ -154,7 +154,8 @@ def test_bracket_on_prescribed_spectra(name):
     assert got.nuclear == pytest.approx(float(SPECTRA[name].sum()), rel=0.05)
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_bracket_on_heads(kind, seed):
     """Two hundredths of a nat, at a size that a test can afford."""
@@ -237,6 +238,7 @@ def test_impossible_budgets_are_refused():
         make_head("sharp", 1024, 0)
 
 
+@pytest.mark.slow
 def test_half_precision_says_how_little_it_knows():
     head = make_head("random", 1024, 0)
     op = AttentionOperator(head.query.bfloat16(), head.key.bfloat16(), head.scale)

@@ -92,6 +92,7 @@ def test_pooled_is_the_mean_over_rows_and_the_sum_over_columns():
     assert pooled_measures(pooled).stable_rank == pytest.approx(float((exact**2).sum() / exact[0] ** 2))
 
 
+@pytest.mark.slow
 def test_nothing_of_matrix_size_is_stored(monkeypatch):
     """Every tensor that the fused call sees or returns is O(N · width)."""
     seen = []

@@ -102,6 +102,7 @@ def watched(setup):
     return first, forecast, Observers([first, forecast])
 
 
+@pytest.mark.slow
 def test_light_reads_few_blocks_and_agrees_with_all_of_them(setup):
     first, forecast, both = watched(setup)
     run(setup, both)

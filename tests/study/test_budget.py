@@ -145,6 +145,7 @@ def test_forecasts_are_drawn_against_what_was_measured():
     assert list(printed["merged by the released rule"].get_xdata()) == [2]
 
 
+@pytest.mark.slow
 def test_memory_is_the_estimate_of_the_library():
     config = VGGTConfig.vggt_1b(enable_track=False)
     plain = model.memory(config, 4, (392, 518), "grid", 0.0)

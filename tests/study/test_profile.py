@@ -138,6 +138,7 @@ def test_a_sentence_must_hold_in_the_shipped_book_and_is_noted_in_another(
     assert profile.SAID == [("merging helps", False)]
 
 
+@pytest.mark.slow
 def test_what_is_missing_in_another_profile_says_why(
     small: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

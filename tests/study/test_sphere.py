@@ -135,6 +135,7 @@ def test_play_and_turn(page: Page) -> None:
     assert page.get_by_role("button", name="Play").is_visible()
 
 
+@pytest.mark.slow
 def test_what_the_page_says_of_it() -> None:
     """The sentences under the figure, at the settings that it opens with."""
     plain = expected(40).layers_to(0.05)
