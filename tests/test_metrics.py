@@ -429,3 +429,13 @@ def test_the_unit_of_length_does_not_make_points_collinear():
     cloud = np.random.default_rng(0).normal(size=(5, 3)) * 1e-5
     found = metrics.umeyama(cloud, 2 * cloud)
     assert found.scale == pytest.approx(2)
+
+
+def test_what_lies_on_the_bounds_of_depth_errors():
+    """Beyond a quarter begins at a quarter; no depth is no truth; a median of zero cannot be scaled."""
+    truth = np.array([1.0, 1.25, 1.0, 0.0, np.inf])
+    found = metrics.depth_errors(np.array([1.25, 1.0, 1.2, 3.0, 3.0]), truth)
+    assert (found.pixels, found.delta_1_25) == (3, pytest.approx(1 / 3))
+    with pytest.raises(ValueError, match="median of the estimated depth is 0"):
+        metrics.depth_errors(np.array([0.0, 0.0, 1.0]), np.ones(3), scale="median")
+    assert metrics.depth_errors(np.array([1e-9] * 3), np.ones(3), scale="median").rmse == pytest.approx(0)

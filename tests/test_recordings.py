@@ -478,3 +478,8 @@ def test_depth_is_in_millimetres_unless_the_layout_says_otherwise(tmp_path):
     for name in "ab":
         shutil.rmtree(tmp_path / name)
     assert read_layout(tmp_path).depth_unit == 1000
+
+
+def test_a_grey_picture_with_an_alpha_lies_on_white_too(tmp_path):
+    Image.new("LA", (4, 4), (10, 0)).save(tmp_path / "clear.png")
+    assert read_colour(tmp_path / "clear.png", fit((4, 4))).min() == 1.0

@@ -300,6 +300,33 @@ def wedge() -> Tensor:
     return torch.stack([image, 0.4 * image]).expand(3, -1, -1, -1, -1).contiguous()
 
 
+class Ends(_Draws):
+    """Draws that all lie at one end of their range, with the least number where a number is drawn."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def between(self, low: float, high: float, *shape: int) -> Tensor:
+        return torch.full((1, *shape), low + (high - low) * self.share)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.zeros(1, *shape)
+
+
+def test_photographs_at_the_ends_of_all_ranges_by_hand() -> None:
+    """No blur, shade or noise, the least correction and balance; and the most of everything."""
+    plain = torch.full((1, 2, 3, 9, 9), 0.2)
+    least = photographic.photograph(Ends(0.0), plain)
+    torch.testing.assert_close(least, plain * (0.42 / 0.2) ** 0.2 * 2**-0.6 * (0.85 - 0.03))
+    steps = torch.linspace(-1, 1, 9)
+    shaded = 0.2 * (1 - 0.25 * (steps[:, None].square() + steps.square()))
+    exposed = shaded * (0.42 / shaded.mean()) ** 0.9 * 2**0.6 * (1.15 + 0.03)
+    # the least number drawn is taken as one in a million: 4.75 standard deviations down
+    noise = -4.7534 * (0.015**2 + 0.03**2 * exposed).sqrt()
+    most = photographic.photograph(Ends(1.0), plain)
+    torch.testing.assert_close(most, (exposed + noise).expand_as(plain), atol=1e-4, rtol=0)
+
+
 def test_photographs_are_those_of_their_seeds() -> None:
     """Mean and deviation of each channel of both frames; light beside the bar; corners; noise."""
     taken = photographic.photograph(_Draws(SEEDS), wedge())
