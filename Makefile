@@ -20,7 +20,6 @@ STRICT := $(if $(filter default,$(NAME)),-W --keep-going,)
 
 book: $(STAMP)
 	rm -rf $(PAGES)
-	BOOK_PROFILE=$(PROFILE) $(BIN)/python -m book.plan
 	BOOK_PROFILE=$(PROFILE) BOOK_JOBS=$(JOBS) $(BIN)/jupyter-book build . -n $(STRICT)
 
 # What `make book PROFILE=NAME` would run, and about how long: nothing is run.

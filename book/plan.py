@@ -7,21 +7,23 @@ largest unmerged pass (`lib.vggt.memory`), with the frames of all scenes of its 
 """
 
 import functools
-import json
 import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from book.study.chosen import CHOSEN, IS_SHIPPED
 from lib.pipes import reader_may_leave
 
 if TYPE_CHECKING:
     from lib.sweep import Job
+    from lib.sweep.estimates import Earlier
     from lib.vggt import VGGTConfig
 
 START = 6.0  # seconds until a run's process has imported what it needs
@@ -40,17 +42,6 @@ class Cost:
     known: bool
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """A run that has a record: the notebook, "cpu" or "cuda", operations counted as `operations_of` does."""
-
-    experiment: str
-    device: str
-    operations: float
-    seconds: float
-    disk: int
-
-
 @functools.cache
 def config_of(model: str) -> "VGGTConfig":
     """The configuration of a network by its name in a run; VGGT-1B's where it is not here."""
@@ -67,7 +58,7 @@ def config_of(model: str) -> "VGGTConfig":
 
 def longest(params: Mapping[str, Any]) -> int:
     """Frames of the longest pass of a run."""
-    return max(int(params.get("frames", 32)), int(params.get("long", 0)))
+    return max(params.get("lengths") or [params.get("frames", 32), params.get("long", 0)])
 
 
 @functools.cache
@@ -103,52 +94,56 @@ def memory_of(params: Mapping[str, Any]) -> float:
     return PROCESS + pictures + of_one_pass(params["model"], frames, params.get("device", "cpu"))[1]
 
 
-def earlier(folders: "list[Path]") -> list[Earlier]:
-    """Every run with a record in these folders whose networks and scenes can be counted."""
+def counted(experiment: str) -> "list[tuple[float, Earlier]]":
+    """Operations of every earlier run of a notebook whose networks and scenes can be counted, and the run."""
+    from lib import records
+    from lib.sweep import estimates
+
     found = []
-    for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+    for run in estimates.earlier(experiment, [records.ROOT / "records", *records.ROOT.glob("records-of/*")]):
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            operations = operations_of(raw["params"])
-            kind, seconds = str(raw["device"]).split()[0], float(raw["seconds"])
-        except (ValueError, KeyError, OSError):  # damaged, or no run on scenes
+            found.append((operations_of(run.params), run))
+        except (ValueError, KeyError, OSError):  # no run on scenes, or none that are still here
             continue
-        beside = path.with_suffix(".npz")
-        disk = path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)
-        found.append(Earlier(raw["experiment"], kind, operations, seconds, disk))
     return found
 
 
-def cost(job: "Job", before: list[Earlier], rate: float) -> Cost:
+def cost(job: "Job", before: "Sequence[tuple[float, Earlier]]", rate: float) -> Cost:
     """What a run takes, from the earlier one that comes nearest, or from its operations alone."""
     params = job.origin.params
-    operations, kind = operations_of(params), params.get("device", "cpu").partition(":")[0]
-    alike = [run for run in before if (run.experiment, run.device) == (job.origin.experiment, kind)]
+    operations, kind = operations_of(params), kind_of(params)
+    alike = [(ops, run) for ops, run in before if kind_of(run.params) == kind]
     if not alike:
         return Cost(START + operations / rate, memory_of(params), RECORD, False)
-    near = min(alike, key=lambda run: abs(math.log(run.operations / operations)))
-    ratio = operations / near.operations
-    return Cost(START + near.seconds * ratio, memory_of(params), near.disk * ratio, True)
+    near, run = min(alike, key=lambda pair: abs(math.log(pair[0] / operations)))
+    ratio = operations / near
+    return Cost(START + run.seconds * ratio, memory_of(params), run.disk * ratio, True)
 
 
-def lines(jobs: "list[Job]", todo: "list[Job]", rate: float) -> list[str]:
+def kind_of(params: Mapping[str, Any]) -> str:
+    """The kind of device: "cpu", "cuda"."""
+    return str(params.get("device", "cpu")).partition(":")[0]
+
+
+def lines(jobs: "Sequence[Job]", todo: "Sequence[Job]", rate: float) -> list[str]:
     """The plan in words."""
     from lib import records
 
-    root = records.ROOT
-    folders = [records.RECORDS, root / "records", *root.glob("records-of/*"), *records.MEASUREMENTS.glob("*")]
-    before = earlier(sorted(set(folders))) if todo else []
-    costs = [cost(job, before, rate) for job in todo]
+    before = {name: counted(name) for name in {job.origin.experiment for job in todo}}
+    costs = [cost(job, before[job.origin.experiment], rate) for job in todo]
     known = sum(one.known for one in costs)
     by_notebook = Counter(Path(job.origin.experiment).stem for job in todo)
+    told = [f"{len(jobs)} runs: {len(jobs) - len(todo)} current, {len(todo)} to run"]
+    if not todo:
+        return told
     return [
-        f"{len(jobs)} runs: {len(jobs) - len(todo)} current, {len(todo)} to run",
+        *told,
         *(f"  {count:3d} of {name}" for name, count in sorted(by_notebook.items())),
         f"about {sum(one.seconds for one in costs) / 60:.0f} minutes of one worker: {known} by earlier runs, "
         f"{len(costs) - known} by operations at {rate:.1g} a second",
-        f"about {max((one.peak for one in costs), default=0) / 1e9:.1f} GB of memory in the largest run",
+        f"about {max(one.peak for one in costs) / 1e9:.1f} GB of memory in the largest run",
         f"about {sum(one.disk for one in costs) / 1e6:.0f} MB of records in "
-        f"{records.RECORDS.relative_to(root)}",
+        f"{records.RECORDS.relative_to(records.ROOT)}",
     ]
 
 
@@ -158,16 +153,26 @@ def left_out() -> "Counter[str]":
     from lib import sweep
 
     found = Counter[str]()
-
-    def adapt(experiment: str, asked: Mapping[str, Any]) -> dict[str, Any] | None:
-        try:
-            return BOOK.adapt(experiment, asked)
-        except NotMeasured as reason:
-            found[str(reason)] += 1
-            return None
-
-    sweep.declared(RUNS, adapt)
+    for file in sorted(RUNS.glob("*.yml")):
+        for entry in yaml.safe_load(file.read_text(encoding="utf-8")):
+            for asked in sweep.grid(entry.get("params") or {}):
+                try:
+                    BOOK.adapt(entry["notebook"], asked)
+                except NotMeasured as reason:
+                    found[str(reason)] += 1
     return found
+
+
+def plan(jobs: "Sequence[Job]") -> list[str]:
+    """What the chosen profile would do to have these runs, its own, and what it has none for."""
+    from book.study.profile import BOOK
+    from lib import sweep
+
+    return [
+        f"Profile {BOOK.name}: {BOOK.title}, on {BOOK.device}",
+        *lines(jobs, sweep.missing(jobs), BOOK.operations_per_second),
+        *(f"{count} not here: {reason}" for reason, count in left_out().items()),
+    ]
 
 
 def main() -> int:
@@ -175,15 +180,11 @@ def main() -> int:
     if not IS_SHIPPED:
         os.environ["RECORDS_FOLDER"] = f"records-of/{Path(CHOSEN).stem}"
     from book.study.entries import EntryError
-    from lib import sweep
 
     try:
         from book.study.profile import BOOK
 
-        jobs = BOOK.jobs()
-        print(f"Profile {BOOK.name}: {BOOK.title}, on {BOOK.device}")
-        print(*lines(jobs, sweep.missing(jobs), BOOK.operations_per_second), sep="\n")
-        print(*(f"{count} not here: {reason}" for reason, count in left_out().items()), sep="\n")
+        print(*plan(BOOK.jobs()), sep="\n")
     except (EntryError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

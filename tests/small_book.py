@@ -76,6 +76,8 @@ SAVE = 'records.save(run.finish({"size": (size(m) + offset, "m")}, kept=1 - m))'
 FILES = {
     "book/intro.md": INTRO,
     "book/chapter.md": CHAPTER,
+    # what it would cost is counted with the network, which a small book does not have
+    "book/plan.py": 'def plan(jobs):\n    return [f"{len(jobs)} runs"]\n\n\ndef left_out():\n    return {}\n',
     "book/references.bib": "@misc{known, title={Known}, author={Somebody}, year={2020}}\n",
     "book/runs/grid.yml": "- notebook: book/runs/one.ipynb\n  params: {m: [0.1, 0.5], seed: 0}\n",
     "data/offset.txt": "1.0\n",
@@ -177,7 +179,7 @@ def make(root: Path) -> SmallBook:
     book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE, figure=FIGURE))
     extensions = [
         f"book/_ext/{name}.py"
-        for name in ("guard", "pages", "gaps", "captions", "profiled", "traces", "markup")
+        for name in ("guard", "pages", "gaps", "after_gap", "captions", "profiled", "traces", "markup")
     ]
     study = [f"book/study/{name}.py" for name in ("__init__", "chosen", "entries", "profile")]
     for name in (*LIBRARY, *extensions, *study, "book/profiles", "book/_static"):

@@ -17,6 +17,7 @@ from small_book import SmallBook
 from book.study.profile import NotMeasured
 
 sys.path.insert(0, str(small_book.REPOSITORY / "book" / "_ext"))
+import after_gap
 import captions
 import gaps
 import profiled
@@ -75,9 +76,19 @@ def test_a_run_that_a_profile_cannot_do_leaves_a_gap_with_its_reason(book: Small
         "book/profiles/other.yml",
         OTHER + "without: {one: there is nothing to measure here}\nleave: {intro: too long}\n",
     )
+    book.edit(
+        "book/chapter.md", "total = sum", "total = 1.0\nglue('early', total, display=False)\ntotal = sum"
+    )
+    later = "```{code-cell} ipython3\nprint(f'later {total}')\n```\n\nIt began with {glue:text}`early`.\n\n"
+    book.edit("book/chapter.md", "The runs add", f"{later}The runs add")
     built = book.build()
     assert (built.status, built.swept) == (0, 0)
+    assert "plan: 0 runs" in built.output
     said = text_of(book, "chapter")
+    assert "later 1.0" not in said and "Not measured in this profile: it needs what is missing above" in said
+    assert said.count("Not measured here. Of the shipped book it says: The runs add up to") == 1
+    assert "It began with 1.0" in said
+    assert "Not measured here; what rests on it is missing: there is nothing to measure here" in said
     assert "Not measured in this profile: there is nothing to measure here" in said
     assert "Traceback" not in said and "The runs add up to" in said
     assert "Not executed in this profile: too long" in text_of(book, "intro")
@@ -147,6 +158,39 @@ def test_walks_that_are_the_same_here_are_named() -> None:
     assert not profiled.same_walks(types.SimpleNamespace(walks={"rooms": ("a", "a"), "longer": ("b", "b")}))
 
 
+def paragraph(*shown: str) -> nodes.paragraph:
+    """Text with results in it."""
+    return nodes.paragraph("", "It is ", *(nodes.inline("", text, classes=["pasted-text"]) for text in shown))
+
+
+def test_paragraphs_without_any_number_are_folded_those_in_a_row_together() -> None:
+    tree, section = new_document("page"), nodes.section()
+    tree += section
+    absent, listed = gaps.ABSENT, nodes.bullet_list("", nodes.list_item("", paragraph(gaps.ABSENT)))
+    section += [nodes.title("", "A title"), paragraph(absent, absent), listed, paragraph("3", absent)]
+    section += [nodes.paragraph("", "No number."), paragraph("2")]
+    profiled.fold(tree)
+    kinds = [type(node).__name__ for node in section]
+    folded = ["title", "raw", "paragraph", "bullet_list", "raw"]
+    assert kinds == [*folded, "paragraph", "paragraph", "paragraph"]
+    assert all(node.parent is section for node in section)
+
+
+@pytest.mark.parametrize(
+    ("cell", "line", "names"),
+    [
+        ("a = 1\nb = a", 2, {"b"}),
+        ("a = 1\nb = (\n    a\n)", 3, {"b"}),
+        ("a.x[0].y, c = f()\nfor d in a:\n    e[d] = 1", 1, {"a", "c", "d", "e"}),
+        ("import a\ndef b():\n    c = 1\nd.append(1)\nprint(e)", 1, {"b", "d"}),
+        ("a = 1", 2, set()),
+        ("%matplotlib inline\na = 1", 1, set()),
+    ],
+)
+def test_what_a_cell_that_failed_would_have_set_or_filled(cell: str, line: int, names: set[str]) -> None:
+    assert after_gap.unset(cell, line) == names
+
+
 def failing(name: str, value: str) -> nbformat.NotebookNode:
     """A cell that ended in an error."""
     return new_code_cell("x", outputs=[new_output("error", ename=name, evalue=value, traceback=[])])
@@ -156,7 +200,7 @@ def test_what_follows_a_gap_is_explained_and_what_has_no_reason_is_told() -> Non
     warned = new_code_cell("y", outputs=[new_output("stream", name="stderr", text="careful")])
     cells = [failing("NameError", "z"), failing("NotMeasured", "no depth"), failing("NameError", "x"), warned]
     notebook = new_notebook(cells=[new_markdown_cell("It is {glue:text}`answer`."), *cells])
-    assert gaps.leave(notebook) == ["cell 1: NameError: z"]
+    assert gaps.leave(notebook) == (["cell 1: NameError: z"], ["no depth"])
     texts = [cell.outputs[0].data["text/plain"] for cell in notebook.cells[1:4]]
     assert [text.partition(": ")[2] for text in texts] == [
         *("NameError: z", "no depth", "it needs what is missing above"),
@@ -171,7 +215,7 @@ def test_a_figure_that_was_open_when_its_cell_failed_is_not_shown() -> None:
         new_output("display_data", {"text/html": "a table"}),
         new_output("display_data", {"image/svg+xml": "<svg/>", "text/plain": "<Figure>"}),
     ]
-    assert gaps.leave(new_notebook(cells=[cell])) == []
+    assert gaps.leave(new_notebook(cells=[cell])) == ([], ["no depth"])
     assert [next(iter(out.data)) for out in cell.outputs] == ["text/html", "text/html"]
     assert "no depth" in cell.outputs[1].data["text/html"]
 

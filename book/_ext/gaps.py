@@ -23,13 +23,14 @@ def box(text: str, done: str = "measured") -> NotebookNode:
     return new_output("display_data", {"text/html": shown, "text/plain": said})
 
 
-def leave(notebook: NotebookNode) -> list[str]:
+def leave(notebook: NotebookNode) -> tuple[list[str], list[str]]:
     """Replace every error of an executed notebook by a box; what the text asks for and nothing gave is named.
 
     Returns:
-        one line for each error that is neither a missing record nor the consequence of one.
+        one line for each error that is neither a missing record nor the consequence of one; and the reasons
+        why records are missing, each once.
     """
-    odd, missing = list[str](), False
+    odd, missing, failed = list[str](), list[str](), False
     for number, cell in enumerate(_code(notebook), 1):
         errors = [out for out in cell.outputs if out.output_type == "error"]
         cell.outputs = [_worded(out) for out in cell.outputs if not _unwanted(out)]
@@ -39,15 +40,16 @@ def leave(notebook: NotebookNode) -> list[str]:
         name, value = errors[0].ename, errors[0].evalue
         if name == REASON:
             reason = value
-        elif missing and name == "NameError":
+            missing.append(reason)
+        elif failed and name == "NameError":
             reason = "it needs what is missing above"
         else:
             reason = f"{name}: {value}"
             odd.append(f"cell {number}: {reason[:300]}")
-        missing = True
+        failed = True
         cell.outputs = [out for out in cell.outputs if not _picture(out)] + [box(reason)]
     _glue_the_rest(notebook)
-    return odd
+    return odd, list(dict.fromkeys(missing))
 
 
 def untried(notebook: NotebookNode, reason: str) -> None:

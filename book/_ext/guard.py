@@ -103,11 +103,14 @@ def plan(app: Sphinx, root: Path) -> None:
 
 
 def on_builder(app: Sphinx) -> None:
-    """Run what the chapters declare and no current record holds; the first failure stops the shipped book."""
+    """Print the plan; run what no current record holds. The first failure stops the shipped book."""
+    from book import plan
     from book.study.profile import run_what_can_be
     from lib import sweep
 
     jobs = app.book_runs  # type: ignore[attr-defined]
+    for line in plan.plan(jobs):
+        log.info("plan: %s", line)
     workers = int(os.environ.get("BOOK_JOBS", "2"))
     run = sweep.run if app.book_profile.shipped else run_what_can_be  # type: ignore[attr-defined]
     try:

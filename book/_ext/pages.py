@@ -32,6 +32,9 @@ from traitlets.config import Config
 
 KEPT = 6  # results of a page
 FIRST = "from lib import used; used.watch()"  # before its first cell
+FORGET = f"""import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import after_gap; after_gap.watch()
+del sys.path[0], sys, after_gap"""  # and where an error leaves a gap
 LAST = """import json, sys
 from lib import used
 profile = sys.modules.get("book.study.profile")
@@ -54,6 +57,11 @@ class Manner:
 
     timeout: int
     tolerant: bool = False
+
+    @property
+    def first(self) -> list[str]:
+        """What a kernel executes before the first cell."""
+        return [FIRST, FORGET] if self.tolerant else [FIRST]
 
 
 @dataclass
@@ -93,9 +101,9 @@ class Page:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Of its current result: whether it follows the profile, what it said and whether that holds."""
+        """Of its current result: whether it follows the profile, what it said, whether that holds, gaps."""
         found = _read(self.folder / "about.json") if self.folder else {}  # of one that was left there is none
-        return {"follows": False, "said": []} | found
+        return {"follows": False, "said": [], "gaps": []} | found
 
     @property
     def stored(self) -> list[Path]:
@@ -160,7 +168,7 @@ class Executed:
     """What one execution left: its folder, the notebook with outputs, what it used, its seconds.
 
     Attributes:
-        about: whether it follows the profile; sentences of the text, and whether they hold.
+        about: whether it follows the profile; sentences of the text, and whether they hold; why it has gaps.
         odd: errors that left a gap without a reason.
     """
 
@@ -196,7 +204,7 @@ def execute(page: Page, manner: Manner, running: list[NotebookClient]) -> Execut
             allow_errors=manner.tolerant,
             resources={"metadata": {"path": str(page.path.parent)}},
             shutdown_kernel="immediate",
-            extra_arguments=[f"--IPKernelApp.exec_lines={FIRST}"],
+            extra_arguments=[f"--IPKernelApp.exec_lines={line}" for line in manner.first],
             # By default kernels pick free TCP ports, and two that start at once can pick the same.
             config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
         )
@@ -207,7 +215,7 @@ def execute(page: Page, manner: Manner, running: list[NotebookClient]) -> Execut
             running.remove(client)
     last = notebook.cells.pop().outputs
     used, about = json.loads("".join(out.text for out in last if out.name == "stdout"))
-    odd = gaps.leave(notebook) if manner.tolerant else []
+    odd, about["gaps"] = gaps.leave(notebook) if manner.tolerant else ([], [])
     return Executed(part, notebook, used, time.perf_counter() - start, about, odd)
 
 

@@ -1,10 +1,20 @@
-"""What a page of another profile says at its top: model, scenes, device, and what the text got wrong here."""
+"""What a page of another profile says at its top: model, scenes, device, and what the text got wrong here.
 
+Paragraphs of which no number was measured are folded away.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import captions
+import gaps
 from docutils import nodes
 from sphinx.application import Sphinx
+
+FOLDED = '<details class="not-measured"><summary>Not measured here. Of the shipped book it says:</summary>'
 
 
 def line(title: str, items: list[str]) -> list[nodes.Node]:
@@ -32,9 +42,59 @@ def about(app: Sphinx, page: Any) -> list[nodes.Node]:
     found: list[nodes.Node] = [nodes.paragraph("", first)]
     if same := same_walks(profile):
         found.append(nodes.paragraph("", same))
+    if profile.words:
+        called = "; ".join(f"{old}: {new}" for old, new in profile.words.items())
+        found.append(nodes.paragraph("", f"Instead of what the text names there is here: {called}."))
     found += line("Numbers that the text names and that are others here:", other_numbers(profile))
+    found += line("Not measured here; what rests on it is missing:", page.about["gaps"])
     found += line("Said of the shipped book; here it does not hold:", [s for s, holds in said if not holds])
     return found + line("Said of the shipped book; it holds here:", [s for s, holds in said if holds])
+
+
+def measured(app: Sphinx) -> list[nodes.Node]:
+    """For the first page: which runs this profile has, and which not, and why."""
+    from book.plan import left_out
+    from lib import sweep
+
+    jobs = app.book_runs  # type: ignore[attr-defined]
+    lacking = Counter(notebook_of(job) for job in sweep.missing(jobs))
+    asked = sorted(Counter(map(notebook_of, jobs)).items())
+    rows = [f"{name}: {count - lacking[name]} of {count}" for name, count in asked]
+    reasons = [f"{count} runs: {reason}" for reason, count in left_out().items()]
+    if not app.book_profile.beforehand:  # type: ignore[attr-defined]
+        reasons.append("what the shipped book measured beforehand: longer walks, other networks, fresh rooms")
+    return line("Measured in this profile, runs of each notebook:", rows) + line("Not measured:", reasons)
+
+
+def notebook_of(job: Any) -> str:
+    """The name of the notebook of a run."""
+    return Path(job.origin.experiment).stem
+
+
+def fold(tree: nodes.document) -> None:
+    """Put paragraphs and lists of which no number was measured into closed boxes, those in a row into one."""
+    parents = dict.fromkeys(node.parent for node in tree.findall(nodes.paragraph))
+    parents |= dict.fromkeys(node.parent for node in tree.findall(nodes.bullet_list))
+    for parent in parents:
+        if isinstance(parent, nodes.section | nodes.Admonition):
+            parent[:] = list(_folded(parent.children))
+
+
+def _folded(children: list[nodes.Node]) -> Iterator[nodes.Node]:
+    for empty, group in groupby(children, _without_numbers):
+        if empty:
+            yield nodes.raw("", FOLDED, format="html")
+        yield from group
+        if empty:
+            yield nodes.raw("", "</details>", format="html")
+
+
+def _without_numbers(node: nodes.Node) -> bool:
+    """A paragraph or list that shows results, and none was measured."""
+    if not isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.enumerated_list):
+        return False
+    shown = [part.astext() for part in node.findall(nodes.inline) if "pasted-text" in part["classes"]]
+    return bool(shown) and all(gaps.ABSENT in text for text in shown)
 
 
 def same_walks(profile: Any) -> str:
@@ -75,7 +135,9 @@ def on_read(app: Sphinx, tree: nodes.document) -> None:
     heading = nodes.title("", f"Profile: {app.book_profile.title}")  # type: ignore[attr-defined]
     if page.about["follows"]:
         renamed(tree, app.book_profile)  # type: ignore[attr-defined]
-    note = nodes.admonition("", heading, *about(app, page), classes=["profile"])
+    first = measured(app) if app.env.docname == app.config.root_doc else []
+    note = nodes.admonition("", heading, *about(app, page), *first, classes=["profile"])
+    fold(tree)
     title.parent.insert(title.parent.index(title) + 1, note)
 
 

@@ -162,6 +162,8 @@ class Profile:
         """What a parameter is here; raises `NotMeasured` where it is nothing."""
         if parameter == "strengths":
             return [self.strengths.get(m, m) for m in role]
+        if parameter == "lengths":
+            return list(dict.fromkeys(self.length(frames) for frames in role))
         meanings: dict[str, Callable[[Any], Any]] = {
             "model": self.network, "scene": self.scene, "frames": self.length, "long": self.length,
             "m": lambda m: self.strengths.get(m, m), "seed": lambda seed: self.seeds.get(seed, seed),
@@ -173,11 +175,12 @@ class Profile:
         """All runs of the grids in ``book/runs``, and with `beforehand` those that the shipped book keeps."""
         from lib import sweep  # here, because a page that only reads records needs none
 
+        seen = dict[str, Any]()
         jobs = {job.origin.key: job for job in sweep.declared(RUNS, self.adapted)}
         for path in sorted(records.MEASUREMENTS.glob("*/*.json")) if self.beforehand else []:
             kept = records.store.read(path).provenance
             if kept.experiment.endswith(".ipynb") and (params := self.adapted(kept.experiment, kept.params)):
-                jobs |= {job.origin.key: job for job in sweep.plan(kept.experiment, params)}
+                jobs |= {job.origin.key: job for job in sweep.plan(kept.experiment, params, seen=seen)}
         return list(jobs.values())
 
     def adapted(self, experiment: str, asked: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -14,10 +14,11 @@ from lib.sweep.place import Place
 
 @dataclass(frozen=True)
 class Earlier:
-    """What one earlier run took: seconds, and MiB of its process and on its GPU where they were measured."""
+    """What a run took: seconds, bytes of its record, MiB of its process and on its GPU where measured."""
 
     params: Mapping[str, Any]
     seconds: float
+    disk: int
     memory: float | None
     gpu_memory: float | None
     started: str
@@ -33,9 +34,10 @@ class Likely:
     alike: bool
 
 
-def earlier(experiment: str) -> list[Earlier]:
-    """Earlier runs of an experiment, of which a record is here or among the measurements; newest last."""
-    folders = [records.RECORDS, *sorted(path for path in records.MEASUREMENTS.glob("*") if path.is_dir())]
+def earlier(experiment: str, more: Iterable[Path] = ()) -> list[Earlier]:
+    """Earlier runs of an experiment, of which a record is here, in more folders or kept; newest last."""
+    kept = sorted(path for path in records.MEASUREMENTS.glob("*") if path.is_dir())
+    folders = dict.fromkeys([records.RECORDS, *more, *kept])
     pattern = f"{records.store.stem(experiment)}-*.json"
     read = (_read(path) for folder in folders for path in sorted(folder.glob(pattern)))
     found = [run for known, run in (pair for pair in read if pair is not None) if known == experiment]
@@ -46,7 +48,9 @@ def _read(path: Path) -> tuple[str, Earlier] | None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         memory = (raw.get("memory"), raw.get("gpu_memory"))
-        return raw["experiment"], Earlier(raw["params"], float(raw["seconds"]), *memory, raw["started"])
+        disk = sum(file.stat().st_size for file in (path, path.with_suffix(".npz")) if file.is_file())
+        run = Earlier(raw["params"], float(raw["seconds"]), disk, *memory, raw["started"])
+        return raw["experiment"], run
     except (OSError, ValueError, KeyError, TypeError):  # damaged: it says nothing
         return None
 

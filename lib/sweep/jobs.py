@@ -73,15 +73,22 @@ def notebook_path(notebook: str) -> str:
     return Path(os.path.relpath(records.ROOT / notebook, records.ROOT)).as_posix()
 
 
-def plan(notebook: str, axes: Mapping[str, Any], adapt: Adapt = lambda _, params: params) -> list[Job]:
+def plan(
+    notebook: str,
+    axes: Mapping[str, Any],
+    adapt: Adapt = lambda _, params: params,
+    seen: dict[str, Any] | None = None,
+) -> list[Job]:
     """All runs of a grid, each once, with the parameters that `adapt` makes of theirs; None: no such run.
 
+    Args:
+        seen: as in `records.provenance`, from grid to grid.
     Raises:
         ValueError: a parameter that the notebook does not take, or of another type than its default; an axis
             without values; a path that does not end in .ipynb.
         FileNotFoundError: no such notebook.
     """
-    notebook, seen = notebook_path(notebook), dict[str, Any]()
+    notebook, seen = notebook_path(notebook), {} if seen is None else seen
     adapted = [here for params in grid(axes) if (here := adapt(notebook, params)) is not None]
     jobs = [Job(records.provenance(notebook, params, seen=seen)) for params in adapted]
     return list({job.origin.key: job for job in jobs}.values())
@@ -95,14 +102,14 @@ def declared(path: Path, adapt: Adapt = lambda _, params: params) -> list[Job]:
     Raises:
         ValueError: an entry of another form, naming its file; and as `plan`.
     """
-    jobs: dict[str, Job] = {}
+    jobs, seen = dict[str, Job](), dict[str, Any]()
     for file in [path] if path.is_file() else sorted(path.glob("*.yml")):
         for entry in yaml.safe_load(file.read_text(encoding="utf-8")) or []:
             if not isinstance(entry, dict) or set(entry) - {"params"} != {"notebook"}:
                 raise ValueError(
                     f"{file.name}: an entry needs `notebook` and may have `params`; this is {entry!r}"
                 )
-            runs = plan(entry["notebook"], entry.get("params") or {}, adapt)
+            runs = plan(entry["notebook"], entry.get("params") or {}, adapt, seen)
             jobs |= {job.origin.key: job for job in runs}
     return list(jobs.values())
 

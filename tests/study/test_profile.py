@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from book import plan
 from book.study import profile
 from book.study.entries import EntryError
 from book.study.profile import NotMeasured, Profile
 from lib import records
+from lib.sweep.estimates import Earlier
+from lib.sweep.jobs import Job
 
-FUSION, ALARM = "book/runs/fusion.ipynb", "book/runs/alarm.ipynb"
+FUSION, ALARM, NETWORKS = "book/runs/fusion.ipynb", "book/runs/alarm.ipynb", "book/runs/networks.ipynb"
 SMALL = """
 title: Small
 scenes_are: two pieces of a video
@@ -151,11 +154,45 @@ def test_what_is_missing_in_another_profile_says_why(
         profile.load(FUSION, m=0.3, scene="denser:0-1")
 
 
+def test_several_lengths_of_one_run_are_those_of_the_profile(small: Profile) -> None:
+    found = small.adapt(NETWORKS, {"lengths": [6, 8, 32]})
+    assert found["lengths"] == [6, 32]
+    with pytest.raises(NotMeasured, match="takes at most 100 frames"):
+        small.adapt(NETWORKS, {"lengths": [8, 128]})
+
+
+@pytest.mark.parametrize(
+    ("params", "frames"),
+    [
+        ({}, 32),
+        ({"frames": 8}, 8),
+        ({"frames": 8, "long": 128}, 128),
+        ({"frames": 8, "lengths": [4, 64]}, 64),
+    ],
+)
+def test_the_plan_reckons_with_the_longest_pass(params: dict[str, object], frames: int) -> None:
+    assert plan.longest(params) == frames
+
+
+def test_a_run_costs_what_the_nearest_earlier_one_did_times_the_ratio_of_operations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(seconds: float, device: str) -> Earlier:
+        return Earlier({"frames": 1, "device": device}, seconds, 1000, None, None, "2026")
+
+    monkeypatch.setattr(plan, "operations_of", lambda params: 1e9 * params["frames"])
+    monkeypatch.setattr(plan, "memory_of", lambda params: 5.0)
+    before = [(1e9, run(2.0, "cpu")), (8e9, run(20.0, "cpu")), (4e9, run(1.0, "cuda:0"))]
+    job = Job(records.Provenance(FUSION, {"frames": 4, "device": "cpu"}, {}, {}, {}))
+    assert plan.cost(job, before, 1e9) == plan.Cost(plan.START + 10.0, 5.0, 500.0, True)
+    assert plan.cost(job, before[2:], 1e9) == plan.Cost(plan.START + 4.0, 5.0, plan.RECORD, False)
+
+
 @pytest.mark.slow
 def test_a_plan_says_what_is_missing() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "BOOK_SCANNET"} | {"BOOK_PROFILE": "vggt-1b"}
-    plan = subprocess.run(
+    said = subprocess.run(
         [sys.executable, "-m", "book.plan"], cwd=records.ROOT, env=environment, capture_output=True, text=True
     )
-    assert plan.returncode == 0, plan.stderr
-    assert re.search(r"[1-9]\d* not here: the environment variable BOOK_SCANNET is not set", plan.stdout)
+    assert said.returncode == 0, said.stderr
+    assert re.search(r"[1-9]\d* not here: the environment variable BOOK_SCANNET is not set", said.stdout)
