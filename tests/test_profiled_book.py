@@ -81,6 +81,7 @@ def test_a_run_that_a_profile_cannot_do_leaves_a_gap_with_its_reason(book: Small
     )
     later = "```{code-cell} ipython3\nprint(f'later {total}')\n```\n\nIt began with {glue:text}`early`.\n\n"
     book.edit("book/chapter.md", "The runs add", f"{later}The runs add")
+    book.edit("book/chapter.md", "total:.3f", "total")
     built = book.build()
     assert (built.status, built.swept) == (0, 0)
     assert "plan: 0 runs" in built.output

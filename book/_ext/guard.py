@@ -109,8 +109,11 @@ def on_builder(app: Sphinx) -> None:
     from lib import sweep
 
     jobs = app.book_runs  # type: ignore[attr-defined]
-    for line in plan.plan(jobs):
-        log.info("plan: %s", line)
+    try:
+        for line in plan.plan(jobs):
+            log.info("plan: %s", line)
+    except (ValueError, KeyError, OSError) as error:  # what cannot be reckoned can still be run
+        log.info("plan: unknown, %s", error)
     workers = int(os.environ.get("BOOK_JOBS", "2"))
     run = sweep.run if app.book_profile.shipped else run_what_can_be  # type: ignore[attr-defined]
     try:
