@@ -10,8 +10,12 @@ from small_models import tiny_vggt
 from lib.merging import AdaptiveRule, FastVGGTRule, KeyValueGridRule, UniformRule
 from lib.probe import Probe
 from lib.run import forward
+from lib.scenes.rooms import RoomStyle, render_walks, room_seed
+from lib.scenes.wider import render_wider_walks
 from lib.spectra import AttentionOperator, Budget, exact_scalars, spectrum_bracket
+from lib.training import losses
 from lib.training.config import TrainConfig, mini_model
+from lib.training.data import Batch
 from lib.training.evaluation import evaluate
 from lib.training.loop import Trainer
 from lib.vggt import FixedScale, memory
@@ -148,3 +152,49 @@ def test_logits_may_be_scaled_and_memory_is_asked_of_the_card():
         estimate = memory.estimate_memory(model.config, 400, 32, 24, autocast=torch.bfloat16)
         with pytest.raises(memory.InsufficientMemoryError, match=r"cuda has 0\.00 GB"):
             memory.require_memory(estimate, "cuda")
+
+
+WORLDS = {
+    "rooms": (),
+    "furnished": ("curved", "thin", "clutter", "light"),
+    "photographed": ("camera", "hand", "views"),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_rooms_are_drawn_on_a_gpu_as_on_a_cpu(name):
+    seeds, times = [room_seed("val", 0), room_seed("val", 1)], torch.zeros(2, 1, dtype=torch.float64)
+    truth = render_wider_walks(seeds, times, 12, 12, WORLDS[name])
+    plain = render_walks(seeds, times, 12, 12, RoomStyle())
+    with Card():
+        found = render_wider_walks(seeds, times, 12, 12, WORLDS[name], "cuda")
+        same = render_walks(seeds, times, 12, 12, RoomStyle(), "cuda")
+        pairs = [
+            (found.images, truth.images),
+            (found.depth, truth.depth),
+            (found.extrinsics, truth.extrinsics),
+        ]
+        pairs += [(same.images, plain.images), (same.depth, plain.depth), (same.extrinsics, plain.extrinsics)]
+        assert all(there.is_cuda for there, _ in pairs)
+        assert all(torch.allclose(there.cpu(), here, atol=1e-5) for there, here in pairs)
+
+
+def test_losses_are_taken_on_a_gpu_as_on_a_cpu():
+    k = torch.tensor([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]).repeat(1, 2, 1, 1)
+    depth = 1 + torch.rand(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    parts = (torch.zeros(1, 2, 3, 16, 16), depth, torch.eye(3, 4).repeat(1, 2, 1, 1), k)
+    patches = torch.nn.functional.normalize(torch.arange(32.0).sin().reshape(1, 2, 4, 4), dim=-1)
+
+    def taken(device: str) -> list[float]:
+        target = losses.make_target(Batch(*(part.to(device) for part in parts)), reference=False)
+        tracks = losses.true_tracks(target, 8)
+        found = (
+            losses.matching_loss(patches.to(device), tracks, (2, 2), 8),
+            losses.tracking_loss(patches[..., :2].to(device), tracks, (2, 2), 8),
+            losses.camera_loss([target.pose + 0.1], target.pose),
+        )
+        assert all(loss.device.type == device for loss in found)
+        return [loss.item() for loss in found]
+
+    with Card():
+        assert taken("cuda") == pytest.approx(taken("cpu"))
