@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from lib.geometry import camera_centres, unproject
 from lib.scenes.framing import fit, read_colour
 from lib.scenes.preprocessing import crop
-from lib.scenes.recording_files import RecordingError, associate
+from lib.scenes.recording_files import RecordingError, associate, read_pose
 from lib.scenes.recordings import load_frames, open_recording, read_layout, select_frames
 from lib.scenes.sequence import Sequence
 
@@ -483,3 +483,9 @@ def test_depth_is_in_millimetres_unless_the_layout_says_otherwise(tmp_path):
 def test_a_grey_picture_with_an_alpha_lies_on_white_too(tmp_path):
     Image.new("LA", (4, 4), (10, 0)).save(tmp_path / "clear.png")
     assert read_colour(tmp_path / "clear.png", fit((4, 4))).min() == 1.0
+
+
+@pytest.mark.parametrize("last", ["0 0 0 1", "0 0 0 0", "1 1 1 1"])
+def test_a_pose_without_a_rotation_is_none_wherever_its_camera_stands(tmp_path, last):
+    (tmp_path / "0.txt").write_text("0 0 0 1\n0 0 0 2\n0 0 0 3\n" + last)
+    assert read_pose(tmp_path / "0.txt") is None
