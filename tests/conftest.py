@@ -8,7 +8,9 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import install_import_hook
+import jaxtyping
+import pytest
+import shapes
 
 ROOMS = (
     "dynamics",
@@ -22,10 +24,7 @@ ROOMS = (
     "training",
     "vggt",
 )
-install_import_hook([f"lib.{room}" for room in ROOMS], "shapes.checked")  # before anything imports lib
-
-import jaxtyping  # noqa: E402
-import pytest  # noqa: E402
+shapes.check([f"lib.{room}" for room in ROOMS])  # before anything imports lib
 
 ROOT = Path(__file__).resolve().parents[1]
 # Begun first, so that no worker is left alone with one at the end: a file is one worker's.

@@ -5,10 +5,14 @@ Only annotations that hold a jaxtyping shape are checked; mypy sees to all other
 
 import inspect
 from collections.abc import Callable
-from typing import Any, get_args
+from functools import partial
+from typing import Any, get_args, get_type_hints
 
+import jaxtyping
 from beartype import beartype
-from jaxtyping import AbstractArray
+from jaxtyping import AbstractArray, install_import_hook
+
+WRAPPED = jaxtyping.jaxtyped
 
 
 def has_shape(annotation: Any) -> bool:
@@ -23,3 +27,25 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     shapes = {name: hint for name, hint in function.__annotations__.items() if has_shape(hint)}
     function.__annotations__ = shapes
     return beartype(function) if shapes else function
+
+
+def says_shapes(function: Callable[..., Any]) -> bool:
+    """Whether a signature holds a shape, or names that are defined further down."""
+    try:
+        return any(map(has_shape, get_type_hints(function, include_extras=True).values()))
+    except (NameError, AttributeError, TypeError):
+        return True
+
+
+def wrapped(thing: Any = None, *, typechecker: Callable[..., Any]) -> Any:
+    """What the hook lays over functions and classes: over none whose signature says no shape, for speed."""
+    if thing is None:
+        return partial(wrapped, typechecker=typechecker)
+    bare = inspect.isfunction(thing) and not says_shapes(thing)
+    return thing if bare else WRAPPED(thing, typechecker=typechecker)
+
+
+def check(packages: list[str]) -> None:
+    """Check the shapes of packages that are still to be imported."""
+    jaxtyping.jaxtyped = wrapped
+    install_import_hook(packages, "shapes.checked")
