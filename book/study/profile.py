@@ -386,15 +386,24 @@ def load_measured(experiment: str, /, **asked: Any) -> records.Measured:
 class Runs(dict[str, T]):
     """What was measured, by name; in another profile than the shipped book's a missing one is a gap."""
 
+    def __init__(self, asked: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        super().__init__()
+        self.asked = asked or {}
+
     def __missing__(self, name: str) -> NoReturn:
         if BOOK.shipped:
             raise KeyError(name)
-        raise NotMeasured(f"the run {name!r} of the shipped book has not been made here")
+        asked = self.asked.get(name, {})
+        told = ", ".join(
+            f"{key} = {asked[key]}" for key in ("model", "scene", "scenes", "frames") if key in asked
+        )
+        of = f" ({told})" if told else ""
+        raise NotMeasured(f"the run {name!r} of the shipped book{of} has not been made here")
 
 
 def measured_runs(experiment: str, runs: Mapping[str, Mapping[str, Any]]) -> Runs[records.Measured]:
     """Those of the named runs that have been measured."""
-    found = Runs[records.Measured]()
+    found = Runs[records.Measured](runs)
     for name, asked in runs.items():
         with contextlib.suppress(records.StaleResultError):
             found[name] = load_measured(experiment, **asked)

@@ -72,7 +72,7 @@ class Run:
 
 def load_runs() -> dict[str, Run]:
     """The declared runs, each with those of its ranges of rooms that have been measured; none: left out."""
-    found = profile.Runs[Run]()
+    found = profile.Runs[Run](DECLARED["runs"])
     for name, asked in DECLARED["runs"].items():
         params = {key: value for key, value in asked.items() if key != "scenes"}
         parts = [part for scene in asked["scenes"] if (part := _measured(params | {"scene": scene}))]
