@@ -235,3 +235,11 @@ def test_dither_order_of_a_grid_that_is_a_power_of_two_is_bayers_matrix():
             [torch.cat([4 * bayer, 4 * bayer + 2], 1), torch.cat([4 * bayer + 3, 4 * bayer + 1], 1)]
         )
     assert dither_order(TokenLayout(1, 4, 4), None).view(4, 4).tolist() == bayer.tolist()
+
+
+def test_frames_of_a_seed_keep_patches_in_the_same_order_shifted_around_the_edges():
+    layout = TokenLayout(6, 8, 8)
+    base = dither_order(layout, None)[0].reshape(8, 8)
+    shifts = {tuple(base.roll((i, j), (0, 1)).flatten().tolist()) for i in range(8) for j in range(8)}
+    seeded = [tuple(order) for order in dither_order(layout, 5).tolist()]
+    assert set(seeded) <= shifts and len(set(seeded)) > 1

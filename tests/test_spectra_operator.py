@@ -7,6 +7,7 @@ import torch
 
 from book.study.spectra.heads import FAMILIES, make_head
 from lib.merging import FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
+from lib.merging.plan import Grouping, Plan
 from lib.spectra import (
     AttentionOperator,
     LiftedAttention,
@@ -181,3 +182,16 @@ def test_errors_name_the_value():
 def test_one_frame_is_all_of_it():
     q = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     assert frame_pooled(AttentionOperator(q, q, 1.0), 1).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_token_may_sit_in_two_key_rows_and_not_in_three(rows):
+    members = torch.tensor([[0, 1, 0, 2, 0][: 2 * rows - rows // 3]])
+    grouping = Grouping(members, torch.tensor([[0, 2, 4][:rows]]))
+    plan = Plan(tokens=3, keys=grouping, sizes=torch.full((1, rows), 3 / rows, dtype=torch.float64))
+    merged = AttentionOperator(torch.eye(3, 2).double(), torch.eye(rows, 2).double(), 1.0)
+    if rows == 2:
+        assert torch.allclose(LiftedAttention(merged, plan).dense().sum(1), torch.ones(3).double())
+    else:
+        with pytest.raises(ValueError, match="more than two key rows"):
+            LiftedAttention(merged, plan)
