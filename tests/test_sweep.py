@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lib import records, sweep
 from lib.records import Provenance
-from lib.sweep import asked, command, failures, place, processes
+from lib.sweep import asked, command, failures, forks, place, processes
 
 
 @settings(deadline=None)
@@ -112,6 +112,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pretended:
     """Runs that start no process, in a project of their own."""
     pretended = Pretended()
     monkeypatch.setattr(processes, "executor", pretended)
+    monkeypatch.setattr(forks, "POSSIBLE", False)
     monkeypatch.setattr(processes, "POLL", 0.0)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(records, "ROOT", tmp_path)

@@ -200,10 +200,10 @@ class Queue:
         self.submitted: dict[str, float] = {}
         self.left: dict[str, float] = {}
 
-    def over(self, process: "submitit.Job[None]") -> bool:
+    def over(self, process: Any) -> bool:
         """Whether a job has ended."""
         if not isinstance(process, submitit.SlurmJob):
-            return process.done()
+            return bool(process.done())
         os.scandir(process.paths.folder).close()  # makes a shared disk look again
         if process.paths.result_pickle.exists():
             return True
@@ -236,8 +236,8 @@ def seeing_gpus(visible: str | None, call: Callable[..., None], *arguments: Any)
     call(*arguments)
 
 
-def submitted(executor: submitit.Executor, *call: Any) -> "submitit.Job[None] | str":
-    """A call on its way, or in a line why Slurm does not take it."""
+def submitted(executor: Any, *call: Any) -> Any:
+    """A call on its way, as the executor's job, or in a line why Slurm does not take it."""
     try:
         with redirect_stderr(StringIO()):  # submitit prints the refusal, and raises it too
             return executor.submit(*call)

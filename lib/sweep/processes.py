@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
-import submitit
 from submitit.core.utils import environment_variables
 
 from lib import records
-from lib.sweep import failures
+from lib.sweep import failures, forks
 from lib.sweep.jobs import Job, SweepError
 from lib.sweep.place import Place, Queue, executor, seeing_gpus, submitted
 
@@ -70,7 +70,8 @@ class Pool:
         self.place, self.free, self.queue = place, place.slots(), Queue()
         self.folder = Path(mkdtemp(prefix="sweep-", dir=logs))
         self.executor = executor(self.folder, place)
-        self.running: list[tuple[Job, submitit.Job[None], str | None]] = []
+        self.forks = forks.Forks(self.folder) if place.executor == "local" and forks.POSSIBLE else None
+        self.running: list[tuple[Job, Any, str | None]] = []  # their processes: submitit's, or forks
 
     def __enter__(self) -> "Pool":
         return self
@@ -83,6 +84,8 @@ class Pool:
             until = time.monotonic() + GRACE
             while time.monotonic() < until and any(not self.queue.over(p) for _, p, _ in self.running):
                 time.sleep(POLL)
+        if self.forks is not None:
+            self.forks.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, job: Job) -> str:
@@ -98,8 +101,9 @@ class Pool:
         threads = os.environ.get("OMP_NUM_THREADS") or (self.place.threads if on_gpu else records.CPU_THREADS)
         seeing = [seeing_gpus, self.free[-1]] if self.place.executor == "local" else []
         failures.begun(job)
+        starter = self.executor if on_gpu else self.forks or self.executor  # a GPU's driver likes no forks
         with environment_variables(OMP_NUM_THREADS=threads, PYTHONPATH=os.pathsep.join(paths)):
-            process = submitted(self.executor, *seeing, execute, job)
+            process = submitted(starter, *seeing, execute, job)
         if isinstance(process, str):
             if not self.running:
                 raise SweepError(f"Slurm does not take the job: {process}")
