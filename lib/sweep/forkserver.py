@@ -38,7 +38,10 @@ def serve(asked: Connection) -> tuple[str, dict[str, str], bytes]:
         if not (child := os.fork()):
             asked.close()
             return pickle.loads(request)  # type: ignore[no-any-return]
-        asked.send(child)
+        try:
+            asked.send(child)
+        except OSError:  # whoever asked has gone meanwhile, and knows nothing of it
+            os.kill(child, signal.SIGKILL)
 
 
 class Waiting:
