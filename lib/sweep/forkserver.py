@@ -28,12 +28,14 @@ INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel chooses be
 def serve(asked: Connection) -> tuple[str, dict[str, str], bytes]:
     """Fork a process for each request; in it, return the request."""
     while True:
+        try:
+            request = asked.recv_bytes()
+        except (EOFError, ConnectionError):  # whoever asked is gone; runs in progress go on by themselves
+            request = b""
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:  # their processor time becomes this process's
                 pass
-        try:
-            request = asked.recv_bytes()
-        except EOFError:  # whoever asked is gone; runs in progress go on by themselves
+        if not request:
             os._exit(0)
         if not (child := os.fork()):
             asked.close()
