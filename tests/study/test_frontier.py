@@ -49,10 +49,12 @@ def frontier(
 
 def test_a_winner_is_named_only_where_nobody_ties() -> None:
     sure = frontier({("a", 0.5): ROOMS, ("b", 0.5): ROOMS + 0.2 + SLIGHT})
+    alone = frontier({("a", 0.5): ROOMS}).best("pairs", 0.5)
+    assert str(alone) == "only a fits" and not alone.won and sure.best("pairs", 0.5).won
     assert str(sure.best("pairs", 0.5)) == "a", "rooms differ more than rules, but rooms are paired"
     rules = {"a": ROOMS, "b": ROOMS + UNLIKE, "c": ROOMS + 2 + SLIGHT}
     tied = frontier({(name, 0.5): errors for name, errors in rules.items()})
-    assert tied.best("pairs", 0.5) == best.Best("a", pytest.approx(10.75), ("b",))
+    assert tied.best("pairs", 0.5) == best.Best("a", pytest.approx(10.75), ("b",), 3)
     assert str(tied.best("pairs", 0.5)) == "tied: a · b"
     assert tied.best("pairs", 0.4) is None
 

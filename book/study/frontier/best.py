@@ -30,13 +30,24 @@ Key = tuple[str, bool]  # network, whether with the factor
 
 @dataclass(frozen=True)
 class Best:
-    """The rule with the lowest mean error, and those that are not surely worse: `tied`, by their means."""
+    """The rule with the lowest mean error, and those that are not surely worse: `tied`, by their means.
+
+    of: rules that fit the budget. One that is alone has beaten nobody.
+    """
 
     rule: str
     error: float
     tied: tuple[str, ...]
+    of: int
+
+    @property
+    def won(self) -> bool:
+        """Whether it is surely better than every other, and there is another."""
+        return self.of > 1 and not self.tied
 
     def __str__(self) -> str:
+        if self.of == 1:
+            return f"only {self.rule} fits"
         if not self.tied:
             return self.rule
         shown, more = self.tied[:2], len(self.tied) - 2
@@ -93,7 +104,7 @@ class Frontier:
             return None
         first, *others = sorted(errors, key=lambda rule: errors[rule].mean())
         tied = [rule for rule in others if mean_ratio(errors[rule], errors[first]).low <= 1]
-        return Best(first, float(errors[first].mean()), tuple(tied))
+        return Best(first, float(errors[first].mean()), tuple(tied), len(errors))
 
 
 def networks() -> list[str]:
