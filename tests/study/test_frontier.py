@@ -103,8 +103,10 @@ def test_each_rule_is_a_line_over_the_unmerged_error() -> None:
     run = frontier(
         {("uniform", 0.5): ROOMS + 1, ("uniform", 0.1): 2 * ROOMS + 2, ("grid" + OPEN, 0.5): ROOMS}
     )
-    figure = draw.curves({"one": run, "two": run}, "pairs")
-    one, _, hidden = figure.axes
+    worse = frontier({("uniform", 0.5): 4 * ROOMS})
+    figure = draw.curves({"one": run, "two": worse}, "pairs")
+    one, two, hidden = figure.axes
+    assert two.get_ylim()[1] > max(two.lines[0].get_ydata()), "no line leaves its panel"
     uniform, grid, unmerged = one.lines
     np.testing.assert_allclose(uniform.get_xydata(), [[0.5, 1.0], [0.1, 2.0]])
     assert grid.get_markerfacecolor() == "none" and grid.get_linestyle() == "--"

@@ -46,6 +46,7 @@ def curves(runs: Mapping[str, Frontier], kind: Cost) -> Figure:
             ax.plot(cost[at], error, marker + line, color=PALETTE[colour], mfc=face, ms=5, lw=1, label=rule)
         ax.axhline(1, color=PALETTE["black"], lw=0.8, ls=":", label="unmerged")
         ax.set(xscale="log", yscale="log", title=title)
+    for ax in axes.flat:  # panels share their axes: after all lines are drawn
         _plain_numbers(ax, kind)
     for ax in axes.flat[len(runs) :]:
         ax.set_visible(False)
