@@ -20,6 +20,7 @@ sys.path.insert(0, str(small_book.REPOSITORY / "book" / "_ext"))
 import after_gap
 import captions
 import gaps
+import pages
 import profiled
 
 OTHER = """
@@ -190,6 +191,17 @@ def test_paragraphs_without_any_number_are_folded_those_in_a_row_together() -> N
 )
 def test_what_a_cell_that_failed_would_have_set_or_filled(cell: str, line: int, names: set[str]) -> None:
     assert after_gap.unset(cell, line) == names
+
+
+def test_what_forgets_leaves_no_trace_that_a_run_on_a_page_would_have_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[bool] = []
+    monkeypatch.setitem(sys.modules, "after_gap", after_gap)
+    monkeypatch.setattr(after_gap, "watch", lambda: called.append(True))
+    names: dict[str, object] = {}
+    exec(pages.FORGET, names)
+    assert called and set(names) == {"__builtins__"} and "after_gap" not in sys.modules
 
 
 def failing(name: str, value: str) -> nbformat.NotebookNode:

@@ -34,7 +34,7 @@ KEPT = 6  # results of a page
 FIRST = "from lib import used; used.watch()"  # before its first cell
 FORGET = f"""import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 import after_gap; after_gap.watch()
-del sys.path[0], sys, after_gap"""  # and where an error leaves a gap
+del sys.path[0], sys.modules["after_gap"], sys, after_gap"""  # and where an error leaves a gap
 LAST = """import json, sys
 from lib import used
 profile = sys.modules.get("book.study.profile")
