@@ -15,7 +15,19 @@ from typing import Any
 
 from lib.sweep.jobs import SweepError
 
-POSSIBLE = sys.platform == "linux"  # elsewhere not every library survives a fork
+
+def _possible() -> bool:
+    """Elsewhere not every library survives a fork; and some sandboxes know no handles of processes."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
+POSSIBLE = _possible()
 SERVER = Path(__file__).with_name("forkserver.py")
 GRACE = 1.0  # seconds in which what was told to end does so by itself
 
