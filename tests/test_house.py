@@ -35,7 +35,6 @@ COMPARE = {
     "second_round": {"predictions"},
     "practice": {"long_sequences", "others"},
     "budget": {"others", "practice"},
-    "networks": {"long_sequences"},
 }
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {
