@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from lib import sweep
+from lib.pipes import reader_may_leave
 from lib.sweep import forks
 from lib.sweep.processes import Pool
 
@@ -68,4 +69,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reader_may_leave():
+        main()
