@@ -20,9 +20,15 @@ def job(experiment: str = FUSION, **params: object) -> sweep.Job:
 
 def write(folder: Path, name: str, seconds: float, **other: object) -> None:
     """A record of a run that took so long, with 1,000 bytes of arrays."""
-    content = {"experiment": FUSION, "params": RUN, "device": "cpu x86_64", "seconds": seconds}
-    (folder / f"{name}.json").write_text(json.dumps(content | other))
-    (folder / f"{name}.npz").write_bytes(bytes(1000))
+    content = {
+        "experiment": FUSION,
+        "params": RUN,
+        "device": "cpu x86_64",
+        "seconds": seconds,
+        "started": name,
+    }
+    (folder / f"fusion-{name}.json").write_text(json.dumps(content | other))
+    (folder / f"fusion-{name}.npz").write_bytes(bytes(1000))
 
 
 def test_a_random_model_is_counted_as_the_small_network_that_it_is() -> None:
@@ -40,18 +46,19 @@ def test_memory_has_the_frames_of_every_scene() -> None:
     assert plan.memory_of(RUN | {"long": 64}) > plan.memory_of(RUN)
 
 
-@pytest.mark.xfail(
-    reason="earlier runs are read by lib.sweep.estimates now; the fixture is not", strict=False
-)
-def test_seconds_and_disk_are_those_of_the_nearest_earlier_run(tmp_path: Path) -> None:
+def test_seconds_and_disk_are_those_of_the_nearest_earlier_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "RECORDS", tmp_path)
+    monkeypatch.setattr(records, "MEASUREMENTS", tmp_path / "none")
     write(tmp_path, "near", 10.0)
     write(tmp_path, "far", 1000.0, params=RUN | {"scene": "denser:0-19"})
-    write(tmp_path, "gpu", 0.1, device="cuda H100")
+    write(tmp_path, "gpu", 0.1, device="cuda H100", params=RUN | {"device": "cuda"})
     write(tmp_path, "another", 0.1, experiment="book/runs/rivals.ipynb")
     write(tmp_path, "no_scenes", 0.1, params={"seed": 0})
-    (tmp_path / "damaged.json").write_text("{")
-    before = plan.earlier([tmp_path])
-    assert len(before) == 4
+    (tmp_path / "fusion-damaged.json").write_text("{")
+    before = plan.counted(FUSION)
+    assert len(before) == 3
     same = plan.cost(job(), before, 1e10)
     twice = plan.cost(job(scene="denser:0-3"), before, 1e10)
     assert same.known and same.seconds == pytest.approx(plan.START + 10)
@@ -66,9 +73,6 @@ def test_a_notebook_that_never_ran_is_counted_by_its_operations() -> None:
     assert found.seconds == pytest.approx(plan.START + plan.operations_of(RUN) / 1e10)
 
 
-@pytest.mark.xfail(
-    reason="earlier runs are read by lib.sweep.estimates now; the fixture is not", strict=False
-)
 def test_the_plan_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "RECORDS", tmp_path)
     monkeypatch.setattr(records, "ROOT", tmp_path)
