@@ -82,7 +82,7 @@ def test_rooms_of_several_records_follow_one_another(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(statements.profile, "load_measured", load)
     new, old = statements.biased("trained-to-4")
     assert old.tolist() == [50, 50, 62, 62]
-    assert new == pytest.approx([5.5, 5.5, 5.62, 5.62])
+    assert new == pytest.approx([5.5, 5.5, 5.62, 5.62]), "the bias is the sixth arm of that run"
     new, old = statements.biased("mini")
     assert new == pytest.approx([2.5, 2.5]) and old.tolist() == [50, 50]
 

@@ -2,15 +2,13 @@
 
 import math
 
-import sympy as sp
-
 from book.study.exercises.model import Exercise, Sheet
 from lib.merging import FastVGGTRule, TokenLayout
 
 
-def _split(pairs: sp.Expr) -> sp.Expr:
+def _split(pairs: float) -> float:
     """m at which (1 - m)(1 - m/2) is a given share of the pairs."""
-    return sp.Rational(3, 2) - sp.sqrt(sp.Rational(1, 4) + 2 * pairs)
+    return 1.5 - math.sqrt(0.25 + 2 * pairs)
 
 
 def _floor(frames: int, squared: bool = True) -> float:
@@ -21,7 +19,6 @@ def _floor(frames: int, squared: bool = True) -> float:
     return kept**2 if squared else kept
 
 
-P = sp.Symbol("p")
 SHEET = Sheet(
     "frontier",
     Exercise(
@@ -30,12 +27,12 @@ SHEET = Sheet(
         1,
         ("merging", "fusion strength"),
         answer="m of uniform, grid and split, in this order, at a quarter of the pairs",
-        right=lambda: [0.5, 0.75, float(_split(sp.Rational(1, 4)))],
+        right=lambda: [0.5, 0.75, _split(0.25)],
         traps={
             "Uniform merges queries as well as keys: pairs are the square of what is kept.": lambda: [
                 0.75,
                 0.75,
-                float(_split(sp.Rational(1, 4))),
+                _split(0.25),
             ],
             "Split drops m of the keys and m/2 of the queries: solve (1 − m)(1 − m/2) = 1/4.": lambda: [
                 0.5,
@@ -45,7 +42,7 @@ SHEET = Sheet(
             "Grid leaves the queries: its pairs are 1 − m, without a square.": lambda: [
                 0.5,
                 1 - math.sqrt(0.25),
-                float(_split(sp.Rational(1, 4))),
+                _split(0.25),
             ],
         },
         tolerance=1e-3,

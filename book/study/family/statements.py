@@ -1,7 +1,7 @@
 """Statements about attention and merging, and the number that each network of the family has for them.
 
-Each is made of records: of the weights (data/weights), and of measurements in rooms that no training and no
-choice had seen. Only the records that a statement needs are read.
+Each is made of records: of the weights (data/weights), and of measurements in rooms that no training saw.
+Only the records that a statement needs are read.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from book.study import profile, shipped
+from book.study import entries, profile, shipped
 from book.study.fits import growth
 from book.study.intervals import Interval, mean_ratio, sign_interval
 
@@ -28,13 +29,13 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
 }
 FRESH = "denser:200-207"
 LENGTHS = (8, 16, 32, 64, 128)
-MERGED = {"frames": 32, "strengths": [0.7]}
-BIASED = {name: ["denser:50-61"] for name in NETWORKS} | {"trained-to-4": ["denser:50-61", "denser:62-73"]}
-ARMS = ["merged", "scaled", "anchored"]
-ARMS_TO_4 = [
-    "merged", "merged, size bias", "uniform", "uniform, frame 0 merged too", "scaled", "anchored",
-    "anchored, merged, size bias", "quarter", "own frame", "anchored, sink's block", "anchored, other blocks",
-]  # fmt: skip
+FEW, MANY = 8, 128  # frames of a walk whose errors are compared
+STRENGTH = 0.7
+MERGED = {"frames": 32, "strengths": [STRENGTH]}
+# The run that measured the bias: one that the chapter on long sequences declared, or one like these.
+BIASED = {"trained-to-4": "long", "trained-to-24": "third-long", "to24-seed0": "new-long"}
+ALIKE = "mini-long"
+DECLARED = Path(__file__).parents[1] / "long_sequences" / "declared.yml"
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def merged(name: str) -> Mapping[str, Array]:
 
 def biased(name: str) -> tuple[Array, Array]:
     """(rooms,) rotation errors at 128 frames, degrees: with the bias on frame 0, and without."""
-    arms, found = ARMS_TO_4 if name == "trained-to-4" else ARMS, []
-    for scene in BIASED[name]:
-        asked = {"model": name, "scene": scene, "frames": 128, "arms": arms}
-        record = profile.load_measured("book/runs/long_sequences.ipynb", **asked).record
+    runs = entries.read(DECLARED, ("runs", "predictions"))["runs"]
+    asked, found = dict(runs[BIASED.get(name, ALIKE)]) | {"model": name}, []
+    for scene in asked.pop("scenes"):
+        record = profile.load_measured("book/runs/long_sequences.ipynb", **asked, scene=scene).record
         rows = [list(record["arms"]).index(arm) for arm in ("anchored", "plain")]
         found.append(record["errors.rotation"][rows])
     new, old = np.concatenate(found, 1)
@@ -118,7 +119,7 @@ def biased(name: str) -> tuple[Array, Array]:
 def by_length(name: str) -> tuple[Array, Array]:
     """(rooms,) rotation errors on denser walks, degrees: at 128 frames and at 8, of the same rooms."""
     many, few = (
-        shipped.errors(report(name), "denser", frames, "model", "rotation_deg") for frames in (128, 8)
+        shipped.errors(report(name), "denser", frames, "model", "rotation_deg") for frames in (MANY, FEW)
     )
     both = min(len(few), len(many))
     return many[:both], few[:both]
@@ -156,31 +157,32 @@ def resists() -> Statement:
 def errors_grow() -> Statement:
     """Are walks of 128 frames worse than those of 8 on the same stretch?"""
     found = each(lambda name: mean_ratio(*by_length(name)))
-    return Statement("Errors grow with the frames", "rotation error, 128 over 8 frames", 1.0, found)
+    return Statement("Errors grow with the frames", f"rotation error, {MANY} over {FEW} frames", 1.0, found)
 
 
 def bias_helps() -> Statement:
     """Does the bias that restores the share of frame 0 lower the error at 128 frames?"""
     found = each(lambda name: mean_ratio(*biased(name)))
-    return Statement("A bias on frame 0 helps", "error with over without, S = 128", 1.0, found, sign=-1)
+    return Statement("A bias on frame 0 helps", f"error with over without, S = {MANY}", 1.0, found, sign=-1)
 
 
 def merging_evens() -> Statement:
     """Does merging raise the entropy of attention between frames?"""
     found = each(lambda name: _ratio_merged(name, "propagated.entropy"))
-    return Statement("Merging evens attention", "entropy, m = 0.7 over none", 1.0, found, log=False)
+    return Statement("Merging evens attention", f"entropy, m = {STRENGTH} over none", 1.0, found, log=False)
 
 
 def merging_lowers_rank() -> Statement:
     """Does merging bring the stable rank of attention between frames nearer to one?"""
     found = each(lambda name: _ratio_merged(name, "propagated.stable_rank", least=1.0))
-    return Statement("Merging lowers the rank", "stable rank − 1, m = 0.7 over none", 1.0, found, sign=-1)
+    number = f"stable rank − 1, m = {STRENGTH} over none"
+    return Statement("Merging lowers the rank", number, 1.0, found, sign=-1)
 
 
 def merging_costs() -> Statement:
     """Does merging raise the rotation error at 32 frames?"""
     found = each(lambda name: mean_ratio(*merged(name)["errors.rotation"][::-1]))
-    return Statement("Merging costs accuracy", "rotation error, m = 0.7 over none", 1.0, found)
+    return Statement("Merging costs accuracy", f"rotation error, m = {STRENGTH} over none", 1.0, found)
 
 
 ALL = (diluted, resists, errors_grow, bias_helps, merging_evens, merging_lowers_rank, merging_costs)
