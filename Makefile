@@ -16,11 +16,20 @@ NAME := $(basename $(notdir $(PROFILE)))
 PAGES := _build/$(if $(filter default,$(NAME)),,$(NAME)/)html
 STRICT := $(if $(filter default,$(NAME)),-W --keep-going,)
 
-.PHONY: book plan test faults slurm fast quick mutants lint pages screenshots clean
+.PHONY: book pdf plan test faults slurm fast quick mutants lint pages screenshots clean
 
 book: $(STAMP)
 	rm -rf $(PAGES)
 	BOOK_PROFILE=$(PROFILE) BOOK_JOBS=$(JOBS) $(BIN)/jupyter-book build . -n $(STRICT)
+
+# The book as a PDF, from the results of `make book`: only what that has not executed is. Needs latexmk, xelatex,
+# rsvg-convert and fonts: apt-get install latexmk texlive-xetex texlive-latex-extra librsvg2-bin fonts-freefont-otf
+# fonts-dejavu lmodern
+LATEX := _build/$(if $(filter default,$(NAME)),,$(NAME)/)latex
+pdf: $(STAMP)
+	BOOK_PROFILE=$(PROFILE) BOOK_JOBS=$(JOBS) $(BIN)/jupyter-book build . -n --builder latex
+	cd $(LATEX) && latexmk -xelatex -interaction=nonstopmode -file-line-error -quiet vggt-collapse-book.tex
+	@echo $(LATEX)/vggt-collapse-book.pdf
 
 # What `make book PROFILE=NAME` would run, and about how long: nothing is run.
 plan: $(STAMP)

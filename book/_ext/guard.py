@@ -85,7 +85,7 @@ def choose_profile(app: Sphinx) -> None:
         os.environ["RECORDS_FOLDER"] = f"records-of/{name}"
         with contextlib.suppress(OSError):
             Path(app.outdir).rmdir()  # Sphinx has just made it, if it was not there
-        app.outdir = type(app.outdir)(base / name / "html")
+        app.outdir = type(app.outdir)(base / name / Path(app.outdir).name)
         app.doctreedir = type(app.doctreedir)(base / name / ".doctrees")
 
 
