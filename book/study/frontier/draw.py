@@ -50,6 +50,8 @@ def curves(runs: Mapping[str, Frontier], kind: Cost) -> Figure:
         _plain_numbers(ax, kind)
     for ax in axes.flat[len(runs) :]:
         ax.set_visible(False)
+    for ax in axes.flat[max(len(runs) - COLUMNS, 0) : len(runs)]:  # the lowest of its column
+        ax.tick_params(labelbottom=True)
     figure.supxlabel(LABELS[kind], fontsize=10)
     figure.supylabel("rotation error over unmerged", fontsize=10)
     shared_legend(figure, axes[0, 0], "outside upper center", ncols=3, fontsize=8)
