@@ -48,4 +48,7 @@ def wrapped(thing: Any = None, *, typechecker: Callable[..., Any]) -> Any:
 def check(packages: list[str]) -> None:
     """Check the shapes of packages that are still to be imported."""
     jaxtyping.jaxtyped = wrapped
-    install_import_hook(packages, "shapes.checked")
+    finder = install_import_hook(packages, "shapes.checked").hook
+    asked = finder.should_instrument
+    # runpy keeps what it compiles under the plain name, where every later process would find it
+    finder.should_instrument = lambda name: not name.endswith("__main__") and asked(name)

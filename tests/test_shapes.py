@@ -1,7 +1,7 @@
 """Signatures say the shapes of arrays, the tests check them, and docstrings say what else there is to say."""
 
 import ast
-import importlib
+import importlib.util
 import inspect
 import re
 import typing
@@ -119,3 +119,14 @@ def test_wrong_shapes_are_caught(call):
 def test_shapes_are_not_checked_for_users():
     assert dynamics("mean_length")(torch.ones(2, 4, 3)[0]) == pytest.approx(1)
     assert dynamics("mean_length")(torch.ones(1, 4, 3) + torch.eye(4, 3)) >= 0
+
+
+def test_what_a_command_compiles_in_the_tests_is_not_kept_for_its_users() -> None:
+    loaders = {
+        name: type(importlib.util.find_spec(name).loader).__name__
+        for name in ("lib.metrics.cameras", "lib.metrics.__main__")
+    }
+    assert loaders == {
+        "lib.metrics.cameras": "_JaxtypingLoader",
+        "lib.metrics.__main__": "SourceFileLoader",
+    }

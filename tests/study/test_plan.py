@@ -50,6 +50,7 @@ def test_seconds_and_disk_are_those_of_the_nearest_earlier_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "RECORDS", tmp_path)
+    monkeypatch.setattr(records, "ROOT", tmp_path)
     monkeypatch.setattr(records, "MEASUREMENTS", tmp_path / "none")
     write(tmp_path, "near", 10.0)
     write(tmp_path, "far", 1000.0, params=RUN | {"scene": "denser:0-19"})
