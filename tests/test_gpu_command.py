@@ -16,6 +16,7 @@ from simulated_gpu import Card
 
 from benchmarks.gpu import command, ledger, pieces, table2, training
 from lib import records
+from lib.training.config import TrainConfig, differences
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a bare machine has not: in its place an import fails.
@@ -133,17 +134,21 @@ def test_what_does_not_fit_is_recorded_and_what_fails_is_not(tmp_path, monkeypat
     assert command.main(argv) == 1 and len(ledger.lines(tmp_path / ledger.NAME)) == 2
 
 
-def test_a_job_keeps_to_its_share(tmp_path, monkeypatch, capsys):
+def test_a_job_keeps_to_its_share_and_the_last_one_gets_the_rest(tmp_path, monkeypatch, capsys):
+    seen = []
+
     def job(stage):
-        assert stage.left <= 0.5 * 1.2 + 1e-3, "a share is of twelve minutes"
+        seen.append(stage.left)
         while stage.left > -1:
-            stage.deadline -= 2
+            stage.deadline -= 400
             yield pieces.Piece({"n": 1}, lambda: {"x": (1.0, "s")})
 
+    jobs = {"parity": command.Job(job, 120), "table2": command.Job(job, 600)}
     with Card():
-        monkeypatch.setattr(command, "JOBS", {"parity": command.Job(job, 1.2)})
+        monkeypatch.setattr(command, "JOBS", jobs)
         command.main(["--budget-minutes", "6", "--out", str(tmp_path)])
-    assert "its time is spent" in capsys.readouterr().out
+    assert seen == [pytest.approx(60, abs=1), pytest.approx(360, abs=20)], "half of all shares is there"
+    assert "parity: its time is spent" in capsys.readouterr().out
     assert not (tmp_path / ledger.NAME).exists()
 
 
@@ -180,9 +185,33 @@ def test_what_a_pass_will_take_follows_the_plain_passes(tmp_path):
     assert table2.expected(stage, 200, table2.Way()) == 0.0
 
 
-def test_weights_travel_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "PIECE", 10)
-    (tmp_path / training.NAME).write_bytes(bytes(range(25)))
-    assert [p.stat().st_size for p in training.split(tmp_path / training.NAME, tmp_path)] == [10, 10, 5]
-    assert training.joined(tmp_path, tmp_path / "whole").read_bytes() == bytes(range(25))
-    assert training.joined(tmp_path / "none", tmp_path / "whole") is None
+def test_a_network_travels_with_its_record_as_one_file(tmp_path):
+    weights = tmp_path / "patch4.safetensors"
+    weights.write_bytes(b"weights")
+    weights.with_suffix(".json").write_text("{}")
+    training.pack(weights, tmp_path / "out.tar")
+    os.rename(tmp_path / "out.tar", tmp_path / "patch4.tar")
+    home = training.unpacked(tmp_path / "patch4.tar", tmp_path / "home")
+    assert home.read_bytes() == b"weights" and home.with_suffix(".json").read_text() == "{}"
+    assert training.unpacked(tmp_path / "none.tar", tmp_path) is None
+
+
+def test_networks_differ_from_the_one_with_a_record_only_where_they_say():
+    plain = training.config("patch4", rehearse=False, seed=3)
+    for name, differs in {"patch4": "model.patch_size", "deep12": "model.depth"}.items():
+        assert differs in differences(TrainConfig(), training.config(name, rehearse=False, seed=3))
+    assert plain.seed == 3 and plain.frames_per_step == TrainConfig().frames_per_step
+    large = training.config("large", rehearse=False, seed=0).model
+    assert (large.image_size // large.patch_size) ** 2 == 144 and large.depth == 12
+
+
+def test_each_network_asked_for_is_a_piece_unless_its_time_is_spent(tmp_path):
+    stage = pieces.Stage(
+        "cpu", False, 0, tmp_path, time.monotonic() + 600, lambda name: [], ("patch4", "deep12")
+    )
+    assert [piece.params["network"] for piece in training.pieces(stage)] == ["patch4", "deep12"]
+    stage.found = lambda name: [{"params": {"network": "patch4"}}]
+    parts = {piece.params["network"]: piece.params["part"] for piece in training.pieces(stage)}
+    assert parts == {"patch4": 2, "deep12": 1}
+    stage.deadline = time.monotonic() + 10
+    assert list(training.pieces(stage)) == []

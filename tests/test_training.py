@@ -471,6 +471,25 @@ def test_run_finishes_exports_and_loads(tmp_path: Path) -> None:
         export_weights(tmp_path / "none", weights)
 
 
+@pytest.mark.parametrize(("elapsed", "start", "decay"), [(8.9, None, 0), (9.2, 8, 2), (11.9, 8, 1)])
+def test_of_steps_and_budget_the_one_that_ends_first_decides_when_the_rate_falls(
+    elapsed: float, start: int | None, decay: int, tmp_path: Path
+) -> None:
+    trainer = Trainer(tiny(steps=100), tmp_path)
+    trainer.progress.step = 8
+    trainer._plan_decay(elapsed, 12.0, step_before=0)
+    assert (trainer.progress.decay_start, trainer.progress.decay_steps) == (start, decay)
+
+
+def test_with_time_to_spare_the_rate_falls_over_the_last_steps(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(steps=100), tmp_path)
+    for step, start in ((74, None), (75, 75)):
+        trainer.progress.step = step
+        trainer._plan_decay(1.0, 1e9, step_before=0)
+        assert trainer.progress.decay_start == start
+    assert trainer.progress.decay_steps == 25
+
+
 @pytest.mark.slow
 def test_a_budget_ends_the_run_with_a_decayed_rate(tmp_path: Path) -> None:
     trainer = Trainer(tiny(steps=None), tmp_path)

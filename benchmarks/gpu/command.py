@@ -22,20 +22,22 @@ from lib.vggt.memory import InsufficientMemoryError
 
 @dataclass(frozen=True)
 class Job:
-    """pieces: in order of worth; share: seconds at most, of a budget of `BUDGET`; None: what is left."""
+    """pieces: in order of worth; share: seconds at most, all fewer where the budget is less than their sum.
+
+    The last job that is asked for gets what is left.
+    """
 
     pieces: Callable[[Stage], Iterator[Piece]]
-    share: float | None
+    share: float
 
 
-BUDGET = 12 * 60.0  # the shares are of so many seconds
 JOBS = {
     "parity": Job(parity.pieces, 40),
     "table2": Job(table2.pieces, 300),
     "lengths": Job(lengths.pieces, 90),
     "spectra": Job(spectra.pieces, 60),
     "thousand": Job(thousand.pieces, 60),
-    "training": Job(training.pieces, None),
+    "training": Job(training.pieces, 170),
 }
 REHEARSAL = 900.0  # seconds that a rehearsal may take on a busy machine; it needs some fifteen of a processor
 
@@ -47,8 +49,8 @@ class Command:
         self.options, self.ledger, self.failed = options, ledger, 0
         self.start = time.monotonic()
         budget = REHEARSAL if options.rehearse else 60 * options.budget_minutes
-        self.scale = min(1.0, budget / BUDGET)
-        self.whole = options.only or options.rehearse  # then a job may take all that is left
+        self.jobs = options.only or list(JOBS)
+        self.scale = min(1.0, budget / sum(JOBS[name].share for name in self.jobs))
         self.end = self.start + budget
         self.facts: Measurements = {
             "command": (" ".join(["python -m benchmarks.gpu", *options.argv]), "text"),
@@ -62,9 +64,12 @@ class Command:
 
     def run(self, name: str, job: Job) -> None:
         """The pieces of a job that have no record, while its time lasts."""
-        most = self.end if job.share is None or self.whole else time.monotonic() + self.scale * job.share
+        last = name == self.jobs[-1] or self.options.rehearse
+        most = self.end if last else time.monotonic() + self.scale * job.share
         place = (self.options.device, self.options.rehearse, self.options.seed, self.ledger.path.parent)
-        stage, experiment = Stage(*place, min(most, self.end), self.ledger.found), f"benchmarks.gpu.{name}"
+        asked = (tuple(self.options.networks), str(self.facts["commit"][0]))
+        stage = Stage(*place, min(most, self.end), self.ledger.found, *asked)
+        experiment = f"benchmarks.gpu.{name}"
         skipped = 0
         for piece in job.pieces(stage):
             if self.options.rehearse:
@@ -123,6 +128,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--rehearse", action="store_true", help="every job at tiny size, on the CPU")
     parser.add_argument("--device", default=None, help="default cuda, in a rehearsal cpu")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--networks", nargs="+", choices=training.NETWORKS, default=["large"], help="which the training makes"
+    )
     parser.add_argument("--commit", help="to be noted where the copy has no history")
     parser.add_argument("--unpack", type=Path, metavar="FILE", help="bring a records.jsonl home, and no more")
     options = parser.parse_args(argv)
@@ -141,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     command = Command(options, Ledger(options.out, options.device))
     command.say(f"{device_name(options.device)}, torch {torch.__version__}, {command.facts['commit'][0]}")
-    for name in options.only or JOBS:
+    for name in command.jobs:
         command.run(name, JOBS[name])
     command.say(f"done; records in {command.ledger.path}")
     return command.failed

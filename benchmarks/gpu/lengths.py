@@ -25,13 +25,13 @@ from lib.vggt import VGGT, LengthScale, LogitScale
 from lib.vggt.checkpoint import load
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "weights"
-FRAMES = (8, 32, 128, 512, 1024, 2048)
+FRAMES = (8, 128, 2048, 512, 1024, 32)  # in order of worth
 FIRST_ROOM, ROOMS, AT_ONCE = 1000, 24, 4
 KIND, M = "denser", 0.7
 
 
 def pieces(stage: Stage) -> Iterator[Piece]:
-    """Every length in the first rooms, then in the next ones."""
+    """Every length in the first rooms, the ends first, then in the next ones."""
     names = [path.stem for path in sorted(WEIGHTS.glob("*.safetensors"))]
     lengths, rooms, step = ((2, 3), 2, 1) if stage.rehearse else (FRAMES, ROOMS, AT_ONCE)
     for first in range(0, rooms, step):

@@ -33,7 +33,8 @@ class Stage:
 
     device: "cuda", or "cpu" for a rehearsal; rehearse: everything tiny; seed: of all that is drawn; folder:
     for files beside the records; deadline: of the job, as `time.monotonic` counts; found: measured before,
-    by experiment, for jobs that plan by it.
+    by experiment, for jobs that plan by it; networks: to be trained; commit: of
+    the code.
     """
 
     device: str
@@ -42,6 +43,8 @@ class Stage:
     folder: Path
     deadline: float
     found: Callable[[str], list[dict[str, Any]]]
+    networks: tuple[str, ...] = ("large",)
+    commit: str = "unknown"
 
     @property
     def left(self) -> float:

@@ -29,6 +29,7 @@ from lib.vggt import VGGT, AttentionEvent
 
 NAME = "trained-to-24"
 BASES = 16 * 2**30  # bytes of the two Krylov bases
+PASSES = 40  # over all queries and keys, for a bracket
 
 
 class Read(Exception):
@@ -64,7 +65,7 @@ class Reader:
         found |= {f"pooled {key}": (value, "1") for key, value in pooled.items()}
         found["seconds"] = (time.perf_counter() - start, "s")
         if self.params["bracket"]:
-            budget = Budget(block=16 if small else 64, bytes=BASES)
+            budget = Budget(block=16 if small else 64, bytes=BASES, passes=PASSES)
             bracket = spectrum_bracket(operator, seed, budget, dense_below=0, steps=2 if small else None)
             found |= {
                 f"bracket {k}": (v, "text" if k == "method" else "1") for k, v in asdict(bracket).items()
@@ -77,26 +78,13 @@ class Reader:
 
 def pieces(stage: Stage) -> Iterator[Piece]:
     """The cheap ones that say most first."""
-    both, one = ["float32", "bfloat16"], ["bfloat16"]
+    both, one, known = ["float32", "bfloat16"], ["bfloat16"], {"network": NAME}
+    random = {"network": "vggt-1b", "dtypes": one, "dense": False}
     plans: list[dict[str, Any]] = [
-        {"network": NAME, "frames": 200, "layers": [0, 3], "dtypes": both, "dense": True, "bracket": True},
-        {
-            "network": NAME,
-            "frames": 2500,
-            "layers": [0, 3, 5],
-            "dtypes": both,
-            "dense": False,
-            "bracket": True,
-        },
-        {
-            "network": "vggt-1b",
-            "frames": 100,
-            "layers": [0, 11],
-            "dtypes": one,
-            "dense": False,
-            "bracket": True,
-        },
-        {"network": "vggt-1b", "frames": 500, "layers": [0], "dtypes": one, "dense": False, "bracket": False},
+        {**known, "frames": 200, "layers": [3], "dtypes": ["float32"], "dense": True, "bracket": True},
+        {**random, "frames": 100, "layers": [0, 11], "bracket": True},
+        {**known, "frames": 2500, "layers": [3], "dtypes": both, "dense": False, "bracket": True},
+        {**random, "frames": 500, "layers": [0], "bracket": False},
     ]
     for plan in plans:
         if stage.rehearse:

@@ -20,7 +20,7 @@ from lib.vggt import FixedScale
 from lib.vggt.memory import estimate_memory, require_memory
 
 SIZE = (392, 518)
-ONCE, WARM_FRAMES, REPEATS = 200, 8, 2
+ONCE, WARM_FRAMES, REPEATS = 100, 8, 2
 FIRST, THEN = (0.5, 0.9), (0.3, 0.7)  # strengths, in order of worth
 SCALE = 1.2  # of the logits: what a scale costs does not depend on its value
 
@@ -57,11 +57,13 @@ def plan(rehearse: bool) -> list[tuple[int, Way]]:
             (frames, way) for frames in (2, 3) for way in (Way(), Way("uniform", 0.5), Way("fastvggt", 0.5))
         ]
     extras = [Way(scaled=True), Way("uniform", 0.5, bias=True), Way("uniform", 0.5, scaled=True)]
-    order = [(frames, way) for frames in (50, 100, 200) for way in [Way(), *ways(FIRST)]]
-    order += [(200, way) for way in extras]
-    order += [(500, way) for way in [Way(), *ways((0.9,)), Way("fastvggt", 0.5), Way("uniform", 0.5)]]
+    halves = ways(FIRST[:1])
+    order = [(frames, way) for frames in (50, 100) for way in [Way(), *ways(FIRST)]]
+    order += [(200, way) for way in [Way(), *ways(FIRST[1:]), *halves[:2], *extras]]
+    order += [(500, way) for way in [Way(), *ways(FIRST[1:]), *halves[:2]]]
+    order += [(200, way) for way in halves[2:]]
     order += [(frames, way) for frames in (50, 100, 200) for way in ways(THEN)]
-    late = [Way("grid", 0.5), Way("regions", 0.5), *ways((0.7,))]
+    late = [*halves[2:], *ways(THEN[1:])]
     return order + [(500, way) for way in late]
 
 

@@ -36,8 +36,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     return path
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The state in `path`.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in `path`, on the CPU; whoever takes it over moves it.
 
     Raises:
         CorruptCheckpointError: the content does not match the digest in the file's name.
@@ -47,11 +47,11 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         raise CorruptCheckpointError(
             f"{path} is damaged: its {len(content)} bytes do not match its name; delete it"
         )
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 
 
-def load_latest(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+def load_latest(folder: Path) -> dict[str, Any] | None:
     """The newest sound checkpoint in `folder`, or None if there is none at all.
 
     A damaged one is passed over with a warning.
@@ -62,7 +62,7 @@ def load_latest(folder: Path, device: torch.device | str = "cpu") -> dict[str, A
     paths = _checkpoints(folder)
     for path in paths:
         try:
-            return load_checkpoint(path, device)
+            return load_checkpoint(path)
         except CorruptCheckpointError as error:
             warnings.warn(f"{error}; going back to the one before", stacklevel=2)
     if paths:

@@ -33,7 +33,7 @@ def export_weights(folder: Path, weights: Path, device: torch.device | str = "cp
     Raises:
         FileNotFoundError: the folder holds no checkpoint.
     """
-    state = load_latest(folder, device)
+    state = load_latest(folder)
     if state is None:
         raise FileNotFoundError(
             f"no checkpoint in {folder}; train first: python -m lib.train --budget-minutes 30"

@@ -212,7 +212,7 @@ class Trainer:
             ValueError: the checkpoint is of a run with other options; they are named.
             CorruptCheckpointError: no checkpoint of the folder is sound.
         """
-        state = load_latest(self.folder, self.device)
+        state = load_latest(self.folder)
         if state is None:
             return False
         if changed := differences(read_config(state["config"]), self.config):
@@ -267,14 +267,18 @@ class Trainer:
         progress, config = self.progress, self.config
         if progress.decay_start is not None:
             return
-        if config.steps is not None:
-            progress.decay_steps = max(1, round(config.decay_share * config.steps))
-            progress.decay_start = config.steps - progress.decay_steps
-        elif (
+        timed = (
             budget is not None and elapsed > (1 - config.decay_share) * budget and progress.step > step_before
-        ):
+        )
+        if config.steps is not None:
+            decay = max(1, round(config.decay_share * config.steps))
+            if budget is None or progress.step >= config.steps - decay:
+                progress.decay_start, progress.decay_steps = config.steps - decay, decay
+                return
+        if timed and budget is not None:
             progress.decay_start = progress.step
-            progress.decay_steps = decay_length(progress.step - step_before, elapsed, budget - elapsed)
+            left = decay_length(progress.step - step_before, elapsed, budget - elapsed)
+            progress.decay_steps = left if config.steps is None else min(left, config.steps - progress.step)
 
 
 def _activate(maps: Tensor, head: DenseHead) -> tuple[Tensor, Tensor]:
