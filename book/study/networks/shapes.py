@@ -1,4 +1,4 @@
-"""Networks of other shapes, trained to 24 frames: what `declared_shapes.yml` says of them, decided."""
+"""Networks of other shapes, and a control: what `declared_shapes.yml` says of them, decided."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from book.study.fits import growth
 from book.study.networks.designs import Array
 
 DECLARED = Path(__file__).with_name("declared_shapes.yml")
-SHAPES = ("patch4", "deep12", "large")
+SHAPES = ("patch4", "deep12", "large", "control")
 
 
 def quantities(
