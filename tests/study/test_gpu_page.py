@@ -24,6 +24,23 @@ def test_without_records_there_is_nothing_to_show(tmp_path):
     assert all(draw.table(job, tmp_path).empty for job in draw.JOBS)
 
 
+def test_a_rule_is_set_against_the_plain_model_of_its_length_on_one_card(tmp_path):
+    for name, frames, seconds in (
+        ("plain", 50, 4.0),
+        ("plain", 500, 40.0),
+        ("uniform m=0.9", 500, 6.0),
+        ("uniform m=0.9", 50, 3.0),
+        ("uniform m=0.9", 100, 1.0),
+        ("uniform m=0.5", 50, 2.0),
+    ):
+        found = {f"{name}: whole, wall": [seconds], "frames": frames}
+        kept(tmp_path, "table2", {"frames": frames, "variant": name}, found)
+    measured = draw.measured("table2", tmp_path)
+    pairs = draw.relative(measured, "uniform", 0.9)
+    assert pairs == {50: 0.75, 500: 0.15} and list(pairs) == [50, 500]
+    assert draw.relative(measured, "grid", 0.9) == {}
+
+
 def test_times_are_relative_to_the_plain_pass_of_the_same_length(tmp_path):
     parts = ("aggregator", "attention", "matching", "whole")
     for name, frames, seconds in (("plain", 50, 4.0), ("uniform m=0.5", 50, 1.0), ("grid m=0.5", 100, 9.0)):
@@ -71,9 +88,11 @@ def test_heads_depths_and_stretches(tmp_path):
     kept(tmp_path, "thousand", {"what": "pass", "frames": 1000, "variant": "plain"}, {"refused": "too large"})
     rows = {row["frames"]: row for row in draw.thousand(draw.measured("thousand", tmp_path))}
     assert rows[20]["γ, last block"] == 0.9 and rows[1000]["refused"] == "too large"
-    kept(tmp_path, "training", {"part": 2}, {"step": 10, "sequences": 20, "training": 30.0})
+    found = {"step": 10, "sequences": 20, "training": 30.0, "frames": 640, "validation": [9.0, 7.0]}
+    kept(tmp_path, "training", {"network": "patch4", "part": 2}, found)
     (row,) = draw.training(draw.measured("training", tmp_path))
-    assert row == {"stretch": 2, "steps": 10, "sequences": 20, "s": 30.0}
+    assert row["network"] == "patch4" and (row["steps"], row["images"], row["s"]) == (10, 640, 30.0)
+    assert row["rotation on validation rooms, °"] == 7.0
 
 
 def test_small_numbers_keep_their_digits():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 
+from book.study.style import PALETTE, RULES
 from lib import records
 from lib.costs.measure import PLAIN
 
@@ -50,7 +53,7 @@ def refused(record: records.Record) -> bool:
     return "refused" in record.measurements
 
 
-def _median(record: records.Record, name: str) -> float:
+def median(record: records.Record, name: str) -> float:
     values = record[name]
     known = [v for v in (values if isinstance(values, list) else [values]) if v is not None]
     return float(np.median(known)) if known else float("nan")
@@ -76,14 +79,14 @@ def table2(found: Sequence[records.Record]) -> list[Row]:
     """One row for each length and way of running; times relative to the plain network on the same card."""
     whole = [one for one in found if not refused(one)]
     plain = {
-        (one.device, one["frames"]): _median(one, f"{PLAIN}: aggregator, wall")
+        (one.device, one["frames"]): median(one, f"{PLAIN}: aggregator, wall")
         for one in whole
         if one.params["variant"] == PLAIN
     }
     rows = []
     for one in sorted(whole, key=lambda one: (one["frames"], one.params["variant"] != PLAIN)):
         name = one.params["variant"]
-        total, seconds = (_median(one, f"{name}: {part}, wall") for part in ("aggregator", "whole"))
+        total, seconds = (median(one, f"{name}: {part}, wall") for part in ("aggregator", "whole"))
         rows.append(
             {
                 "frames": one["frames"],
@@ -91,14 +94,52 @@ def table2(found: Sequence[records.Record]) -> list[Row]:
                 "N′/N": one[f"{name}: kept"],
                 "aggregator, s": total,
                 "relative": total / plain.get((one.device, one["frames"]), float("nan")),
-                "attention": _median(one, f"{name}: attention, wall") / total,
-                "matching": _median(one, f"{name}: matching, wall") / total,
+                "attention": median(one, f"{name}: attention, wall") / total,
+                "matching": median(one, f"{name}: matching, wall") / total,
                 "whole model, s": seconds,
                 "peak, GiB": one[f"{name}: peak"] / 1024,
                 "kernel": one[f"{name}: kernel"],
             }
         )
     return rows
+
+
+def relative(found: Sequence[records.Record], rule: str, m: float) -> dict[int, float]:
+    """Seconds of the whole model with a rule over those without, by length; on the card last measured on."""
+    newest = max((one.started, one.device) for one in found)[1]
+    took = {
+        (one.params["variant"], one["frames"]): median(one, f"{one.params['variant']}: whole, wall")
+        for one in found
+        if not refused(one) and one.device == newest
+    }
+    name, pairs = f"{rule} m={m}", {}
+    for (variant, frames), seconds in sorted(took.items(), key=lambda item: item[0][1]):
+        if variant == name and (PLAIN, frames) in took:
+            pairs[frames] = seconds / took[PLAIN, frames]
+    return pairs
+
+
+def against_length(found: Sequence[records.Record], printed: Mapping[float, float]) -> Figure:
+    """Relative time of the whole model against frames, a line a rule; `printed`: m -> what Table 2 prints."""
+    strengths = [m for m in sorted(printed) if any(one.params["m"] == m for one in found)]
+    strengths = [m for m in strengths if len(relative(found, "fastvggt", m)) > 2]
+    figure, axes = plt.subplots(1, len(strengths), figsize=(8.6, 3.8), sharey=True, squeeze=False)
+    for ax, m in zip(axes.flat, strengths, strict=True):
+        for rule, (colour, marker) in RULES.items():
+            if pairs := relative(found, rule, m):
+                look = {"color": PALETTE[colour], "marker": marker, "ms": 5, "label": rule}
+                ax.plot(list(pairs), list(pairs.values()), **look)
+        ax.axhline(printed[m], color=PALETTE["black"], lw=1, ls=":", label="printed, Table 2")
+        ax.set_title(f"m = {m:g}", loc="left")
+        ax.set(xscale="log", yscale="log", xlabel="frames")
+        lengths_ = sorted({one["frames"] for one in found if not refused(one)})
+        ax.set_xticks(lengths_, [str(n) for n in lengths_])
+        ax.set_yticks([0.1, 0.2, 0.3, 0.5, 0.7, 1.0], ["0.1", "0.2", "0.3", "0.5", "0.7", "1"])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("seconds, over those of the plain model")
+    handles, labels = axes[0, -1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return figure
 
 
 def lengths(found: Sequence[records.Record]) -> list[Row]:
@@ -149,16 +190,17 @@ def thousand(found: Sequence[records.Record]) -> list[Row]:
             rows.append(row | {"γ, first block": gamma[0], "γ, last block": gamma[-1]})
         else:
             name = one.params["variant"]
-            seconds, peak = _median(one, f"{name}: whole, wall"), one[f"{name}: peak"] / 1024
+            seconds, peak = median(one, f"{name}: whole, wall"), one[f"{name}: peak"] / 1024
             rows.append(row | {"s": seconds, "peak, GiB": peak})
     return rows
 
 
 def training(found: Sequence[records.Record]) -> list[Row]:
-    """One row for each stretch of training."""
+    """One row for each network."""
     names = {"step": "steps", "sequences": "sequences", "training": "s"}
     return [
-        {"stretch": one.params["part"], **{title: one[name] for name, title in names.items()}}
+        {"network": one.params["network"], **{title: one[name] for name, title in names.items()}}
+        | {"images": one["frames"], "rotation on validation rooms, °": one["validation"][-1]}
         for one in found
         if not refused(one)
     ]

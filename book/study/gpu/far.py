@@ -6,15 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from book.study import hypothesis
+from book.study.long_sequences.measure import trained_frames
+from book.study.style import PALETTE, shared_legend
 from lib import records
 
 DECLARED = Path(__file__).with_name("declared.yml")
 ERROR = "rotation_from_frame_0"
+ARMS = {
+    "plain": ("black", "o"),
+    "merged": ("vermilion", "s"),
+    "scaled": ("blue", "^"),
+    "both": ("green", "D"),
+}
+COLUMNS = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -68,3 +79,35 @@ def ratios(found: Errors) -> dict[str, float]:
 def outcomes(found: Errors) -> pd.DataFrame:
     """What was declared and what came out."""
     return hypothesis.outcomes(ratios(found), hypothesis.read(DECLARED))
+
+
+def mean(found: Errors, words: str) -> float:
+    """Mean error over the rooms of a case, such as "mini plain 2048", degrees."""
+    return float(np.mean(list(found[Case.of(words)].values())))
+
+
+def lines(found: Errors, networks: Sequence[str]) -> Figure:
+    """A panel a network, a line an arm: mean errors. Dots: rooms; dotted: most frames in training."""
+    rows = -(-(len(networks) + 1) // COLUMNS)  # the last place is the legend's
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(8.6, 2.5 * rows), sharex=True, sharey=True)
+    lengths = sorted({case.frames for case in found})
+    for ax, network in zip(axes.flat, networks, strict=False):
+        for arm, (colour, marker) in ARMS.items():
+            cases = [case for case in sorted(found) if (case.network, case.arm) == (network, arm)]
+            for case in cases:
+                errors_ = list(found[case].values())
+                ax.plot([case.frames] * len(errors_), errors_, ".", ms=3, color=PALETTE[colour], alpha=0.35)
+            means = [np.mean(list(found[case].values())) for case in cases]
+            ax.plot([c.frames for c in cases], means, color=PALETTE[colour], marker=marker, ms=4, label=arm)
+        ax.axvline(trained_frames(network, 0), color=PALETTE["grey"], lw=1, ls=":")
+        ax.set_title(network, loc="left")
+        ax.set(xscale="log", yscale="log")
+        ax.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=45)
+        ax.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
+        ax.minorticks_off()
+    for ax in axes.flat[len(networks) :]:
+        ax.set_visible(False)
+    figure.supxlabel("frames of the same stretch", fontsize=10)
+    figure.supylabel("rotation error, °", fontsize=10)
+    shared_legend(figure, axes.flat[0], "outside upper center")
+    return figure
