@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from book.study import hypothesis
-from book.study.long_sequences.measure import trained_frames
+from book.study.shipped import trained_frames
 from book.study.style import PALETTE, shared_legend
 from lib import records
 
