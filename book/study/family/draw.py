@@ -14,7 +14,7 @@ from book.study.family.statements import Statement
 from book.study.style import PALETTE, intervals
 
 TICKS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of ratios
-COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky")
+COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky", "black")
 
 
 def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.DataFrame:

@@ -26,6 +26,7 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
     "to24-seed0": " (anew)",
     "equivariant-seed0": " (no reference)",
     "equivariant-to4-seed0": " (no reference)",
+    "to4-seed0": " (anew)",
 }
 FRESH = "denser:200-207"
 LENGTHS = (8, 16, 32, 64, 128)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +86,11 @@ def mean(found: Errors, words: str) -> float:
     return float(np.mean(list(found[Case.of(words)].values())))
 
 
-def lines(found: Errors, networks: Sequence[str]) -> Figure:
-    """A panel a network, a line an arm: mean errors. Dots: rooms; dotted: most frames in training."""
+def lines(found: Errors, networks: Mapping[str, str]) -> Figure:
+    """A panel a network, a line an arm: mean errors. Dots: rooms; dotted: most frames in training.
+
+    networks: name -> title of its panel.
+    """
     rows = -(-(len(networks) + 1) // COLUMNS)  # the last place is the legend's
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(8.6, 2.5 * rows), sharex=True, sharey=True)
     lengths = sorted({case.frames for case in found})
@@ -100,7 +103,7 @@ def lines(found: Errors, networks: Sequence[str]) -> Figure:
             means = [np.mean(list(found[case].values())) for case in cases]
             ax.plot([c.frames for c in cases], means, color=PALETTE[colour], marker=marker, ms=4, label=arm)
         ax.axvline(trained_frames(network, 0), color=PALETTE["grey"], lw=1, ls=":")
-        ax.set_title(network, loc="left")
+        ax.set_title(networks[network], loc="left")
         ax.set(xscale="log", yscale="log")
         ax.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=45)
         ax.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
