@@ -25,10 +25,11 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 WIDTH, HEIGHT = 1280, 900
+NARROW = 390  # pixels of a telephone
 PATIENCE = 300e3  # milliseconds that anything may take: tests run beside others, on machines at work
 KINDS = (
     *("console", "external", "http", "images", "links", "tex"),
-    *("objects", "cut", "alt", "ids", "wide", "accessibility", "heavy", "shift"),
+    *("objects", "cut", "alt", "ids", "wide", "stretched", "accessibility", "heavy", "shift"),
 )
 # Without `preload`, which loads style sheets again from where their imports do not resolve.
 AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
@@ -70,8 +71,20 @@ LOOK = r"""async () => {
       ...all('mjx-container [style*="color: red"]').map(e => 'undefined macro in ' + source(e))],
     heavy: sum > 3e6 ? [`${location.pathname.split('/').pop()} loads ${(sum / 1e6).toFixed(2)} MB`] : [],
     shift: moved > 0.1 ? [`${location.pathname.split('/').pop()}: layout shifts by ${moved.toFixed(3)}`] : [],
+  };
+}"""
+
+# What does not keep to the width of the window: pages, and pictures in a box of another shape than their own.
+WIDE = r"""() => {
+  const box = i => i.getBoundingClientRect();
+  const shape = i => i.naturalWidth ? i.naturalHeight / i.naturalWidth : box(i).height / box(i).width;
+  return {
     wide: document.documentElement.scrollWidth > window.innerWidth + 1
-      ? [`page is ${document.documentElement.scrollWidth} px wide`] : [],
+      ? [`page is ${document.documentElement.scrollWidth} px wide in ${window.innerWidth}`] : [],
+    stretched: [...document.images].filter(i => getComputedStyle(i).objectFit !== 'contain')
+      .filter(i => box(i).width > 40 && Math.abs(box(i).height / box(i).width / shape(i) - 1) > 0.05)
+      .map(i => `${i.src.split('/').pop()}: ${box(i).width.toFixed(0)} x ${box(i).height.toFixed(0)}, ` +
+        `in itself ${i.naturalWidth} x ${i.naturalHeight}`),
   };
 }"""
 
@@ -168,6 +181,10 @@ def inspect(page: Page, base: str, name: str) -> dict[str, list[str]]:
     for violation in Axe().run(page, options=AXE).response["violations"]:
         targets = [" ".join(map(str, node["target"])) for node in violation["nodes"]]
         seen["accessibility"] += [f"{violation['id']} ({violation['impact']}): {t}" for t in targets]
+    for width in (WIDTH, NARROW):
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        for kind, faults in page.evaluate(WIDE).items():
+            seen[kind] += faults
     return seen
 
 

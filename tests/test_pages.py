@@ -106,6 +106,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <table><tr><td>A sentence that ends too...</td></tr></table>
 <div style="width: 3000px">wide</div>
 <img src="heavy.svg" alt="A heavy picture" style="width: 9px">
+<img src="wide.svg" alt="A wide picture" width="600" height="300" style="max-width: 100%">
 <script>
 document.body.prepend(document.createElement("section"));
 setTimeout(() => { document.querySelector("section").style.height = "600px"; }, 50);
@@ -123,6 +124,7 @@ EXPECTED = {
     "alt": "figures/one.png",
     "ids": "twice",
     "wide": "3",
+    "stretched": "wide.svg",
     "accessibility": "html-has-lang",
     "heavy": "faults.html loads 3.",
     "shift": "layout shifts by",
@@ -138,6 +140,8 @@ def test_every_kind_of_fault_is_seen(tmp_path: Path) -> None:
     (tmp_path / "heavy.svg").write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg"><!--{"." * 2_000_000}--></svg>'
     )
+    wide = '<svg xmlns="http://www.w3.org/2000/svg" width="600" height="300"/>'
+    (tmp_path / "wide.svg").write_text(wide)
     found = {
         kind: " ".join(faults.get("faults.html", [])) for kind, faults in browser.findings(tmp_path).items()
     }
