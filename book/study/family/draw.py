@@ -43,7 +43,9 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
         if one.log:
             ends = ax.get_xlim()
             ax.set_xscale("log")
-            ax.set_xticks([tick for tick in TICKS if ends[0] <= tick <= ends[1]])
+            ticks = [tick for tick in TICKS if ends[0] <= tick <= ends[1]]
+            # More than five would stand in one another's way in a panel this narrow.
+            ax.set_xticks([tick for tick in ticks if len(ticks) <= 5 or tick in TICKS[::2]])
             ax.xaxis.set_major_formatter("{x:g}")
             ax.xaxis.set_minor_locator(NullLocator())
     for ax in axes.flat[len(statements) :]:
