@@ -128,18 +128,29 @@ def test_captions_name_what_was_measured_and_other_text_stays() -> None:
     assert tree[1].astext() == "The mini VGGT on a CPU."
 
 
+def test_a_caption_whose_line_ends_between_a_number_and_its_unit_counts_too() -> None:
+    tree = new_document("page")
+    caption = nodes.caption("", "", nodes.Text("medians over 8"), nodes.Text("\n"), nodes.Text("rooms"))
+    tree += nodes.figure("", caption)
+    profiled.renamed(tree, Scenes())
+    assert caption.astext() == "medians over 4 rooms"
+
+
 @pytest.mark.parametrize(
     ("shipped", "said"),
     [
         ("rooms denser:0–5, eight frames, seed 33", "4 pieces, eight frames, seed 33"),
         ("dots are rooms (denser:0–7)", "dots are rooms (4 pieces)"),
         ("rooms longer:4–5", "2 pieces"),
+        ("One path. Test rooms 0–7, seed 33", "One path. 4 pieces, seed 33"),
         ("Medians over 8\ntest rooms (0–7)", "Medians over 4 pieces"),
         ("medians over six scenes", "medians over 4 scenes"),
         ("two rooms and three scenes", "two rooms and 3 scenes"),
         ("all 32 frames, seeds 33–35", "all 24 frames, seeds 33–34"),
         ("8 frames of test room 0", "8 frames of the recording"),
         ("test rooms from 74 on", "pieces"),
+        ("Rooms from 50 on", "Rooms"),
+        ("Bias: rooms 50 and after", "Bias: rooms"),
         ("test rooms 50–73 and 74–97", "4 pieces"),
     ],
 )

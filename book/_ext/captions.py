@@ -6,10 +6,10 @@ from typing import Any
 
 SPELT = {"three": 3, "four": 4, "six": 6, "eight": 8, "ten": 10, "sixteen": 16, "twenty": 20}
 NUMBER = rf"(?P<count>\d+|{'|'.join(SPELT)})"
-ROOMS = r"(?P<what>(?:held-out |test )?(?:rooms|scenes))"
+ROOMS = r"(?P<what>(?:held-out |[Tt]est )?(?:[Rr]ooms|scenes))"
 SPAN = r"(?P<first>\d+)–(?P<last>\d+)(?: and \d+–\d+)?"
-FRESH = re.compile(rf"{ROOMS} from \d+ on")
-WALKS = re.compile(rf"(?:(?:test )?rooms )?(?P<kind>longer|denser):{SPAN}")
+FRESH = re.compile(rf"{ROOMS} (?:from \d+ on|\d+ and after)")
+WALKS = re.compile(rf"(?:(?:[Tt]est )?rooms )?(?P<kind>longer|denser):{SPAN}")
 RANGE = re.compile(rf"{ROOMS} {SPAN}")
 COUNTED = re.compile(rf"\b{NUMBER} {ROOMS}(?: \(\d+–\d+\))?", re.IGNORECASE)
 FRAMES = re.compile(rf"\b{NUMBER} frames\b", re.IGNORECASE)
@@ -43,7 +43,7 @@ def _walks(profile: Any, found: re.Match[str]) -> str:
 
 def _range(profile: Any, found: re.Match[str]) -> str:
     walk = "denser:{first}-{last}".format(**found.groupdict())
-    return f"{scenes(profile, walk)} {found['what']}"
+    return f"{scenes(profile, walk)} {found['what'].lower()}"
 
 
 def _counted(profile: Any, found: re.Match[str]) -> str:

@@ -112,8 +112,18 @@ def same_walks(profile: Any) -> str:
 
 def renamed(tree: nodes.document, profile: Any) -> None:
     """Captions say how many scenes, frames and seeds, and name network and device, as they are here."""
-    for text in [text for caption in tree.findall(nodes.caption) for text in caption.findall(nodes.Text)]:
-        text.parent.replace(text, nodes.Text(captions.here(text.astext(), profile)))
+    for caption in tree.findall(nodes.caption):
+        for part in dict.fromkeys(text.parent for text in caption.findall(nodes.Text)):
+            part[:] = list(_renamed(part.children, profile))
+
+
+def _renamed(children: list[nodes.Node], profile: Any) -> Iterator[nodes.Node]:
+    """Texts in a row are one: the source breaks lines between a number and its unit."""
+    for are_text, group in groupby(children, lambda child: isinstance(child, nodes.Text)):
+        if are_text:
+            yield nodes.Text(captions.here("".join(text.astext() for text in group), profile))
+        else:
+            yield from group
 
 
 def other_numbers(profile: Any) -> list[str]:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from book.study import entries
 from book.study.chosen import CHOSEN, DEFAULT
@@ -312,6 +314,21 @@ class Found(records.Record):
     """
 
     asked: dict[str, Any] = field(default_factory=dict)
+
+
+def defined(values: Iterable[float], what: str) -> NDArray[np.float64]:
+    """Those that are finite of one value a scene: a correlation with a constant error, say, is not.
+
+    what: the quantity, for the message. A page says how many it left out.
+
+    Raises:
+        NotMeasured: none is.
+    """
+    found = np.asarray(list(values), dtype=float)
+    finite = found[np.isfinite(found)]
+    if finite.size == 0:
+        raise NotMeasured(f"{what} is defined in no scene")
+    return finite
 
 
 def load(experiment: str, /, **asked: Any) -> Found:
