@@ -135,6 +135,13 @@ def test_every_explanation_predicts_every_experiment():
     assert lengths == {len(rivals.EXPERIMENTS)}
 
 
+def test_labels_name_the_lengths_of_the_runs():
+    found = rivals.labels(few=8, more=32, many=64, longest=48)
+    assert found["frames-4"].startswith("8 × as many") and found["long-path"].startswith("1.5 × as many")
+    assert found["copies"] == "8 frames and 24 copies of them, over 8 alone"
+    assert "{" not in "".join(found.values())
+
+
 def test_rank_correlations():
     rng = np.random.default_rng(0)
     z = rng.normal(size=400)

@@ -18,19 +18,19 @@ Array = NDArray[np.float64]
 NOTICEABLE = 1.25  # a ratio of errors within 1/1.25 … 1.25 counts as no change
 MOST_STRETCH = 16.0  # largest stretch of a depth profile that is looked for, and its inverse the smallest
 
-# experiment -> the ratio of rotation errors that it measures
+# experiment -> the ratio of rotation errors that it measures; lengths as `labels` fills them in
 EXPERIMENTS = {
-    "frames-4": "16 × as many frames of one stretch, network trained on at most 4",
-    "frames-12": "16 × as many frames of one stretch, network trained on at most 12",
-    "frames-24": "16 × as many frames of one stretch, network trained on at most 24",
+    "frames-4": "{grown} × as many frames of one stretch, network trained on at most 4",
+    "frames-12": "{grown} × as many frames of one stretch, network trained on at most 12",
+    "frames-24": "{grown} × as many frames of one stretch, network trained on at most 24",
     "training": "growth of the first of these three over that of the third",
-    "path": "32 frames on a longer path, over 32 on a short one",
-    "long-path": "3 × as many frames of the longer path",
+    "path": "{more} frames on a longer path, over {more} on a short one",
+    "long-path": "{along} × as many frames of the longer path",
     "middle": "longer path, the middle frame as frame 0, over the first",
-    "copies": "8 frames and 24 copies of them, over 8 alone",
-    "between": "8 frames and 24 new ones of the same stretch, over 8 alone",
-    "onward": "8 frames and 24 that walk on, over 8 alone",
-    "strangers": "8 frames and 24 of another room, over 8 alone",
+    "copies": "{few} frames and 24 copies of them, over {few} alone",
+    "between": "{few} frames and 24 new ones of the same stretch, over {few} alone",
+    "onward": "{few} frames and 24 that walk on, over {few} alone",
+    "strangers": "{few} frames and 24 of another room, over {few} alone",
 }
 
 # explanation -> what it says of each experiment, in the order above; None where it says nothing
@@ -48,6 +48,12 @@ PREDICTIONS: Mapping[str, tuple[str | None, ...]] = {
         "same", "same", "same", "same", "up", "same", "same", "same", "same", "up", "up",
     ),
 }  # fmt: skip
+
+
+def labels(few: int, more: int, many: int, longest: int) -> dict[str, str]:
+    """`EXPERIMENTS` with the numbers of frames of the runs; `longest`: those on the longer path."""
+    filled = {"few": few, "more": more, "grown": f"{many / few:.2g}", "along": f"{longest / more:.2g}"}
+    return {name: label.format(**filled) for name, label in EXPERIMENTS.items()}
 
 
 def ratio(new: ArrayLike, old: ArrayLike, seed: int) -> Interval:
