@@ -176,6 +176,17 @@ def paragraph(*shown: str) -> nodes.paragraph:
     return nodes.paragraph("", "It is ", *(nodes.inline("", text, classes=["pasted-text"]) for text in shown))
 
 
+def test_a_table_without_any_number_is_folded() -> None:
+    tree, section = new_document("page"), nodes.section()
+    tree += section
+    section += [
+        nodes.table("", nodes.entry("", paragraph(gaps.ABSENT))),
+        nodes.table("", nodes.entry("", paragraph("3"))),
+    ]
+    profiled.fold(tree)
+    assert [type(node).__name__ for node in section] == ["raw", "table", "raw", "table"]
+
+
 def test_paragraphs_without_any_number_are_folded_those_in_a_row_together() -> None:
     tree, section = new_document("page"), nodes.section()
     tree += section

@@ -72,9 +72,9 @@ def notebook_of(job: Any) -> str:
 
 
 def fold(tree: nodes.document) -> None:
-    """Put paragraphs and lists of which no number was measured into closed boxes, those in a row into one."""
-    parents = dict.fromkeys(node.parent for node in tree.findall(nodes.paragraph))
-    parents |= dict.fromkeys(node.parent for node in tree.findall(nodes.bullet_list))
+    """Put paragraphs, lists and tables without any measured number into closed boxes, those in a row into one."""
+    foldable = tree.findall(lambda node: isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.table))
+    parents = dict.fromkeys(node.parent for node in foldable)
     for parent in parents:
         if isinstance(parent, nodes.section | nodes.Admonition):
             parent[:] = list(_folded(parent.children))
@@ -90,8 +90,8 @@ def _folded(children: list[nodes.Node]) -> Iterator[nodes.Node]:
 
 
 def _without_numbers(node: nodes.Node) -> bool:
-    """A paragraph or list that shows results, and none was measured."""
-    if not isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.enumerated_list):
+    """A paragraph, list or table that shows results, and none was measured."""
+    if not isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.enumerated_list | nodes.table):
         return False
     shown = [part.astext() for part in node.findall(nodes.inline) if "pasted-text" in part["classes"]]
     return bool(shown) and all(gaps.ABSENT in text for text in shown)
