@@ -72,7 +72,7 @@ def notebook_of(job: Any) -> str:
 
 
 def fold(tree: nodes.document) -> None:
-    """Put paragraphs, lists and tables without any measured number into closed boxes, those in a row into one."""
+    """Put what shows results, of which none was measured, into closed boxes; those in a row share one."""
     foldable = tree.findall(lambda node: isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.table))
     parents = dict.fromkeys(node.parent for node in foldable)
     for parent in parents:
