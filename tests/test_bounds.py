@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from lib.merging.split import SplitRule
 from lib.merging.uniform import UniformRule
 from lib.metrics.cameras import trajectory_errors
 from lib.scenes import preprocessing
+from lib.scenes.consistency import vga_shrink
 from lib.scenes.names import single_scenes
 from lib.scenes.recordings import select_frames
 from lib.scenes.rooms import RoomStyle, render_sequence, room_seed
@@ -49,6 +51,13 @@ def merged(rule: Any, layout: TokenLayout = LAYOUT) -> object:
 
 def pictures(**changes: torch.Tensor) -> Sequence:
     return Sequence("made", **({"images": torch.zeros(1, 3, 1, 1)} | changes))
+
+
+def focal(length: float) -> torch.Tensor:
+    """Intrinsics of one camera with this focal length, pixels."""
+    found = torch.eye(3, dtype=torch.float64)[None].clone()
+    found[0, 0, 0] = length
+    return found
 
 
 def turned(length: float) -> torch.Tensor:
@@ -178,6 +187,14 @@ TABLE: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     "no depth": (
         lambda: pictures(depth=torch.zeros(1, 1, 1)),
         lambda: pictures(depth=torch.full((1, 1, 1), -1e-6)),
+    ),
+    "a focal length": (
+        lambda: pictures(intrinsics=focal(LITTLE)),
+        lambda: pictures(intrinsics=focal(0.0)),
+    ),
+    "nearly as wide as VGA": (
+        lambda: vga_shrink(Path("seq"), 640, 471),
+        lambda: vga_shrink(Path("seq"), 640, 470),
     ),
     "a rotation in few digits": (
         lambda: pictures(extrinsics=turned(1.0099)),

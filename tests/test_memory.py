@@ -174,6 +174,14 @@ def test_a_device_is_one_of_those_that_are_here(monkeypatch, gpus):
             memory.check_device(device)
 
 
+@pytest.mark.parametrize(("device", "told"), [("cuda", True), ("cuda:1", True), ("mps", False)])
+def test_only_who_asks_for_a_gpu_is_told_that_there_is_none(device, told, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError) as refused:
+        memory.check_device(device)
+    assert str(refused.value).endswith(", since torch sees no GPU") == told
+
+
 def test_available_memory_of_a_gpu_counts_what_the_cache_holds(monkeypatch):
     for name, value in (("mem_get_info", (100, 800)), ("memory_reserved", 30), ("memory_allocated", 12)):
         monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)

@@ -29,6 +29,20 @@ def test_every_rule_answers_what_experiments_ask(name):
     assert (rule.scored_pairs(LAYOUT) > 0) == (rule.matching_operations(LAYOUT, 24) > 0) == (name != "grid")
 
 
+def test_a_setting_without_words_is_plain():
+    assert Setting() == Setting("fastvggt", 0.0, size_bias=False, protected=True)
+
+
+def test_a_split_rule_sends_its_queries_where_its_query_rule_says():
+    layout = TokenLayout(frames=4, patches_high=4, patches_wide=4, special=2)
+    x = torch.randn(1, layout.tokens, 8, generator=torch.Generator().manual_seed(0))
+    rule = RULES["split"](0.5)
+    plan, queries = rule.plan(x, layout), rule.for_queries.plan(x, layout)
+    assert plan is not None and queries is not None and queries.destinations is not None
+    assert torch.equal(plan.sources, queries.sources)
+    assert torch.equal(plan.destinations, queries.destinations)
+
+
 @pytest.mark.parametrize(
     "text",
     ["uniform", "uniform 1.0", "uniform 0", "tome 0.5", "uniform half", "grid 0.5 weighted"],

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from book.study.reconstruction.chamfer import chamfer_fastvggt, voxel_means
 from lib import metrics
+from lib.metrics.cameras import umeyama
 
 SEEDS = st.integers(0, 2**31)
 
@@ -439,3 +440,11 @@ def test_what_lies_on_the_bounds_of_depth_errors():
     with pytest.raises(ValueError, match="median of the estimated depth is 0"):
         metrics.depth_errors(np.array([0.0, 0.0, 1.0]), np.ones(3), scale="median")
     assert metrics.depth_errors(np.array([1e-9] * 3), np.ones(3), scale="median").rmse == pytest.approx(0)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_points_of_either_side_must_be_finite_to_align(side):
+    points = [np.eye(3, 4).T.copy(), np.eye(3, 4).T.copy()]
+    points[side][0, 0] = np.nan
+    with pytest.raises(ValueError, match="points to align hold NaN"):
+        umeyama(*points)

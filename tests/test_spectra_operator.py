@@ -175,6 +175,9 @@ def test_errors_name_the_value():
         AttentionOperator(q, q.double(), 1.0)
     with pytest.raises(ValueError, match="frames = 3"):
         frame_pooled(AttentionOperator(q, q, 1.0), 3)
+    wide = torch.zeros(32_768, 1)
+    with pytest.raises(ValueError, match="takes 8 GiB"):
+        AttentionOperator(wide, wide, 1.0).dense()
     with pytest.raises(ValueError, match="limit = 4"):
         AttentionOperator(q, q, 1.0).dense(limit=4)
 

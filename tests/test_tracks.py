@@ -155,7 +155,7 @@ def test_position_embedding_equals_the_sampled_table():
         torch.cat(((axis[..., None] * omega).sin(), (axis[..., None] * omega).cos()), -1) for axis in (xs, ys)
     ]
     table = torch.cat(halves, -1).permute(2, 0, 1)[None]
-    points = torch.tensor([[0.0, 0.0], [2.25, 3.75], [6.0, 4.0], [8.0, -1.0]])
+    points = torch.tensor([[0.0, 0.0], [2.25, 3.75], [6.0, 4.0], [8.0, -1.0], [1.0, 5.5]])
     expected = tracks.sample(table, points[None, None])[0, :, 0].T
     torch.testing.assert_close(tracks.position_embedding(points, size, channels), expected, atol=2e-6, rtol=0)
 
