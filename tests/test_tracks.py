@@ -194,3 +194,11 @@ def test_errors_say_what_to_do():
         deep(features, (8, 12), torch.zeros(1, 1, 2))
     with pytest.raises(ValueError, match="multiple of 4, got 6"):
         tracks.Tracker(TrackHeadConfig(features=6))
+
+
+def test_the_tracks_of_a_prediction_are_those_of_the_last_iteration():
+    model = tiny_vggt(track_head=TINY).requires_grad_(False)
+    points = torch.tensor([[4.0, 5.0], [9.0, 3.0]])
+    found = model(torch.rand(2, 3, 16, 24), query_points=points, heads=("tracks",))
+    assert len(found.tracks_list) > 1 and not torch.equal(found.tracks_list[-1], found.tracks_list[-2])
+    assert torch.equal(found.tracks, found.tracks_list[-1])

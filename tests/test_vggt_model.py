@@ -83,6 +83,11 @@ class TestSymmetries:
         turned, plain = model(images.transpose(-1, -2)), model(images)
         assert (turned.pose_enc - plain.pose_enc).abs().max() > 1e-2
 
+    def test_a_random_position_embedding_is_as_small_as_where_it_was_first_trained(self):
+        patch_embed = PatchEmbedConfig(kind="dinov2", depth=1, heads=3)
+        embedding = tiny_vggt(patch_embed=patch_embed, width=48).aggregator.patch_embed.pos_embed
+        assert embedding.std().item() == pytest.approx(0.02, rel=0.2)
+
 
 class TestNeutralArguments:
     def test_no_merging_is_bitwise_plain(self, model):
