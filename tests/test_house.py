@@ -34,7 +34,7 @@ COMPARE = {
     "others": {"long_sequences"},
     "second_round": {"predictions"},
     "practice": {"long_sequences", "others"},
-    "budget": {"others", "practice"},
+    "budget": {"gpu", "others", "practice"},
 }
 # Notebooks that bear another name than the topic they serve; None serves no topic.
 NOTEBOOKS = {

@@ -128,6 +128,14 @@ def test_captions_name_what_was_measured_and_other_text_stays() -> None:
     assert tree[1].astext() == "The mini VGGT on a CPU."
 
 
+def test_a_figure_of_what_ships_keeps_its_caption() -> None:
+    tree = new_document("page")
+    caption = nodes.caption("", "Mini VGGT, test rooms 0–7, CPU.")
+    tree += nodes.figure("", caption, classes=["shipped"])
+    profiled.renamed(tree, Scenes())
+    assert caption.astext() == "Mini VGGT, test rooms 0–7, CPU."
+
+
 def test_a_caption_whose_line_ends_between_a_number_and_its_unit_counts_too() -> None:
     tree = new_document("page")
     caption = nodes.caption("", "", nodes.Text("medians over 8"), nodes.Text("\n"), nodes.Text("rooms"))

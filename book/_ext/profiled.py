@@ -14,6 +14,7 @@ import gaps
 from docutils import nodes
 from sphinx.application import Sphinx
 
+SHIPPED = "shipped"  # class of figures of what ships: rooms, weights and their records
 FOLDED = '<details class="not-measured"><summary>Not measured here. Of the shipped book it says:</summary>'
 
 
@@ -111,8 +112,13 @@ def same_walks(profile: Any) -> str:
 
 
 def renamed(tree: nodes.document, profile: Any) -> None:
-    """Captions say how many scenes, frames and seeds, and name network and device, as they are here."""
+    """Captions say how many scenes, frames and seeds, and name network and device, as they are here.
+
+    Not those of figures of class `SHIPPED`, which show the same in every profile.
+    """
     for caption in tree.findall(nodes.caption):
+        if SHIPPED in caption.parent.get("classes", []):
+            continue
         for part in dict.fromkeys(text.parent for text in caption.findall(nodes.Text)):
             part[:] = list(_renamed(part.children, profile))
 
