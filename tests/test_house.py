@@ -225,3 +225,9 @@ def test_the_library_stays_small_and_functions_fit_on_a_screen(house: House) -> 
     assert sum(house.size(room).lines for room in house.library) - sum(grown.values()) <= LIBRARY_LINES
     long = {function.name for function in house.functions() if function.lines > FUNCTION_LINES}
     assert long <= LONGER, f"longer than {FUNCTION_LINES} lines: {', '.join(sorted(long - LONGER))}"
+
+
+def test_no_two_files_of_tests_share_a_name():
+    """Without packages pytest imports a file by its name alone, and refuses the second."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted({*names})
