@@ -152,6 +152,15 @@ def test_a_job_keeps_to_its_share_and_the_last_one_gets_the_rest(tmp_path, monke
     assert not (tmp_path / ledger.NAME).exists()
 
 
+def test_a_record_names_the_command_without_a_folder_of_the_machine(tmp_path):
+    for argv in (["--rehearse", "--out", str(tmp_path)], ["--rehearse", f"--out={tmp_path}"]):
+        told = command.said(command.arguments(argv))
+        assert told in (
+            "python -m benchmarks.gpu --rehearse --out OUT",
+            "python -m benchmarks.gpu --rehearse --out=OUT",
+        )
+
+
 def test_records_come_home(tmp_path):
     book = ledger.Ledger(tmp_path, "cpu")
     params = {"n": 1, "device": "cpu"}

@@ -53,7 +53,7 @@ class Command:
         self.scale = min(1.0, budget / sum(JOBS[name].share for name in self.jobs))
         self.end = self.start + budget
         self.facts: Measurements = {
-            "command": (" ".join(["python -m benchmarks.gpu", *options.argv]), "text"),
+            "command": (said(options), "text"),
             "commit": (options.commit or current_commit(), "text"),
             "cuda": (torch.version.cuda or "none", "text"),
         }
@@ -103,6 +103,13 @@ class Command:
         record = run.finish(measured | self.facts)
         self.ledger.write(record)
         self.say(f"{name} {_words(piece)}: {record.seconds:.2f} s{' REFUSED' * ('refused' in measured)}")
+
+
+def said(options: argparse.Namespace) -> str:
+    """The command as it was given; a folder of that machine is of no use elsewhere."""
+    folder = str(options.out)
+    words = ["OUT" if word == folder else word.replace(f"={folder}", "=OUT") for word in options.argv]
+    return " ".join(["python -m benchmarks.gpu", *words])
 
 
 def _words(piece: Piece) -> str:
