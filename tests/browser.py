@@ -37,6 +37,11 @@ AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload
 # What the page itself knows, once MathJax is done. Raw TeX is looked for in text that is not code.
 LOOK = r"""async () => {
   if (window.MathJax && MathJax.startup && MathJax.startup.promise) await MathJax.startup.promise;
+  const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+  const painted = () => performance.getEntriesByName('first-contentful-paint').length;
+  // Only what was painted can move: a busy machine may be done with formulas before it has painted.
+  for (let k = 0; k < 600 && !painted(); k++) await frame();
+  for (let k = 0; k < 10; k++) await frame();
   const moved = window.moved || 0;
   const sum = performance.getEntries().reduce((total, entry) => total + (entry.encodedBodySize || 0), 0);
   await Promise.all([...document.images].map(image => {

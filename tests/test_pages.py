@@ -109,7 +109,10 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <img src="wide.svg" alt="A wide picture" width="600" height="300" style="max-width: 100%">
 <script>
 document.body.prepend(document.createElement("section"));
-setTimeout(() => { document.querySelector("section").style.height = "600px"; }, 50);
+new PerformanceObserver(list => {
+  if (list.getEntriesByName("first-contentful-paint").length)
+    requestAnimationFrame(() => { document.querySelector("section").style.height = "600px"; });
+}).observe({type: "paint", buffered: true});
 </script>
 </body></html>"""
 
