@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from book.study import verdicts
+from book.study.family import rule
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,10 +25,13 @@ html_theme = "basic"
 """
 
 REGISTER = """
-from book.study.verdicts import Claim, Verdict, below, build, identity, measurement
+from dataclasses import replace
+from book.study.verdicts import Claim, Measured, Verdict, below, build, identity, measurement
 
 def register():
-    checks = (identity("descends", "the flow is $-P_xM$"), measurement("size", "size of it", below(1.0), "m"))
+    size = measurement("size", "size of it", below(1.0), "m")
+    size = replace(size, measured_on=Measured.SMALL, family="frames_alone")
+    checks = (identity("descends", "the flow is $-P_xM$"), size)
     other = (identity("gone", "no data"),)
     flow = Claim("eq-4", "§3.2", "Printed $F$.", "Corrected $-F$.", Verdict.CONTRADICTED, "by its sign",
                  refutes=("descends",), breaks=("size",))
@@ -37,7 +42,7 @@ def register():
 
 PAGES = {
     "index": "# Start\n\n```{toctree}\nflow\nevidence\nequations\n```\n\n"
-    "```{ledger-summary}\n```\n\n```{verdict-words}\n```\n\n```{ledger}\n```\n",
+    "```{ledger-summary}\n```\n\n```{verdict-words}\n```\n\n```{family-rule}\n```\n\n```{ledger}\n```\n",
     "flow": '# The flow\n\n`open_chapter("flow")`\n\n```{printed-equation} 4\n```\n\n'
     "```{verdict-box} eq-4\n```\n",
     "evidence": '# Evidence\n\n`open_chapter("evidence")`\n\n```{verdict-box} evidence\n```\n',
@@ -105,9 +110,32 @@ def test_a_complete_ledger_is_drawn(book):
     for word in verdicts.Verdict:
         assert f'<span class="verdict verdict-{word.slug}">{word}</span>: {word.meaning}' in index
     assert 'href="flow.html#verdict-eq-4"' in index
+    assert "networks must agree" in index  # the rule over the family
+    counted = r"Networks: “Frames alone cost less than √S” holds for \d of \d networks\."
+    assert index.count("Networks: ") == 1 and re.search(counted, index)
+    assert re.search(r"the family, asked “Frames alone cost less than √S” \(.*\): holds for \d of \d", box)
     assert 'href="evidence.html#verdict-claim-some-thing"' in index
     assert "Corrected" in page(book, "equations")
     assert 'id="paper-eq-4"' in page(book, "equations")
+
+
+def test_a_verdict_says_over_which_networks_it_holds(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    import verdict_nodes as draw
+
+    checks = {"a": SimpleNamespace(family=""), "b": SimpleNamespace(family="grows")}
+    register = SimpleNamespace(checks=checks, small={"a", "b"})
+    family = {"grows": rule.Reach("Errors grow", "ratio", yes=4, no=2, measured=7, kinds=2, carries=False)}
+
+    def said(*ids):
+        judgement = SimpleNamespace(claim=SimpleNamespace(checks=ids))
+        return [node.astext() for node in draw.reach(register, judgement, family)]
+
+    grows = "“Errors grow” holds for 4 of 7 networks, the opposite for 2"
+    assert said("b", "b") == said("b", "law") == [f"Networks: {grows}."]
+    assert said("a") == ["Networks: the shipped one only."]
+    assert said("a", "b") == [f"Networks: {grows}; for other checks the shipped one only."]
+    assert said("law") == []
 
 
 @pytest.mark.book

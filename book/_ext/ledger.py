@@ -1,12 +1,13 @@
 """Directives that draw verdicts from the checks that the chapters ran in this build.
 
 ``{verdict-box} eq-4`` (a claim, or the slug of a chapter for all of its claims), ``{ledger}``,
-``{ledger-summary}``, ``{verdict-words}``, ``{equation-index}`` and ``{printed-equation} 4``. What is static
-is parsed where the directive stands; what depends on checks is a :class:`verdict_slot`, filled in after all
-pages have been read. A check that did not run or failed, or a verdict other than the pinned one, is a
-warning, and warnings fail the build.
+``{ledger-summary}``, ``{verdict-words}``, ``{family-rule}``, ``{equation-index}`` and
+``{printed-equation} 4``. What is static is parsed where the directive stands; what depends on checks is a
+:class:`verdict_slot`, filled in after all pages have been read. A check that did not run or failed, or a
+verdict other than the pinned one, is a warning, and warnings fail the build.
 """
 
+import functools
 import importlib
 import os
 import re
@@ -28,7 +29,7 @@ OPENED = re.compile(r"""open_chapter\(\s*\\?["'](\w+)\\?["']\s*\)""")
 
 
 class verdict_slot(nodes.General, nodes.Element):
-    """Place for what the checks decide: ``kind`` is "badge", "checks", "chapter" or "summary"."""
+    """Place for what the checks decide: ``kind`` is "badge", "reach", "checks", "chapter" or "summary"."""
 
 
 def load_register(env: BuildEnvironment) -> Any:
@@ -125,7 +126,11 @@ class Ledger(LedgerDirective):
                 c,
                 [draw.name(c), self.origin(c)],
                 self.parse(c.printed),
-                [nodes.paragraph("", "", self.slot("badge", c.id)), *self.parse(c.corrected)],
+                [
+                    nodes.paragraph("", "", self.slot("badge", c.id)),
+                    self.slot("reach", c.id),
+                    *self.parse(c.corrected),
+                ],
             )
             for c in register.claims
         ]
@@ -192,6 +197,30 @@ class VerdictWords(LedgerDirective):
         return [draw.words(model.Verdict)]
 
 
+class FamilyRule(LedgerDirective):
+    """``{family-rule}``: when small networks together carry a verdict about any network."""
+
+    def run(self) -> list[nodes.Node]:
+        from book.study.family import rule
+
+        self.env.note_dependency(rule.__file__)
+        return [nodes.paragraph("", str(rule.RULE))]
+
+
+@functools.cache
+def reaches(names: frozenset[str]) -> dict[str, Any]:
+    """Over how many networks of the family each statement holds; they are those of the shipped book."""
+    from book.study.family import rule
+    from book.study.profile import BOOK
+
+    return rule.reaches(names) if BOOK.shipped and names else {}
+
+
+def carrying(found: dict[str, Any]) -> list[str]:
+    """Statements that may be said of any network."""
+    return [name for name, reach in found.items() if reach.carries]
+
+
 def chapter_link(app: Sphinx, page: str, claim: Any) -> nodes.Node:
     """Link to the chapter that judges ``claim``, at its verdict box when it has one."""
     env: Any = app.env
@@ -211,7 +240,9 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
     register, outcomes = load_register(app.env), read_outcomes()
     from book.study.profile import BOOK  # of the book that is built, not of the one that holds this file
 
-    judgements = {j.claim.id: j for j in register.judge(outcomes, large=not BOOK.small)}
+    family = reaches(register.families)
+    judged = register.judge(outcomes, large=not BOOK.small, statements=carrying(family))
+    judgements = {j.claim.id: j for j in judged}
     for slot in slots:
         judgement = judgements.get(slot["claim"])
         if slot["kind"] == "summary":
@@ -220,7 +251,9 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
             colour(slot, judgement)
             slot.replace_self(draw.badge(judgement, BOOK.shipped))
         elif slot["kind"] == "checks":
-            slot.replace_self(draw.check_list(register, judgement))
+            slot.replace_self(draw.check_list(register, judgement, family, BOOK.shipped))
+        elif slot["kind"] == "reach":
+            slot.replace_self(draw.reach(register, judgement, family) if BOOK.shipped else [])
         else:
             slot.replace_self(chapter_link(app, page, register.claim(slot["claim"])))
 
@@ -245,7 +278,8 @@ def report(app: Sphinx, env: BuildEnvironment) -> None:
     from book.study.profile import BOOK
 
     say = log.warning if BOOK.shipped else log.info
-    for problem in register.problems(outcomes, None if "ledger" in shown else shown):
+    carried = carrying(reaches(register.families))
+    for problem in register.problems(outcomes, None if "ledger" in shown else shown, carried):
         say("ledger: %s", problem, type="ledger")
 
 
@@ -287,6 +321,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         ("equation-index", EquationIndex),
         ("printed-equation", PrintedEquation),
         ("verdict-words", VerdictWords),
+        ("family-rule", FamilyRule),
     ):
         app.add_directive(name, directive)
     app.add_css_file("verdicts.css")

@@ -1,6 +1,7 @@
 """Docutils nodes of the ledger: badges, lists of checks, tables. Nothing here knows Sphinx."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from docutils import nodes
@@ -62,8 +63,30 @@ def badge(judgement: Any, shipped: bool = True) -> nodes.Node:
     return word
 
 
-def check_list(register: Any, judgement: Any) -> list[nodes.Node]:
-    """Why: the qualifier of the verdict, and one line per check with its outcome."""
+ALONE = "the shipped one only"
+
+
+def reach(register: Any, judgement: Any, family: Mapping[str, Any]) -> list[nodes.Node]:
+    """Over which networks that was measured on small ones holds; nothing for a claim that needs none."""
+    small = [register.checks[i] for i in judgement.claim.checks if i in register.small]
+    said = [f"“{family[c.family].says}” {family[c.family]}" for c in small if c.family in family]
+    rest = [] if len(said) == len(small) else [f"for other checks {ALONE}" if said else ALONE]
+    text = f"Networks: {'; '.join([*dict.fromkeys(said), *rest])}."
+    return [nodes.paragraph("", text, classes=["verdict-reach"])] if small else []
+
+
+def check_reach(check: Any, family: Mapping[str, Any]) -> str:
+    """What is said of one check that was measured on small networks."""
+    if check.family not in family:
+        return f"; of the networks {ALONE}"
+    asked = family[check.family]
+    return f"; the family, asked “{asked.says}” ({asked.number}): {asked}"
+
+
+def check_list(
+    register: Any, judgement: Any, family: Mapping[str, Any] = MappingProxyType({}), shipped: bool = True
+) -> list[nodes.Node]:
+    """Why: the qualifier of the verdict, and one line per check with its outcome and how far it reaches."""
     claim, items = judgement.claim, nodes.bullet_list(classes=["verdict-checks"])
     for outcome in judgement.outcomes:
         check = register.checks[outcome.check]
@@ -75,6 +98,8 @@ def check_list(register: Any, judgement: Any) -> list[nodes.Node]:
             line += nodes.Text(f": {shown}{unit} (bound fixed beforehand: {check.bound})")
         if outcome.detail:
             line += [nodes.Text(" — "), *inline(outcome.detail)]
+        if shipped and check.id in register.small:
+            line += nodes.Text(check_reach(check, family))
         items += nodes.list_item("", line)
     items += [nodes.list_item("", nodes.paragraph("", f"✗ {name}: not run")) for name in judgement.absent]
     if judgement.verdict is not claim.expected:

@@ -20,6 +20,7 @@ checks:
     below: 0.5
     unit: m
     measured_on: small network
+    family: path_adds
   rounded:
     measurement: deviation
     within: {printed: rank_deviation}
@@ -53,6 +54,7 @@ def test_a_file_becomes_checks_and_claims(study):
     assert (sure.id, sure.kind, sure.bound) == ("flow/sure", "identity", None)
     assert (size.states, size.bound, size.unit) == ("size at m = 0.5", Bound(high=0.5), "m")
     assert (size.measured_on, sure.measured_on) == (Measured.SMALL, None)
+    assert (size.family, sure.family) == ("path_adds", "")
     assert rounded.bound == Bound(7.5, 8.5, inclusive=True)
     (row,) = part.claims
     assert row.printed == r"$\dot H=-\int\rho$ is printed."

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from book.study.family import statements
+from book.study import verdicts
+from book.study.family import rule, statements
 from book.study.family.draw import strips, table
 from book.study.family.statements import Statement
 from book.study.intervals import Interval
@@ -53,19 +54,26 @@ def test_each_statement_reads_its_numbers_from_the_records(monkeypatch: pytest.M
     rooms = np.linspace(1.0, 2.0, 8)
     steady, growing = np.zeros(8), np.log(statements.LENGTHS)[:, None] + np.log(rooms)
     entropy = np.stack([growing, 0.25 * growing + steady], -1)  # (lengths, rooms, layers): S¹ and S^¼
-    ones = np.ones((2, 8, 1, 1))
+    ones = np.ones((2, 8, 2, 3))
+    after = np.array([3.0, 2.0]).reshape(2, 1, 1, 1)
     arrays = {
         "propagated.entropy": np.array([2.0, 3.0]).reshape(2, 1, 1, 1) * ones,
-        "propagated.stable_rank": np.array([4.0, 3.0]).reshape(2, 1, 1, 1) * ones,
+        "static.entropy": np.array([2.0, 2.5]).reshape(2, 1, 1, 1) * ones,
+        # less one: 1 and 4 in the two blocks, merged two thirds of it
+        "propagated.stable_rank": 1 + after / 3 * np.array([1.0, 4.0]).reshape(1, 1, 2, 1) * ones,
         "errors.rotation": np.stack([rooms, 1.5 * rooms]),
     }
     monkeypatch.setattr(statements, "in_effect", lambda name: {"entropy": entropy})
     monkeypatch.setattr(statements, "merged", lambda name: arrays)
     monkeypatch.setattr(statements, "biased", lambda name: (0.5 * rooms, rooms))
-    monkeypatch.setattr(statements, "by_length", lambda name: (3 * rooms, rooms))
+    times = {"denser": 3, "longer": 72}
+    monkeypatch.setattr(statements, "by_length", lambda name, walk="denser": (times[walk] * rooms, rooms))
     found = [ask() for ask in statements.ALL]
     medians = [one.found["mini"].median for one in found]
-    assert medians == pytest.approx([0.625, 0.25, 3.0, 0.5, 1.5, 2 / 3, 1.5])
+    powers = np.log([3, 72 / 3]) / np.log(16)  # on denser walks, and on longer ones less that
+    ranks = np.polyfit(np.log([1, 2]), np.log([1.0, 4.0]), 1)[0]
+    share = np.log(1.25) / np.log(1.5)
+    assert medians == pytest.approx([0.625, 0.25, 3.0, 0.5, 1.5, 2 / 3, 1.5, share, ranks, *powers])
     assert {one.word(name) for one in found for name in statements.NETWORKS} == {"yes"}
     assert all(one.found.keys() == statements.NETWORKS.keys() for one in found)
 
@@ -90,3 +98,50 @@ def test_rooms_of_several_records_follow_one_another(monkeypatch: pytest.MonkeyP
 def test_every_network_of_the_family_is_shipped() -> None:
     assert list(statements.labels()) == list(statements.NETWORKS)
     assert statements.labels()["mini"] == "to 12 frames (shipped)"
+
+
+KINDS = {"a": "to 4", "b": "to 4", "c": "to 12", "d": "to 24", "e": "no reference"}
+
+
+@pytest.mark.parametrize(
+    ("found", "counts", "carries"),
+    [
+        ({name: HIGH for name in KINDS}, (5, 0, 5, 4), True),  # all agree
+        ({"a": HIGH, "b": HIGH, "c": HIGH, "d": AROUND, "e": AROUND}, (3, 0, 5, 2), True),
+        ({"a": HIGH, "b": HIGH, "c": HIGH, "d": HIGH, "e": LOW}, (4, 1, 5, 3), False),  # one disagrees
+        ({"a": HIGH, "b": AROUND, "c": HIGH, "d": HIGH}, (3, 0, 4, 2), False),  # not every training of a kind
+        ({"a": HIGH, "b": HIGH}, (2, 0, 2, 1), False),  # two trainings, one kind
+        ({"c": HIGH, "d": HIGH}, (2, 0, 2, 2), False),  # two kinds, two networks
+        ({"c": HIGH}, (1, 0, 1, 1), False),
+        ({}, (0, 0, 0, 0), False),
+        ({name: AROUND for name in KINDS}, (0, 0, 5, 0), False),
+    ],
+)
+def test_a_family_carries_where_whole_kinds_agree_and_no_network_disagrees(
+    found: dict[str, Interval], counts: tuple[int, ...], carries: bool
+) -> None:
+    reach = rule.reach(Statement("errors grow", "ratio", 1.0, found), KINDS)
+    assert (reach.yes, reach.no, reach.measured, reach.kinds) == counts
+    assert reach.carries is carries
+
+
+def test_the_rule_says_its_numbers_and_a_reach_its_count() -> None:
+    assert "At least 2 kinds with at least 3 networks" in str(rule.RULE)
+    assert (
+        rule.reach(Statement("s", "n", 1.0, {"a": HIGH, "c": LOW}), KINDS, rule.Rule(1, 1)).carries is False
+    )
+    assert str(rule.reach(ABOVE, KINDS)) == "holds for 1 of 3 networks, the opposite for 1"
+    assert str(rule.reach(BELOW, KINDS)) == "holds for 1 of 2 networks, the opposite for 1"
+
+
+def test_kinds_are_architecture_and_longest_training_sequence() -> None:
+    assert rule.kind("mini") == "with reference frame, to 12 frames"
+    assert rule.kind("equivariant-to4-seed0") == "without reference frame, to 4 frames"
+    assert rule.kind("to24-seed0") == rule.kind("trained-to-24") != rule.kind("mini")
+
+
+def test_every_statement_that_a_check_names_exists() -> None:
+    named = verdicts.register().families
+    assert {"path_adds", "merging_costs"} <= named <= {ask.__name__ for ask in statements.ALL}
+    with pytest.raises(ValueError, match=r"called .'merging_pays'.; there are diluted"):
+        rule.reaches(["merging_pays"])

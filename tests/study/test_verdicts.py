@@ -78,26 +78,39 @@ def test_a_denied_premise_needs_a_rescue():
     ("about", "roles", "passed", "verdict"),
     [
         (Scope.VGGT, {"refutes": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
-        (Scope.ANY, {"refutes": ("a",)}, {"a": True}, Verdict.CONTRADICTED),
+        (Scope.ANY, {"refutes": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
+        (Scope.ANY, {"refutes": ("b",)}, {"b": True}, Verdict.CONTRADICTED),
+        (Scope.ANY, {"supports": ("b",)}, {"b": True}, Verdict.HOLDS),
+        (Scope.ANY, {"supports": ("a", "b")}, {"a": True, "b": True}, Verdict.NOT_GENERAL),
+        (Scope.VGGT, {"supports": ("b",)}, {"b": True}, Verdict.NOT_GENERAL),
+        (None, {"breaks": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
+        (None, {"breaks": ("a", "b")}, {"a": True, "b": True}, Verdict.DOES_NOT_FOLLOW),
+        (None, {"breaks": ("a", "big")}, {"a": True, "big": True}, Verdict.DOES_NOT_FOLLOW),
+        (None, {"rescues": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
+        (None, {"rescues": ("b",)}, {"b": True}, Verdict.WITH_ASSUMPTIONS),
         (Scope.VGGT, {"refutes": ("a", "big")}, {"a": True, "big": True}, Verdict.CONTRADICTED),
         (Scope.VGGT, {"refutes": ("a", "big")}, {"a": True, "big": False}, Verdict.NOT_GENERAL),
         (Scope.VGGT, {"supports": ("a",)}, {"a": False}, Verdict.NOT_GENERAL),
         (Scope.VGGT, {"supports": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
-        (Scope.ANY, {"supports": ("a",)}, {"a": True}, Verdict.HOLDS),
+        (Scope.ANY, {"supports": ("a",)}, {"a": True}, Verdict.NOT_GENERAL),
         (Scope.VGGT, {"supports": ("a", "big")}, {"a": True, "big": True}, Verdict.NOT_GENERAL),
         (Scope.VGGT, {"supports": ("a", "big")}, {"a": True, "big": False}, Verdict.CONTRADICTED),
         (Scope.VGGT, {"supports": ("big",)}, {"big": True}, Verdict.HOLDS),
-        (Scope.VGGT, {"refutes": ("a",), "breaks": ("b",)}, {"a": False, "b": True}, Verdict.DOES_NOT_FOLLOW),
+        (Scope.VGGT, {"refutes": ("a",), "breaks": ("b",)}, {"a": False, "b": True}, Verdict.NOT_GENERAL),
+        (Scope.ANY, {"refutes": ("a",), "breaks": ("b",)}, {"a": False, "b": True}, Verdict.DOES_NOT_FOLLOW),
         (Scope.VGGT, {"refutes": ("a",), "breaks": ("big",)}, {"a": True, "big": True}, Verdict.NOT_GENERAL),
     ],
 )
-def test_what_only_a_small_network_says_is_not_shown_to_be_general_of_vggt(about, roles, passed, verdict):
-    row = claim(about=about, **roles)
-    assert judge(row, outcomes(**passed), small={"one/a", "one/b"}).verdict is verdict
+def test_what_only_small_networks_say_reaches_no_further_than_the_family_carries_it(
+    about, roles, passed, verdict
+):
+    row = claim(about=about, **roles)  # a: small; b: small, and the family carries it; big: neither
+    found = judge(row, outcomes(**passed), small={"one/a", "one/b"}, carried={"one/b"})
+    assert found.verdict is verdict
 
 
 def test_a_claim_that_leans_on_a_small_network_says_what_it_is_about():
-    small = Check("b", "b is small", "measurement", below(1.0), measured_on=Measured.SMALL)
+    small = Check("b", "b is small", "measurement", below(1.0), measured_on=Measured.SMALL, family="grows")
 
     def built(about):
         row = claim(Verdict.NOT_GENERAL, refutes=("b",), about=about)
@@ -108,9 +121,27 @@ def test_a_claim_that_leans_on_a_small_network_says_what_it_is_about():
     with pytest.raises(verdicts.RegisterError, match="would give contradicted"):
         built(Scope.ANY)
     register = built(Scope.VGGT)
-    assert register.small == {"one/b"}
+    assert register.small == {"one/b"} == register.carried({"grows"})
+    assert register.families == {"grows"} and register.carried({"shrinks"}) == set()
     assert register.judge(outcomes(b=True))[0].verdict is Verdict.NOT_GENERAL
     assert register.problems(outcomes(b=True)) == []
+
+
+def test_the_family_decides_a_verdict_on_any_network_and_none_on_vggt():
+    small = Check("b", "b is small", "measurement", below(1.0), measured_on=Measured.SMALL, family="grows")
+    pinned = {Scope.ANY: Verdict.CONTRADICTED, Scope.VGGT: Verdict.NOT_GENERAL}
+    for about, verdict in pinned.items():
+        row = claim(verdict, refutes=("b",), about=about)
+        register, ran = verdicts.build([("one", (small,), (row,))]), outcomes(b=True)
+        assert register.judge(ran)[0].verdict is Verdict.NOT_GENERAL
+        assert register.judge(ran, statements=["grows"])[0].verdict is verdict
+        assert register.problems(ran, statements=["grows"]) == []
+        assert bool(register.problems(ran)) is (about is Scope.ANY), "a pin that the family no longer carries"
+
+
+def test_only_a_check_on_small_networks_has_a_family():
+    with pytest.raises(ValueError, match="names a family of networks"):
+        Check("b", "b", "identity", family="grows")
 
 
 def test_a_check_that_did_not_run_gives_no_verdict():

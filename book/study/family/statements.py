@@ -117,13 +117,19 @@ def biased(name: str) -> tuple[Array, Array]:
     return new, old
 
 
-def by_length(name: str) -> tuple[Array, Array]:
-    """(rooms,) rotation errors on denser walks, degrees: at 128 frames and at 8, of the same rooms."""
+def by_length(name: str, walk: str = "denser") -> tuple[Array, Array]:
+    """(rooms,) rotation errors on walks of a kind, degrees: at 128 frames and at 8, of the same rooms."""
     many, few = (
-        shipped.errors(report(name), "denser", frames, "model", "rotation_deg") for frames in (MANY, FEW)
+        shipped.errors(report(name), walk, frames, "model", "rotation_deg") for frames in (MANY, FEW)
     )
     both = min(len(few), len(many))
     return many[:both], few[:both]
+
+
+def _power(name: str, walk: str) -> Array:
+    """(rooms,) power of the number of frames with which the rotation error grows, 8 to 128 frames."""
+    many, few = by_length(name, walk)
+    return np.asarray(np.log(many / few) / np.log(MANY / FEW))
 
 
 def _ratio_merged(name: str, array: str, least: float = 0.0) -> Interval:
@@ -186,4 +192,64 @@ def merging_costs() -> Statement:
     return Statement("Merging costs accuracy", f"rotation error, m = {STRENGTH} over none", 1.0, found)
 
 
-ALL = (diluted, resists, errors_grow, bias_helps, merging_evens, merging_lowers_rank, merging_costs)
+def _static_share(name: str) -> Interval:
+    """Of the change of ln entropy by merging: |static| / (|static| + |dynamic|), the static part first."""
+    (before, after), (_, static) = (
+        merged(name)[f"{part}.entropy"].mean((2, 3)) for part in ("propagated", "static")
+    )
+    parts = np.abs([np.log(static / before), np.log(after / static)])
+    return sign_interval(parts[0] / parts.sum(0))
+
+
+def mostly_static() -> Statement:
+    """Is most of that change there on tokens that never were merged?"""
+    number = f"static share of the change, m = {STRENGTH}"
+    found = each(_static_share)
+    return Statement("The change by merging is mostly static", number, 0.5, found, log=False)
+
+
+def _rank_by_depth(name: str) -> Interval:
+    excess = merged(name)["propagated.stable_rank"][0].mean(2) - 1.0  # (rooms, blocks)
+    depth = np.log(np.arange(1, excess.shape[1] + 1))
+    return sign_interval(np.polyfit(depth, np.log(excess).T, 1)[0])
+
+
+def rank_against_depth() -> Statement:
+    """Does the rank of attention between frames fall more slowly than with the root of the block?
+
+    Printed: as one over the block.
+    """
+    found = each(_rank_by_depth)
+    return Statement(
+        "The rank does not fall as one over depth",
+        "stable rank − 1, power of the block",
+        -0.5,
+        found,
+        log=False,
+    )
+
+
+def frames_alone() -> Statement:
+    """On one stretch of path, does the error grow by less than the root of the number of frames?"""
+    found = each(lambda name: sign_interval(_power(name, "denser")))
+    number = "rotation error, power of S, path fixed"
+    return Statement("Frames alone cost less than √S", number, 0.5, found, sign=-1, log=False)
+
+
+def path_adds() -> Statement:
+    """Where further frames walk on, does the error grow faster than that, by a power of 1/4 at least?"""
+
+    def more(name: str) -> Interval:
+        free, fixed = _power(name, "longer"), _power(name, "denser")
+        both = min(len(free), len(fixed))
+        return sign_interval(free[:both] - fixed[:both])
+
+    return Statement(
+        "A longer path costs more", "power of S, longer less fixed path", 0.25, each(more), log=False
+    )
+
+
+ALL = (
+    *(diluted, resists, errors_grow, bias_helps, merging_evens, merging_lowers_rank, merging_costs),
+    *(mostly_static, rank_against_depth, frames_alone, path_adds),
+)

@@ -7,6 +7,7 @@ and ``claims``. Any text may hold blanks, ``{{ frames }}``: a number of the pape
 ``below: {printed: frames}``. ``within: {printed: rank_deviation}`` is all that rounds to the printed digits.
 ``measured_on: small network`` says of a measurement that only a small network was asked; a claim that leans
 on one says what it is ``about``, ``VGGT`` or ``any network``, and the verdict follows (``model.judge``).
+``family: merging_costs`` names the statement (``book.study.family.statements``) that asks all small networks.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ STUDY = Path(__file__).resolve().parents[1]
 CONTENTS = entries.ROOT / "_toc.yml"
 KINDS: tuple[Kind, ...] = ("identity", "measurement")
 BOUNDS = ("below", "above", "within")
+MORE = ("unit", "measured_on", "family")
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _blanks(phrases: object, where: str) -> dict[str, str]:
 
 
 def _check(topic: str, name: str, entry: object, where: str) -> Check:
-    content = entries.mapping(entry, where, (*KINDS, *BOUNDS, "unit", "measured_on"))
+    content = entries.mapping(entry, where, (*KINDS, *BOUNDS, *MORE))
     kinds, bounds = [k for k in KINDS if k in content], [b for b in BOUNDS if b in content]
     if len(kinds) != 1 or len(bounds) != (kinds == ["measurement"]):
         raise EntryError(
@@ -99,11 +101,17 @@ def _check(topic: str, name: str, entry: object, where: str) -> Check:
         )
     states = entries.typed(content[kinds[0]], str, f"{where}, {kinds[0]}")
     bound = _bound(bounds[0], content[bounds[0]], f"{where}, {bounds[0]}") if bounds else None
-    unit = entries.typed(content["unit"], str, f"{where}, unit") if "unit" in content else ""
+    unit, family = (
+        entries.typed(content[key], str, f"{where}, {key}") if key in content else ""
+        for key in ("unit", "family")
+    )
     on = content.get("measured_on") and entries.typed(
         content["measured_on"], Measured, f"{where}, measured_on"
     )
-    return Check(name, states, kinds[0], bound, unit, topic, on)
+    try:
+        return Check(name, states, kinds[0], bound, unit, topic, on, family)
+    except ValueError as error:
+        raise EntryError(f"{where}: {error}") from None
 
 
 def _bound(kind: str, value: object, where: str) -> Bound:

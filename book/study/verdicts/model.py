@@ -38,8 +38,8 @@ class Verdict(StrEnum):
     CONTRADICTED = ("contradicted", "another equation or a measurement says otherwise; we name it.")
     NOT_GENERAL = (
         "not shown to be general",
-        "it is said of VGGT, and only a small network was asked, which fails it or keeps it; VGGT-1B may do "
-        "either, and we say what would have to be measured.",
+        "it is said of VGGT, and only small networks were asked, which fail it or keep it; VGGT-1B may do "
+        "either, and we say what would have to be measured. Or it is said of any network, and too few agree.",
     )
     NOT_DECIDABLE = ("not decidable here", "nothing that we have speaks for or against; we say what would.")
 
@@ -106,7 +106,8 @@ class Check:
     """A proposition declared in advance: an identity (true or false) or a measurement with its bound.
 
     ``states`` says what is true when the check passes; every declared check is expected to pass.
-    ``measured_on`` is set where only small networks were measured.
+    ``measured_on`` is set where only small networks were measured; ``family`` names the statement that asks
+    all networks of the family the same, if there is one.
     """
 
     name: str
@@ -116,8 +117,11 @@ class Check:
     unit: str = ""
     chapter: str = ""
     measured_on: Measured | None = None
+    family: str = ""
 
     def __post_init__(self) -> None:
+        if self.family and self.measured_on is None:
+            raise ValueError(f"check {self.name!r} names a family of networks, but was not measured on one")
         if (self.kind == "measurement") != (self.bound is not None):
             raise ValueError(
                 f"check {self.name!r} is a {self.kind} with bound {self.bound}; "
@@ -212,17 +216,21 @@ class Judgement:
 
 
 def judge(
-    claim: Claim, outcomes: Mapping[str, CheckOutcome], small: Collection[str] = frozenset()
+    claim: Claim,
+    outcomes: Mapping[str, CheckOutcome],
+    small: Collection[str] = frozenset(),
+    carried: Collection[str] = frozenset(),
 ) -> Judgement:
     """Compute the verdict on ``claim`` from the outcomes of its checks.
 
     In this order: any true refutation, or any false support, contradicts; if all of ``missing`` are true,
     nothing here can decide; if all ``rescues`` are true, and do not deny what the paper states, it holds
     under added assumptions; any true break means it does not follow; all supports true means it holds;
-    otherwise nothing was decided. What is said of VGGT is contradicted only if a refutation reaches beyond
-    small networks, and holds only if every support does; else it is not shown to be general. ``small``: ids
-    of the checks that were measured on small networks only. No check, or one that did not run, gives no
-    verdict.
+    otherwise nothing was decided. One refutation or break, or every support or rescue, must reach beyond the
+    networks that were measured; else the claim is not shown to be general. ``small``: ids of the checks that
+    were measured on small networks only: they never reach VGGT. ``carried``: those of them that the family
+    carries (`book.study.family.rule`): they reach what is said of any network. No check, or one that did not
+    run, gives no verdict.
     """
     absent = tuple(i for i in claim.checks if i not in outcomes)
     ran = tuple(outcomes[i] for i in claim.checks if i in outcomes)
@@ -232,20 +240,18 @@ def judge(
     def which(names: Iterable[str], passed: bool = True) -> list[str]:
         return [i for i in map(claim.qualified, names) if outcomes[i].passed is passed]
 
-    about_vggt = claim.about is Scope.VGGT
-    against = which(claim.refutes) + which(claim.supports, passed=False)
-    if against:
-        carries = not about_vggt or any(i not in small for i in against)
-        verdict = Verdict.CONTRADICTED if carries else Verdict.NOT_GENERAL
+    confined = set(small) if claim.about is Scope.VGGT else set(small) - set(carried)
+    verdict, grounds, enough = Verdict.NOT_DECIDABLE, list[str](), all
+    if against := which(claim.refutes) + which(claim.supports, passed=False):
+        verdict, grounds, enough = Verdict.CONTRADICTED, against, any
     elif claim.missing and not which(claim.missing, passed=False):
-        verdict = Verdict.NOT_DECIDABLE
+        pass
     elif claim.rescues and not claim.denies and not which(claim.rescues, passed=False):
-        verdict = Verdict.WITH_ASSUMPTIONS
-    elif which(claim.breaks):
-        verdict = Verdict.DOES_NOT_FOLLOW
+        verdict, grounds = Verdict.WITH_ASSUMPTIONS, which(claim.rescues)
+    elif breaks := which(claim.breaks):
+        verdict, grounds, enough = Verdict.DOES_NOT_FOLLOW, breaks, any
     elif claim.supports:
-        carries = not about_vggt or all(i not in small for i in which(claim.supports))
-        verdict = Verdict.HOLDS if carries else Verdict.NOT_GENERAL
-    else:
-        verdict = Verdict.NOT_DECIDABLE
+        verdict, grounds = Verdict.HOLDS, which(claim.supports)
+    if not enough(i not in confined for i in grounds):
+        verdict = Verdict.NOT_GENERAL
     return Judgement(claim, verdict, ran)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from book.study.verdicts.model import Check, CheckOutcome, Claim, Judgement, Measured, Scope, judge
@@ -30,6 +30,15 @@ class Register:
         """Ids of the checks that were measured on small networks only."""
         return frozenset(i for i, check in self.checks.items() if check.measured_on is Measured.SMALL)
 
+    @property
+    def families(self) -> frozenset[str]:
+        """Statements about the family of networks that checks name."""
+        return frozenset(check.family for check in self.checks.values() if check.family)
+
+    def carried(self, statements: Collection[str]) -> frozenset[str]:
+        """Ids of the small checks that the family carries: their statement is among these."""
+        return frozenset(i for i in self.small if self.checks[i].family in statements)
+
     def checks_of(self, chapter: str) -> tuple[Check, ...]:
         """The checks that ``chapter`` must run."""
         return tuple(check for check in self.checks.values() if check.chapter == chapter)
@@ -51,15 +60,29 @@ class Register:
             f"no claim {claim_id!r} in the register; see book/study/*/claims.yml for the known ids"
         )
 
-    def judge(self, outcomes: Mapping[str, CheckOutcome], large: bool = False) -> tuple[Judgement, ...]:
-        """A judgement for every claim, in order; ``large``: no network that was measured is a small one."""
-        small = frozenset[str]() if large else self.small
-        return tuple(judge(claim, outcomes, small) for claim in self.claims)
+    def judge(
+        self,
+        outcomes: Mapping[str, CheckOutcome],
+        large: bool = False,
+        statements: Collection[str] = (),
+    ) -> tuple[Judgement, ...]:
+        """A judgement for every claim, in order; ``large``: no network that was measured is a small one.
 
-    def problems(self, outcomes: Mapping[str, CheckOutcome], only: Iterable[str] | None = None) -> list[str]:
+        ``statements``: those that the family carries, by name.
+        """
+        small, carried = frozenset[str]() if large else self.small, self.carried(statements)
+        return tuple(judge(claim, outcomes, small, carried) for claim in self.claims)
+
+    def problems(
+        self,
+        outcomes: Mapping[str, CheckOutcome],
+        only: Iterable[str] | None = None,
+        statements: Collection[str] = (),
+    ) -> list[str]:
         """Everything that must stop a build, as sentences; empty when all is complete and as pinned.
 
         ``only``: ids of the claims to look at (default all). Outcomes are always looked at in full.
+        ``statements``: those that the family carries, by name.
         """
         asked = None if only is None else set(only)
         claims = [claim for claim in self.claims if asked is None or claim.id in asked]
@@ -77,7 +100,7 @@ class Register:
                 shown = outcome.error or f"value {outcome.value}, must be {check.bound}"
                 found.append(f"check {check.id} failed: {check.states} ({shown})")
         for claim in claims:
-            verdict = judge(claim, outcomes, self.small).verdict
+            verdict = judge(claim, outcomes, self.small, self.carried(statements)).verdict
             if verdict not in (None, claim.expected):
                 found.append(
                     f"claim {claim.id}: the checks give {verdict!s}, but {claim.expected!s} is pinned"
@@ -131,7 +154,7 @@ def _validate(register: Register) -> None:
                 f"{' or '.join(Scope)}"
             )
         every = {i: CheckOutcome(i, passed=True) for i in claim.checks}
-        reached = judge(claim, every, register.small).verdict
+        reached = judge(claim, every, register.small, register.carried(register.families)).verdict
         if reached is not claim.expected:
             raise RegisterError(
                 f"claim {claim.id} pins {claim.expected!s}, but its checks would give {reached!s}"
