@@ -29,7 +29,8 @@ NARROW = 390  # pixels of a telephone
 PATIENCE = 300e3  # milliseconds that anything may take: tests run beside others, on machines at work
 KINDS = (
     *("console", "external", "http", "images", "links", "tex"),
-    *("objects", "cut", "alt", "ids", "wide", "stretched", "accessibility", "heavy", "shift"),
+    *("objects", "cut", "alt", "ids", "wide", "stretched", "small", "unmarked", "accessibility"),
+    *("heavy", "shift"),
 )
 # Without `preload`, which loads style sheets again from where their imports do not resolve.
 AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
@@ -79,8 +80,10 @@ LOOK = r"""async () => {
   };
 }"""
 
-# What does not keep to the width of the window: pages, and pictures in a box of another shape than their own.
-WIDE = r"""() => {
+# What does not keep to the width of the window: pages, pictures in a box of another shape than their own,
+# figures whose type (11 px in a page of 787 px) is shrunk, boxes that scroll and do not show it.
+WIDE = r"""async () => {
+  for (let k = 0; k < 3; k++) await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   const box = i => i.getBoundingClientRect();
   const shape = i => i.naturalWidth ? i.naturalHeight / i.naturalWidth : box(i).height / box(i).width;
   return {
@@ -90,6 +93,13 @@ WIDE = r"""() => {
       .filter(i => box(i).width > 40 && Math.abs(box(i).height / box(i).width / shape(i) - 1) > 0.05)
       .map(i => `${i.src.split('/').pop()}: ${box(i).width.toFixed(0)} x ${box(i).height.toFixed(0)}, ` +
         `in itself ${i.naturalWidth} x ${i.naturalHeight}`),
+    small: [...document.querySelectorAll('.bd-article img[src*=".svg"]')].filter(i => box(i).width > 40)
+      .filter(i => box(i).width < 0.7 * Math.min(i.naturalWidth, 787))
+      .map(i => `${i.src.split('/').pop()}: ${box(i).width.toFixed(0)} of ${i.naturalWidth} px`),
+    unmarked: [...document.querySelectorAll('.bd-article :not(.scrolls), .bd-sidebar')]
+      .filter(e => e.scrollWidth > e.clientWidth + 2 && e.checkVisibility())
+      .filter(e => /auto|scroll/.test(getComputedStyle(e).overflowX))
+      .map(e => `${e.tagName} ${e.className}: ${e.textContent.trim().slice(0, 60)}`),
   };
 }"""
 

@@ -63,7 +63,9 @@ def test_icons_that_are_named_stay_under_any_name(out: Path) -> None:
 def test_figures_have_room_and_are_loaded_in_sight(out: Path) -> None:
     finish(out)
     page = (out / "book/one.html").read_text()
-    assert '<img loading="lazy" width="400" height="200" alt="A" class="only-light" src="../_images' in page
+    sized = '<img loading="lazy" width="400" height="200" style="--own: 400px" alt="A" class="only-light"'
+    # light and dark share a box
+    assert f'<span class="drawn">{sized} src="../_images/a.svg" /></span>' in page
     assert '<img src="../_static/mark.svg">' in page  # no figure
     assert '<img loading="lazy" alt="gone"' in page
     finish(out)

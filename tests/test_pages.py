@@ -94,7 +94,7 @@ def test_the_book_travels_lightly() -> None:
 
 FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <script>MathJax = {options: {processHtmlClass: 'math'}}</script>
-<script src="mathjax/tex-mml-chtml.js"></script></head><body>
+<script src="mathjax/tex-mml-chtml.js"></script></head><body class="bd-article">
 <script>throw new Error("broken script")</script>
 <script src="https://example.org/far.js"></script>
 <img src="missing.png" alt="A picture"><img src="missing.png" alt="figures/one.png">
@@ -105,6 +105,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
 <table><tr><td>A sentence that ends too...</td></tr></table>
 <div style="width: 3000px">wide</div>
+<div style="overflow-x: auto; width: 90px"><div style="width: 200px">more to the right</div></div>
 <img src="heavy.svg" alt="A heavy picture" style="width: 9px">
 <img src="wide.svg" alt="A wide picture" width="600" height="300" style="max-width: 100%">
 <script>
@@ -128,6 +129,8 @@ EXPECTED = {
     "ids": "twice",
     "wide": "3",
     "stretched": "wide.svg",
+    "small": "wide.svg: 374 of 600 px",
+    "unmarked": "more to the right",
     "accessibility": "html-has-lang",
     "heavy": "faults.html loads 3.",
     "shift": "layout shifts by",
@@ -164,3 +167,19 @@ def test_pages_that_only_lead_on_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=a.html">')
     (tmp_path / "a.html").write_text("<p>Here.</p>")
     assert browser.pages(tmp_path) == ["a.html"]
+
+
+WIDE_BOX = """<div class="bd-article"><figure>
+<span class="drawn"><img src="data:," alt="A" style="--own: 787px; width: 100%; height: 9px"></span>
+<figcaption>Says.</figcaption></figure></div>"""
+
+
+def test_boxes_that_scroll_show_where_they_go_on() -> None:
+    with browser.figure(WIDE_BOX, "edges", width=browser.NARROW) as page:
+        box = page.locator(".drawn")
+        page.wait_for_selector(".drawn.goes-on-right:not(.goes-on-left)")
+        assert box.get_attribute("tabindex") == "0"  # the keyboard reaches it
+        box.evaluate("box => box.scrollTo(1e4, 0)")
+        page.wait_for_selector(".drawn.goes-on-left:not(.goes-on-right)")
+        page.set_viewport_size({"width": browser.WIDTH, "height": 300})
+        page.wait_for_selector(".drawn:not(.scrolls)")

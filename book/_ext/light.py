@@ -1,7 +1,8 @@
 """A light book: when the pages are written, what none of them can ask for is taken away again.
 
 MathJax comes in every combination of input, output and spoken language, the theme with source maps and every
-icon of Font Awesome. Figures of the other theme are not loaded, and all have room before they are.
+icon of Font Awesome. Figures of the other theme are not loaded, and all have room before they are. Each has a
+box of its own, in which it is moved sideways in narrow windows, instead of shrunk until nobody can read it.
 """
 
 import re
@@ -20,6 +21,7 @@ USED = re.compile(r"\bfa-([a-z0-9-]+)")
 DRAWN = re.compile(r'<img(?![^>]*\sloading=)([^>]*?\ssrc="([^"]*_images/[^"]+\.svg)")')
 BOX = re.compile(r'<svg[^>]*?\swidth="([\d.]+)pt" height="([\d.]+)pt"')
 POINT = 4 / 3  # pixels of a page
+TWINS = re.compile(r"(?:<img[^>]*\sstyle=\"--own: [^>]*>\s*)+")
 
 
 def lighten(app: Sphinx, error: Exception | None) -> None:
@@ -62,16 +64,22 @@ def thin_icons(scripts: Path, pages: list[Path]) -> None:
 
 
 def give_room(page: Path) -> None:
-    """Every vector graphic has its width and height in the page, and is loaded when it comes into sight."""
+    """Every vector graphic has its size and a box in the page, and is loaded when it comes into sight."""
 
     def sized(image: re.Match[str]) -> str:
         drawn = page.parent / image[2]
         box = BOX.search(drawn.read_text(encoding="utf-8")[:2000]) if drawn.is_file() else None
-        room = f' width="{POINT * float(box[1]):.0f}" height="{POINT * float(box[2]):.0f}"' if box else ""
-        return f'<img loading="lazy"{room if " width=" not in image[1] else ""}{image[1]}'
+        if box is None or " width=" in image[1]:
+            return f'<img loading="lazy"{image[1]}'
+        wide, high = (round(POINT * float(side)) for side in box.groups())
+        return f'<img loading="lazy" width="{wide}" height="{high}" style="--own: {wide}px"{image[1]}'
+
+    def boxed(twins: re.Match[str]) -> str:
+        return f'<span class="drawn">{twins[0].rstrip()}</span>\n'
 
     text = page.read_text(encoding="utf-8")
-    page.write_text(DRAWN.sub(sized, text), encoding="utf-8")
+    found = DRAWN.sub(sized, text)
+    page.write_text(TWINS.sub(boxed, found) if found != text else text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,0 +1,18 @@
+// Boxes that scroll sideways fade out where they go on, and can be moved by keyboard. Without this script they only scroll.
+document.addEventListener("DOMContentLoaded", () => {
+  const BOXES = ".drawn, .cell_output > .output, .pst-scrollable-table-container, div.math, div.highlight pre";
+  const mark = (box) => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    const scrolls = hidden > 2;
+    if (scrolls && !box.hasAttribute("tabindex")) box.tabIndex = 0;
+    box.classList.toggle("scrolls", scrolls);
+    box.classList.toggle("goes-on-left", scrolls && box.scrollLeft > 2);
+    box.classList.toggle("goes-on-right", scrolls && hidden - box.scrollLeft > 2);
+  };
+  const sizes = new ResizeObserver((changes) => changes.forEach((change) => mark(change.target.closest(BOXES))));
+  for (const box of document.querySelectorAll(`.bd-article :is(${BOXES})`)) {
+    sizes.observe(box);
+    if (box.tagName !== "PRE") for (const inside of box.children) sizes.observe(inside);
+    box.addEventListener("scroll", () => mark(box), { passive: true });
+  }
+});
