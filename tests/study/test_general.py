@@ -78,6 +78,14 @@ def test_each_statement_reads_its_numbers_from_the_records(monkeypatch: pytest.M
     assert all(one.found.keys() == statements.NETWORKS.keys() for one in found)
 
 
+def test_another_profile_asks_no_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements.profile, "BOOK", statements.profile.read("smoke"))
+    monkeypatch.setattr(statements.profile, "CONSULTED", [False])
+    with pytest.raises(statements.profile.NotMeasured, match="networks of the family"):
+        statements.frames_alone()
+    assert statements.profile.CONSULTED == [False], "a page of theory does not follow the profile for it"
+
+
 def test_rooms_of_several_records_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
     class Record(dict):
         record = property(lambda self: self)

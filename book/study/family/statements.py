@@ -144,7 +144,13 @@ def _least_growth(name: str) -> Interval:
 
 
 def each(number: Callable[[str], Interval]) -> dict[str, Interval]:
-    """Of every network of the family."""
+    """Of every network of the family.
+
+    Raises:
+        NotMeasured: in another profile, whose networks are not these.
+    """
+    if not profile.BOOK.shipped:
+        raise profile.NotMeasured("the networks of the family and their rooms are those of the shipped book")
     return {name: number(name) for name in NETWORKS}
 
 
@@ -221,7 +227,7 @@ def rank_against_depth() -> Statement:
     """
     found = each(_rank_by_depth)
     return Statement(
-        "The rank does not fall as one over depth",
+        "The rank does not fall as 1/depth",
         "stable rank − 1, power of the block",
         -0.5,
         found,
