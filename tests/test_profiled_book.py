@@ -199,13 +199,77 @@ def test_paragraphs_without_any_number_are_folded_those_in_a_row_together() -> N
     tree, section = new_document("page"), nodes.section()
     tree += section
     absent, listed = gaps.ABSENT, nodes.bullet_list("", nodes.list_item("", paragraph(gaps.ABSENT)))
-    section += [nodes.title("", "A title"), paragraph(absent, absent), listed, paragraph("3", absent)]
+    section += [nodes.title("", "A title"), paragraph(absent, absent), listed, paragraph("3")]
     section += [nodes.paragraph("", "No number."), paragraph("2")]
     profiled.fold(tree)
     kinds = [type(node).__name__ for node in section]
     folded = ["title", "raw", "paragraph", "bullet_list", "raw"]
     assert kinds == [*folded, "paragraph", "paragraph", "paragraph"]
     assert all(node.parent is section for node in section)
+    assert "Not measured here." in section[1].astext()
+
+
+def test_what_was_measured_in_part_is_folded_and_a_list_bullet_by_bullet() -> None:
+    tree, section = new_document("page"), nodes.section()
+    tree += section
+    bullets = [nodes.list_item("", paragraph(text)) for text in ("1", gaps.ABSENT, "2")]
+    section += [
+        paragraph("3", gaps.ABSENT),
+        nodes.paragraph("", "No number."),
+        nodes.bullet_list("", *bullets),
+    ]
+    profiled.fold(tree)
+    kinds = [type(node).__name__ for node in section]
+    assert kinds == ["raw", "paragraph", "raw", "paragraph", "bullet_list", "raw", "bullet_list", "raw"]
+    assert "Not all of this was measured here." in section[0].astext()
+    assert [len(section[k].children) for k in (4, 6)] == [2, 1]
+
+
+def test_what_is_absent_within_brackets_has_none_of_its_own() -> None:
+    tree = new_document("page")
+    shown = [nodes.inline("", gaps.ABSENT, classes=["pasted-text"]) for _ in range(2)]
+    tree += nodes.paragraph(
+        "", "", nodes.Text("It is "), shown[0], nodes.Text(" (N7, "), shown[1], nodes.Text(").")
+    )
+    profiled.unbracket(tree)
+    assert tree.astext() == "It is (not measured) (N7, not measured)."
+
+
+def test_text_with_results_and_what_cells_print_call_things_what_they_are_here() -> None:
+    tree, profile = new_document("page"), Scenes()
+    table = nodes.raw("", "<td class='rooms'>test rooms, 32 frames</td>", format="html")
+    script = nodes.raw("", "<b>test rooms</b><script>1</script>", format="html")
+    gap = nodes.raw("", f"<div {profiled.GAP}>test rooms</div>", format="html")
+    output = nodes.container("", nodes.paragraph("", "Of test rooms, CPU"), nb_element=profiled.PRINTED)
+    result = nodes.inline("", "5 of 6 test rooms at 32 frames", classes=["pasted-text"])
+    prose = nodes.paragraph("", "In 8 test rooms of 32 frames: ", result)
+    tree += [table, script, gap, output, prose, nodes.paragraph("", "No result: test rooms.")]
+    profiled.spoken(tree, profile)
+    assert [node.astext() for node in tree] == [
+        "<td class='rooms'>pieces, 32 frames</td>",
+        *(node.astext() for node in (script, gap)),
+        "Of pieces, GPU",
+        "In 4 pieces of 24 frames: 5 of 6 pieces at 32 frames",
+        "No result: test rooms.",
+    ]
+    assert "test rooms" in script.astext() and "test rooms" in gap.astext()
+
+
+def test_the_caption_of_a_figure_that_is_not_there_is_that_of_the_shipped_book() -> None:
+    tree = new_document("page")
+    caption = nodes.caption("", "Mini VGGT, test rooms 0–7, CPU.")
+    tree += nodes.figure("", nodes.raw("", f"<div {profiled.GAP}>No.</div>", format="html"), caption)
+    profiled.renamed(tree, Scenes())
+    assert caption.astext() == "In the shipped book: Mini VGGT, test rooms 0–7, CPU."
+
+
+def test_a_list_names_nothing_twice() -> None:
+    (_, listed) = profiled.line("It holds here:", ["below one", "above two", "below one"])
+    assert [item.astext() for item in listed] == ["below one", "above two"]
+
+
+def test_words_are_whole_ones() -> None:
+    assert captions.in_words("test rooms, CPUs, CPU", Scenes()) == "pieces, CPUs, GPU"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ def here(text: str, profile: Any) -> str:
     text = re.sub(r"\s+", " ", text)  # a line may end between a number and its unit
     for pattern, said in RULES:
         text = pattern.sub(functools.partial(said, profile), text)
+    return in_words(text, profile)
+
+
+def in_words(text: str, profile: Any) -> str:
+    """The same with its numbers as they are: what a cell has measured here."""
     for old, new in profile.words.items():
-        text = text.replace(old, new)
+        text = re.sub(rf"\b{re.escape(old)}\b", new, text)
     return text

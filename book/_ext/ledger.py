@@ -251,7 +251,7 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
             colour(slot, judgement)
             slot.replace_self(draw.badge(judgement, BOOK.shipped))
         elif slot["kind"] == "checks":
-            slot.replace_self(draw.check_list(register, judgement, family, BOOK.shipped))
+            slot.replace_self(draw.check_list(register, judgement, family, BOOK))
         elif slot["kind"] == "reach":
             slot.replace_self(draw.reach(register, judgement, family) if BOOK.shipped else [])
         else:

@@ -3,6 +3,7 @@
 Paragraphs of which no number was measured are folded away.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -15,14 +16,18 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 SHIPPED = "shipped"  # class of figures of what ships: rooms, weights and their records
-FOLDED = '<details class="not-measured"><summary>Not measured here. Of the shipped book it says:</summary>'
+FOLDED = '<details class="not-measured"><summary>{} Of the shipped book it says:</summary>'
+PRINTED = "cell_code_output"  # nb_element of what a cell has printed
+TEXT = re.compile(r"(?<=>)[^<>]+(?=<)")  # between the tags of a table
+NOTHING, NOT_ALL = "Not measured here.", "Not all of this was measured here."
+GAP = 'class="not-measured"'  # of the box in the place of a figure
 
 
 def line(title: str, items: list[str]) -> list[nodes.Node]:
     """A sentence and its list; nothing where the list is empty."""
     if not items:
         return []
-    listed = [nodes.list_item("", nodes.paragraph("", item)) for item in items]
+    listed = [nodes.list_item("", nodes.paragraph("", item)) for item in dict.fromkeys(items)]
     return [nodes.paragraph("", title), nodes.bullet_list("", *listed)]
 
 
@@ -73,29 +78,68 @@ def notebook_of(job: Any) -> str:
 
 
 def fold(tree: nodes.document) -> None:
-    """Put what shows results, of which none was measured, into closed boxes; those in a row share one."""
+    """Put what shows results that were not measured into closed boxes; those in a row share one."""
     foldable = tree.findall(lambda node: isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.table))
     parents = dict.fromkeys(node.parent for node in foldable)
     for parent in parents:
         if isinstance(parent, nodes.section | nodes.Admonition):
-            parent[:] = list(_folded(parent.children))
+            parent[:] = list(_folded([part for child in parent.children for part in _parted(child)]))
+
+
+def _parted(node: nodes.Node) -> list[nodes.Node]:
+    """A list of bullets as two where it has some of which all was measured: those, and the others."""
+    if not isinstance(node, nodes.bullet_list):
+        return [node]
+    whole = [item for item in node.children if not _lacks(item)]
+    rest = [item for item in node.children if _lacks(item)]
+    return [type(node)("", *items, **node.attributes) for items in (whole, rest) if items]
 
 
 def _folded(children: list[nodes.Node]) -> Iterator[nodes.Node]:
-    for empty, group in groupby(children, _without_numbers):
-        if empty:
-            yield nodes.raw("", FOLDED, format="html")
+    for lacking, nodes_of in groupby(children, _is_folded):
+        group = list(nodes_of)
+        if lacking:
+            said = (
+                NOTHING
+                if all(all(gaps.ABSENT in text for text in pasted(node)) for node in group)
+                else NOT_ALL
+            )
+            yield nodes.raw("", FOLDED.format(said), format="html")
         yield from group
-        if empty:
+        if lacking:
             yield nodes.raw("", "</details>", format="html")
 
 
-def _without_numbers(node: nodes.Node) -> bool:
-    """A paragraph, list or table that shows results, and none was measured."""
-    if not isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.enumerated_list | nodes.table):
-        return False
-    shown = [part.astext() for part in node.findall(nodes.inline) if "pasted-text" in part["classes"]]
-    return bool(shown) and all(gaps.ABSENT in text for text in shown)
+def pasted(node: nodes.Element) -> list[str]:
+    """What cells have given to the text of a node."""
+    return [part.astext() for part in node.findall(nodes.inline) if "pasted-text" in part["classes"]]
+
+
+def _lacks(node: nodes.Element) -> bool:
+    return any(gaps.ABSENT in text for text in pasted(node))
+
+
+def _is_folded(node: nodes.Node) -> bool:
+    """A paragraph or list that shows something that was not measured, or a table that shows nothing else."""
+    if isinstance(node, nodes.table):
+        return _lacks(node) and all(gaps.ABSENT in text for text in pasted(node))
+    return isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.enumerated_list) and _lacks(node)
+
+
+def unbracket(tree: nodes.document) -> None:
+    """Within brackets what is absent is named without brackets of its own."""
+    for block in tree.findall(nodes.TextElement):
+        depth = 0
+        for child in block.children:
+            text = child.astext()
+            if (
+                gaps.ABSENT in text
+                and depth > 0
+                and "pasted-text" in getattr(child, "attributes", {}).get("classes", [])
+            ):
+                child[:] = [nodes.Text(text.replace(gaps.ABSENT, gaps.ABSENT.strip("()")))]
+            elif isinstance(child, nodes.Text):
+                depth += text.count("(") - text.count(")")
 
 
 def same_walks(profile: Any) -> str:
@@ -114,10 +158,14 @@ def same_walks(profile: Any) -> str:
 def renamed(tree: nodes.document, profile: Any) -> None:
     """Captions say how many scenes, frames and seeds, and name network and device, as they are here.
 
-    Not those of figures of class `SHIPPED`, which show the same in every profile.
+    Not those of figures of class `SHIPPED`, which show the same in every profile; nor those of figures that
+    are not there, which say what the shipped book shows.
     """
     for caption in tree.findall(nodes.caption):
         if SHIPPED in caption.parent.get("classes", []):
+            continue
+        if any(GAP in raw.astext() for raw in caption.parent.findall(nodes.raw)):
+            caption.insert(0, nodes.Text("In the shipped book: "))
             continue
         for part in dict.fromkeys(text.parent for text in caption.findall(nodes.Text)):
             part[:] = list(_renamed(part.children, profile))
@@ -130,6 +178,29 @@ def _renamed(children: list[nodes.Node], profile: Any) -> Iterator[nodes.Node]:
             yield nodes.Text(captions.here("".join(text.astext() for text in group), profile))
         else:
             yield from group
+
+
+def spoken(tree: nodes.document, profile: Any) -> None:
+    """Paragraphs with results, and what cells have printed, call things what they are here.
+
+    Typed numbers of a paragraph follow, too; what a cell has given is a number of this profile already.
+    """
+    for paragraph in tree.findall(nodes.paragraph):
+        if pasted(paragraph):
+            for text in list(paragraph.findall(nodes.Text)):
+                if not isinstance(text.parent, nodes.literal | nodes.math | nodes.reference):
+                    given = "pasted-text" in text.parent.get("classes", [])
+                    said = captions.in_words(text, profile) if given else captions.here(text, profile)
+                    text.parent.replace(text, nodes.Text(said))
+    for cell in tree.findall(
+        lambda node: node.get("nb_element") == PRINTED if isinstance(node, nodes.Element) else False
+    ):
+        for text in list(cell.findall(nodes.Text)):
+            if isinstance(text.parent, nodes.paragraph | nodes.strong | nodes.emphasis):
+                text.parent.replace(text, nodes.Text(captions.in_words(text, profile)))
+    for raw in tree.findall(nodes.raw):
+        if "<script" not in raw.astext() and GAP not in raw.astext():
+            raw[:] = [nodes.Text(TEXT.sub(lambda found: captions.in_words(found[0], profile), raw.astext()))]
 
 
 def other_numbers(profile: Any) -> list[str]:
@@ -151,9 +222,11 @@ def on_read(app: Sphinx, tree: nodes.document) -> None:
     heading = nodes.title("", f"Profile: {app.book_profile.title}")  # type: ignore[attr-defined]
     if page.about["follows"]:
         renamed(tree, app.book_profile)  # type: ignore[attr-defined]
+        spoken(tree, app.book_profile)  # type: ignore[attr-defined]
     first = measured(app) if app.env.docname == app.config.root_doc else []
     note = nodes.admonition("", heading, *about(app, page), *first, classes=["profile"])
     fold(tree)
+    unbracket(tree)
     title.parent.insert(title.parent.index(title) + 1, note)
 
 

@@ -1,9 +1,10 @@
 """Docutils nodes of the ledger: badges, lists of checks, tables. Nothing here knows Sphinx."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
+import captions
 from docutils import nodes
 
 
@@ -83,22 +84,28 @@ def check_reach(check: Any, family: Mapping[str, Any]) -> str:
     return f"; the family, asked “{asked.says}” ({asked.number}): {asked}"
 
 
-def check_list(
-    register: Any, judgement: Any, family: Mapping[str, Any] = MappingProxyType({}), shipped: bool = True
-) -> list[nodes.Node]:
-    """Why: the qualifier of the verdict, and one line per check with its outcome and how far it reaches."""
+def check_list(register: Any, judgement: Any, family: Mapping[str, Any], profile: Any) -> list[nodes.Node]:
+    """Why: the qualifier of the verdict, and one line per check with its outcome and how far it reaches.
+
+    In another profile than the shipped book's lines call things what they are there.
+    """
+    states, words = ((lambda text: text),) * 2
+    if not profile.shipped:
+        states, words = (
+            functools.partial(said, profile=profile) for said in (captions.here, captions.in_words)
+        )
     claim, items = judgement.claim, nodes.bullet_list(classes=["verdict-checks"])
     for outcome in judgement.outcomes:
         check = register.checks[outcome.check]
         mark = nodes.inline("", "✓ " if outcome.passed else "✗ ", classes=["verdict-mark"])
-        line = nodes.paragraph("", "", mark, *inline(check.states))
+        line = nodes.paragraph("", "", mark, *inline(states(check.states)))
         if outcome.value is not None:
             unit = f" {check.unit}" if check.unit else ""
             shown = f"{outcome.value:.4g}".replace("-", "−")
             line += nodes.Text(f": {shown}{unit} (bound fixed beforehand: {check.bound})")
         if outcome.detail:
-            line += [nodes.Text(" — "), *inline(outcome.detail)]
-        if shipped and check.id in register.small:
+            line += [nodes.Text(" — "), *inline(words(outcome.detail))]
+        if profile.shipped and check.id in register.small:
             line += nodes.Text(check_reach(check, family))
         items += nodes.list_item("", line)
     items += [nodes.list_item("", nodes.paragraph("", f"✗ {name}: not run")) for name in judgement.absent]

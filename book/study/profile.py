@@ -375,12 +375,29 @@ def run_what_can_be(jobs: Iterable[sweep.Job], workers: int, report: Callable[[s
     return first - failed
 
 
+def told(asked: Mapping[str, Any]) -> str:
+    """Parameters for a reader: "model = mini, scenes = kitchen#4, frames = 8"; no folder of this machine."""
+    return ", ".join(f"{name} = {_told(value)}" for name, value in asked.items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " and ".join(map(_told, value)) if value else "none"
+    return scene_name(value) if isinstance(value, str) else str(value)
+
+
+def scene_name(scene: str) -> str:
+    """A scene without the folders that a recording lies in: "kitchen#0/4" of "/home/me/kitchen#0/4"."""
+    folder, mark, piece = scene.partition("#")
+    return Path(folder).name + mark + piece
+
+
 def _why_missing(experiment: str, adapted: Mapping[str, Any]) -> str:
     path = records.path_of(records.provenance(experiment, adapted)).with_suffix(".failed")
     if used.listed(records.RECORDS, path.name):
         return path.read_text(encoding="utf-8")
-    asked = ", ".join(f"{name} = {value}" for name, value in adapted.items())
-    return f"{Path(experiment).stem} has not run{f' with {asked}' if asked else ''}"
+    with_ = f" with {told(adapted)}" if adapted else ""
+    return f"{Path(experiment).stem} has not run{with_}"
 
 
 def load_sweep(experiment: str, grid: Iterable[Mapping[str, Any]]) -> list[Found]:
@@ -410,11 +427,9 @@ class Runs(dict[str, T]):
     def __missing__(self, name: str) -> NoReturn:
         if BOOK.shipped:
             raise KeyError(name)
-        asked = self.asked.get(name, {})
-        told = ", ".join(
-            f"{key} = {asked[key]}" for key in ("model", "scene", "scenes", "frames") if key in asked
-        )
-        of = f" ({told})" if told else ""
+        asked = {key: self.asked.get(name, {}).get(key) for key in ("model", "frames")}
+        known = told({key: value for key, value in asked.items() if value is not None})
+        of = f" ({known})" if known else ""
         raise NotMeasured(f"the run {name!r} of the shipped book{of} has not been made here")
 
 

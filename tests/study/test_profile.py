@@ -148,10 +148,21 @@ def test_what_is_missing_in_another_profile_says_why(
     rooms = {"denser": ("denser:{first}-{last}", "denser:{first}")}
     monkeypatch.setattr(profile, "BOOK", replace(small, walks=rooms))
     monkeypatch.setattr(records, "RECORDS", tmp_path)
-    with pytest.raises(NotMeasured, match=r"the run 'far' .* \(scene = denser:0-1\) has not been made"):
-        profile.measured_runs(FUSION, {"far": {"scene": "denser:0-1"}})["far"]
+    with pytest.raises(NotMeasured, match=r"the run 'far' .* \(frames = 8\) has not been made"):
+        profile.measured_runs(FUSION, {"far": {"scene": "denser:0-1", "frames": 8}})["far"]
     with pytest.raises(NotMeasured, match=r"fusion has not run with model = .*, m = 0\.3"):
         profile.load(FUSION, m=0.3, scene="denser:0-1")
+
+
+def test_parameters_for_a_reader_have_no_folder_and_no_brackets() -> None:
+    asked = {"scene": "/home/me/kitchen#6", "strengths": [0.3, 0.7], "settings": [], "frames": 8}
+    told = "scene = kitchen#6, strengths = 0.3 and 0.7, settings = none, frames = 8"
+    assert profile.told(asked) == told
+    assert [profile.scene_name(scene) for scene in ("denser:0-1", "a/b#0/4", "a/b")] == [
+        "denser:0-1",
+        "b#0/4",
+        "b",
+    ]
 
 
 def test_several_lengths_of_one_run_are_those_of_the_profile(small: Profile) -> None:
