@@ -1,5 +1,6 @@
 """The page about a GPU: every job has its table, and what came home is shown as it was measured."""
 
+import pandas as pd
 import pytest
 
 from benchmarks.gpu.command import JOBS
@@ -58,6 +59,14 @@ def test_times_are_relative_to_the_plain_pass_of_the_same_length(tmp_path):
     assert [row["relative"] for row in rows[:2]] == [1.0, 0.25] and rows[2]["relative"] != rows[2]["relative"]
     assert rows[0]["peak, GiB"] == 2.0 and draw.banner("table2", tmp_path) is None
     assert len(draw.cards(tmp_path)) == 1
+
+
+def test_a_column_that_says_the_same_in_every_row_is_said_once():
+    table = pd.DataFrame({"frames": [50, 50], "kernel": ["cudnn"] * 2, "variant": ["plain", "grid"]})
+    short, alike = draw.without_repeats(table)
+    assert list(short.columns) == ["frames", "variant"] and alike == "kernel: cudnn"
+    whole, nothing = draw.without_repeats(table[:1])
+    assert list(whole.columns) == list(table.columns) and nothing == ""
 
 
 def test_the_worst_output_counts_and_equal_pairs_stand_apart(tmp_path):

@@ -228,6 +228,16 @@ def table(job: str, folder: Path = records.MEASUREMENTS) -> pd.DataFrame:
     return pd.DataFrame(TABLES[job](measured(job, folder)))
 
 
+def without_repeats(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A table without columns that say the same text in every row, and what those say, for its title."""
+    alike = [
+        name
+        for name, values in table.items()
+        if len(values) > 1 and isinstance(values.iloc[0], str) and values.nunique() == 1
+    ]
+    return table.drop(columns=alike), "; ".join(f"{name}: {table[name].iloc[0]}" for name in alike)
+
+
 def cards(folder: Path = records.MEASUREMENTS) -> list[str]:
     """Each card on which something was measured, with the day of the newest record."""
     newest: dict[str, str] = {}
