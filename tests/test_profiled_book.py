@@ -253,6 +253,10 @@ def test_text_with_results_and_what_cells_print_call_things_what_they_are_here()
         "No result: test rooms.",
     ]
     assert "test rooms" in script.astext() and "test rooms" in gap.astext()
+    ships = new_document("page")
+    ships += [nodes.figure("", classes=[profiled.SHIPPED]), paragraph("8 test rooms")]
+    profiled.spoken(ships, profile)
+    assert "8 test rooms" in ships.astext()
 
 
 def test_the_caption_of_a_figure_that_is_not_there_is_that_of_the_shipped_book() -> None:

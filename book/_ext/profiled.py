@@ -183,8 +183,11 @@ def _renamed(children: list[nodes.Node], profile: Any) -> Iterator[nodes.Node]:
 def spoken(tree: nodes.document, profile: Any) -> None:
     """Paragraphs with results, and what cells have printed, call things what they are here.
 
-    Typed numbers of a paragraph follow, too; what a cell has given is a number of this profile already.
+    Typed numbers of a paragraph follow, too; what a cell has given is a number of this profile already. A
+    page with figures of what ships speaks of that, and stays.
     """
+    if any(SHIPPED in figure["classes"] for figure in tree.findall(nodes.figure)):
+        return
     for paragraph in tree.findall(nodes.paragraph):
         if pasted(paragraph):
             for text in list(paragraph.findall(nodes.Text)):
