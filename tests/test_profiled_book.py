@@ -156,6 +156,8 @@ def test_a_caption_whose_line_ends_between_a_number_and_its_unit_counts_too() ->
         ("two rooms and three scenes", "two rooms and 3 scenes"),
         ("all 32 frames, seeds 33–35", "all 24 frames, seeds 33–34"),
         ("8 frames of test room 0", "8 frames of the recording"),
+        ("in 32 and in 64 frames, 32 to 96 frames", "in 24 and in 64 frames, 24 to 96 frames"),
+        ("32 and 64 heads", "32 and 64 heads"),
         ("test rooms from 74 on", "pieces"),
         ("Rooms from 50 on", "Rooms"),
         ("Bias: rooms 50 and after", "Bias: rooms"),

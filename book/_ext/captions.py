@@ -12,6 +12,7 @@ FRESH = re.compile(rf"{ROOMS} (?:from \d+ on|\d+ and after)")
 WALKS = re.compile(rf"(?:(?:[Tt]est )?rooms )?(?P<kind>longer|denser):{SPAN}")
 RANGE = re.compile(rf"{ROOMS} {SPAN}")
 COUNTED = re.compile(rf"\b{NUMBER} {ROOMS}(?: \(\d+–\d+\))?", re.IGNORECASE)
+ALSO = re.compile(r"\b(?P<count>\d+)(?= (?:and|or|to) (?:in )?\d+ frames\b)")  # the first of two numbers
 FRAMES = re.compile(rf"\b{NUMBER} frames\b", re.IGNORECASE)
 SEEDS = re.compile(r"(?P<what>\bseeds?(?: of the rule)?) (?P<first>\d+)(?:–(?P<last>\d+))?")
 
@@ -57,6 +58,10 @@ def _frames(profile: Any, found: re.Match[str]) -> str:
     return found[0] if length == count else f"{length} frames"
 
 
+def _also(profile: Any, found: re.Match[str]) -> str:
+    return str(profile.lengths.get(number(found["count"]), found["count"]))
+
+
 def _seeds(profile: Any, found: re.Match[str]) -> str:
     seeds = dict.fromkeys(profile.seeds.get(int(n), int(n)) for n in found.group("first", "last") if n)
     return f"{found['what']} {'–'.join(map(str, seeds))}"
@@ -64,7 +69,7 @@ def _seeds(profile: Any, found: re.Match[str]) -> str:
 
 RULES = (
     *((FRESH, _fresh), (WALKS, _walks), (RANGE, _range), (COUNTED, _counted)),
-    *((FRAMES, _frames), (SEEDS, _seeds)),
+    *((ALSO, _also), (FRAMES, _frames), (SEEDS, _seeds)),
 )
 
 
