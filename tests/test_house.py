@@ -56,8 +56,8 @@ GROWN = {
     # the account and the clock of a chapter, which the measurement on a GPU needs without the book
     **{"costs/measure.py": 190, "costs/operations.py": 90, "costs/stopwatch.py": 135},
     "merging/once.py": 90,  # what all blocks of a pass share, so that a GPU is not kept waiting in each
-    "merging/split.py": 105,  # keys thinned, queries merged: Spark3R's way
-    "gpu.py": 95,  # what a GPU asks for: clocks that do not stop it, key biases, half-precision features
+    "merging/split.py": 110,  # keys thinned, queries merged: Spark3R's way
+    "gpu.py": 100,  # what a GPU asks for: clocks that do not stop it, key biases, half-precision features
     "formats/__init__.py": 10,  # the door of what other programs read and write
     "formats/clouds.py": 45,  # points as PLY
     "formats/pairing.py": 145,  # poses of two files, by time, name or order
@@ -85,6 +85,7 @@ GROWN = {
     **{"sweep/forks.py": 110, "sweep/forkserver.py": 155},
     "sweep/place.py": 250,  # this machine or Slurm: GPUs, cores, memory and time of a run
     "sweep/report.py": 65,  # the plan before, the table after
+    "vggt/logit_scale.py": 100,  # the factor on the logits of global attention
     "vggt/foreign.py": 65,  # checkpoints as other trainers leave them: sharded, wrapped, without heads
 }
 FUNCTION_LINES = 40

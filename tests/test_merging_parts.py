@@ -39,6 +39,29 @@ def test_streamed_match_equals_whole_scores(similarity, tile):
     assert torch.equal(place, whole.indices) and torch.allclose(score, whole.values, atol=1e-6)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_rows_are_half_precision_only_where_that_is_fast(fast, monkeypatch):
+    monkeypatch.setattr("lib.merging.matching.half_is_fast", lambda device: fast)
+    rows = unit_rows(noise(5, 8), "bf16")
+    assert rows.dtype == (torch.bfloat16 if fast else torch.float32)
+    assert (
+        torch.equal(rows.float(), rows.bfloat16().float())
+        and unit_rows(noise(5, 8), "fp32").dtype == torch.float32
+    )
+
+
+def test_half_precision_products_choose_the_same_partners():
+    """Both add up in float32; only where two scores round to neighbours may the order of adding up decide."""
+    rows = unit_rows(noise(40, 96)[torch.arange(2000) % 40] + 0.3 * noise(2000, 96, seed=1), "bf16").float()
+    sources, destinations = rows[:1500], rows[1500:]
+    score, place = best_match(sources, destinations, "bf16")
+    half, chosen = best_match(sources.bfloat16(), destinations.bfloat16(), "bf16")
+    assert (place != chosen).float().mean() < 0.005
+    exact = sources @ destinations.T
+    lost = exact.gather(1, place[:, None]) - exact.gather(1, chosen[:, None])
+    assert lost.abs().max() <= 2**-7 and (score.float() - half.float()).abs().max() <= 2**-7
+
+
 @pytest.mark.slow
 def test_scores_are_never_held_whole():
     sources, destinations = noise(400, 8), noise(300, 8, seed=1)

@@ -98,6 +98,22 @@ def test_operations_of_matching_by_hand():
     assert replace(rule, matching="features").matching_operations(LAYOUT, 40) == 2 * 40 * pairs
 
 
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule.adaptive])
+@pytest.mark.parametrize("m", [0.0, 0.3, 0.6])
+def test_what_remains_is_known_before_the_features(name, m):
+    rule = RULES[name](m, seed=3)
+    plan = rule.plan(torch.randn(1, LAYOUT.tokens, 24), LAYOUT)
+    kept, pairs = (1.0, LAYOUT.tokens**2) if plan is None else (plan.kept, plan.pairs)
+    assert rule.kept(LAYOUT) == pytest.approx(kept, rel=1e-12)
+    assert rule.kept_pairs(LAYOUT) == pytest.approx(pairs / LAYOUT.tokens**2, rel=1e-12)
+
+
+def test_what_remains_where_only_keys_merge_or_features_decide():
+    assert UniformRule(0.3, merge_queries=False).kept_pairs(LAYOUT) == UniformRule(0.3).kept(LAYOUT)
+    with pytest.raises(ValueError, match="AdaptiveRule keeps is known only once"):
+        AdaptiveRule(0.1).kept_pairs(LAYOUT)
+
+
 RULE = '''
 from dataclasses import dataclass, replace
 

@@ -12,6 +12,7 @@ from lib.probe import Probe
 from lib.run import (
     Params,
     errors,
+    in_half,
     load_model,
     load_scene,
     merging_rule,
@@ -109,6 +110,7 @@ def test_m_zero_is_plain():
         ({"frames": 0}, "at least 1"),
         ({"rule": "tome"}, "tome"),
         ({"device": "cuda:99"}, "can be cpu"),
+        ({"dtype": "half"}, r"dtype must be one of .* got 'half'"),
         ({"device": "mps"}, "device is 'mps'; on this machine it can be cpu"),
     ],
 )
@@ -147,3 +149,25 @@ def test_attention_over_frames_is_the_softmax_of_the_query(m):
     assert maps.shape == (2, layout.frames, layout.patches_high, layout.patches_wide)
     assert (maps >= 0).all() and (maps.sum(axis=(1, 2, 3)) < 1).all()
     assert maps.sum() > 1  # most of two unit masses lies on patches
+
+
+def test_half_precision_on_a_cpu_says_nearly_the_same(outcome):
+    setup = dataclasses.replace(
+        outcome.setup, params=dataclasses.replace(outcome.setup.params, dtype="bfloat16")
+    )
+    half = run(setup).prediction
+    for name in ("pose_enc", "depth", "world_points"):
+        found, exact = getattr(half, name), getattr(outcome.prediction, name)
+        assert found.dtype == torch.float32 and not torch.equal(found, exact)
+        assert (found - exact).norm() < 0.03 * exact.norm(), name
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "half"),
+    [
+        *(("auto", "cpu", False), ("auto", "cuda:1", True), ("bfloat16", "cpu", True)),
+        *(("float32", "cuda", False), ("float32", "cpu", False)),
+    ],
+)
+def test_where_a_run_computes_in_half_precision(dtype, device, half):
+    assert in_half(dtype, device) is half

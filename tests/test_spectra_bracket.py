@@ -171,7 +171,7 @@ def test_bracket_on_heads(kind, seed):
 
 def test_collapsed_head_is_certified_by_its_ritz_values():
     got = spectrum_bracket(head_operator("collapsed", 1024, 0), seed=0, dense_below=0)
-    assert (got.method, got.steps) == ("ritz", 9)
+    assert (got.method, got.steps) == ("ritz", 6)
     assert got.width < 1e-3 and got.reached
 
 
@@ -207,10 +207,10 @@ def test_a_matrix_no_larger_than_twice_the_bases_is_stored_and_says_the_same():
 
 
 @pytest.mark.slow
-def test_rule_doubles_the_steps():
-    """9, 18, 24: a width that 18 steps reach is not bought with all 24 that the matrix has room for."""
+def test_the_basis_grows_as_far_as_its_first_looks_foresee():
+    """6, 9, 12: a width that 12 steps reach is not bought with all 24 that the matrix has room for."""
     got = spectrum_bracket(head_operator("peaked", 1536, 0), 0, Budget(width=0.05), dense_below=0)
-    assert (got.steps, got.reached) == (18, True)
+    assert (got.steps, got.reached) == (12, True)
 
 
 def test_small_matrices_are_dense():
@@ -363,3 +363,25 @@ def test_a_basis_of_all_columns_captures_all_the_energy_and_not_more():
         prescribed(SPECTRA["power"][:64], 64, seed=2), 0, Budget(block=32), steps=2, dense_below=0
     )
     assert whole.captured == pytest.approx(1, rel=1e-6) and whole.captured <= 1
+
+
+@given(
+    rate=st.floats(0.05, 2.0),
+    last=st.integers(7, 40),
+    step=st.integers(1, 6),
+    width=st.floats(1e-3, 0.2),
+    above=st.floats(1.01, 50.0),
+)
+def test_steps_foreseen_are_those_of_a_bracket_that_narrows_at_a_steady_rate(rate, last, step, width, above):
+    narrow = above * width
+    widths = {last - step: narrow * math.exp(rate * step), last: narrow}
+    found = bracket._foreseen(widths, width)
+    reached = [
+        n for n in range(last + 1, 3 * last + 1) if narrow * math.exp(-rate * (n - last)) <= 0.9 * width
+    ]
+    assert abs(found - (reached[0] if reached else 3 * last)) <= 1 and last < found <= 3 * last
+
+
+@pytest.mark.parametrize("wide", [0.3, 0.2])
+def test_where_the_bracket_does_not_narrow_the_basis_triples(wide):
+    assert bracket._foreseen({6: wide, 9: 0.3}, 0.05) == 27

@@ -95,6 +95,15 @@ class TestRope:
         origin = torch.zeros(1, 3, 2, dtype=torch.long)
         assert torch.equal(rotate(x, rope_tables(origin, 8, 100.0, x.dtype)), x)
 
+    def test_under_autocast_angles_of_far_positions_are_not_rounded(self):
+        """In half precision 37 steps of the fastest pair would be off by up to an eighth of a radian."""
+        far = torch.tensor([[[37, 301]]])
+        exact = rope_tables(far, 16, 100.0, torch.float32)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = rope_tables(far, 16, 100.0, torch.bfloat16)
+        for table, rounded in zip(exact, half, strict=True):
+            assert rounded.dtype == torch.bfloat16 and torch.equal(table.bfloat16(), rounded)
+
     def test_rejects_head_dimension_not_divisible_by_four(self):
         with pytest.raises(ValueError, match="divisible by 4, got 6"):
             Attention(12, 2, rope_base=100.0)

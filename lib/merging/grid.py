@@ -67,6 +67,10 @@ class KeyValueGridRule(RegisteredRule):
         """Fraction of keys that really remain."""
         return int(self.kept_tokens(layout).sum()) / layout.tokens
 
+    def kept_pairs(self, layout: TokenLayout) -> float:
+        """Share of the query-key pairs that remains: all queries stay."""
+        return self.kept(layout)
+
     def kept_tokens(self, layout: TokenLayout) -> Bool[Tensor, "{layout.frames} {layout.tokens_per_frame}"]:
         """The keys that remain.
 

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lib.gpu import half_is_fast
+
 from .once import basis_of
 
 Targets = Float[Tensor, "destinations width"]
@@ -24,8 +26,8 @@ CUDA_TILE = (8192, 8192)
 def unit_rows(x: Float[Tensor, "tokens width"], similarity: ScorePrecision) -> Float[Tensor, "tokens width"]:
     """Rows divided by their L2 norm, a zero row staying zero; rounded to bfloat16 if asked.
 
-    "bf16" as released: bfloat16 on CUDA, otherwise float32 holding bfloat16 values (the same products and a
-    far faster matrix product on processors without bfloat16 units); "fp32": float32 (or 64).
+    "bf16" as released: bfloat16 where products of it are fast, otherwise float32 holding bfloat16 values (the
+    same products, added up in float32 either way); "fp32": float32 (or 64).
     """
     x = x.detach()
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -33,7 +35,7 @@ def unit_rows(x: Float[Tensor, "tokens width"], similarity: ScorePrecision) -> F
     if similarity == "fp32":
         return unit.to(torch.promote_types(x.dtype, torch.float32))
     rounded = unit.to(torch.bfloat16)
-    return rounded if x.is_cuda else rounded.float()
+    return rounded if half_is_fast(x.device) else rounded.float()
 
 
 def projected(x: Float[Tensor, "*batch channels"], width: int, seed: int) -> Float[Tensor, "*batch kept"]:

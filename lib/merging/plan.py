@@ -243,6 +243,18 @@ class RegisteredRule(ABC):
     def unprotected(self) -> Self:
         """The same rule that protects no token, as far as it can do without."""
 
+    def kept(self, layout: TokenLayout) -> float:
+        """N'/N of the keys, before any features are known.
+
+        Raises:
+            ValueError: it follows from the features, or m is out of reach.
+        """
+        raise ValueError(f"what {type(self).__name__} keeps is known only once it has seen the features")
+
+    def kept_pairs(self, layout: TokenLayout) -> float:
+        """Share of the query-key pairs that remains; raises as `kept`. Here queries merge as keys do."""
+        return self.kept(layout) ** 2
+
     @abstractmethod
     def scored_pairs(self, layout: TokenLayout) -> float:
         """Pairs of a source and a destination whose similarity one plan computes, for one scene."""

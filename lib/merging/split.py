@@ -72,6 +72,14 @@ class SplitRule(RegisteredRule):
         """With frame 0 and the special tokens reduced like all others."""
         return replace(self, protect=False)
 
+    def kept(self, layout: TokenLayout) -> float:
+        """N'/N of the keys."""
+        return self.for_keys.kept(layout)
+
+    def kept_pairs(self, layout: TokenLayout) -> float:
+        """Share of the query-key pairs that remains, both sides together."""
+        return self.kept(layout) * self.for_queries.kept(layout)
+
     def scored_pairs(self, layout: TokenLayout) -> float:
         """Those of the queries: keys are chosen by their places."""
         return self.for_queries.scored_pairs(layout)

@@ -97,6 +97,16 @@ class UniformRule(RegisteredRule):
         destinations = min(staying, max(groups, round(free / self.stride**2)))
         return (free - destinations) * destinations / groups
 
+    def kept(self, layout: TokenLayout) -> float:
+        """1 - m, up to rounding; refuses an m that the protections do not permit."""
+        if self.m > (largest := self.largest_m(layout)):
+            raise ValueError(f"m = {self.m} is out of reach here; the largest is {largest:.3f}")
+        return 1 - round(self.m * layout.tokens) / layout.tokens
+
+    def kept_pairs(self, layout: TokenLayout) -> float:
+        """Share of the query-key pairs that remains."""
+        return super().kept_pairs(layout) if self.merge_queries else self.kept(layout)
+
     def matching_operations(self, layout: TokenLayout, width: int) -> float:
         """Of the scores, and of the projection before them where it narrows the features."""
         if self.matching != "projected" or self.metric_width >= width:

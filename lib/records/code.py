@@ -9,10 +9,12 @@ import json
 import os
 import re
 import tokenize
+from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGES = ("lib", "book")  # what is ours: the library, and the book's study folders
 BOOKKEEPING = "lib.records"  # names and stores results; an edit here changes no number
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 UNKEYED = {
     "parameters",
     "figure",
@@ -31,56 +33,78 @@ def notebook_source(path: Path) -> str:
     return "\n".join(f"_ = {text!r}" if text.lstrip().startswith("%%") else text for text in texts)
 
 
-@functools.lru_cache(maxsize=1024)
-def without_magics(source: str) -> str:
-    """Source in which IPython's ``%`` and ``!`` lines are assignments of their text: Python can parse it."""
+def parsed(source: str) -> tuple[str, ast.Module]:
+    """Source in which IPython's ``%`` and ``!`` lines are assignments of their text; and its tree."""
     with contextlib.suppress(SyntaxError):
-        ast.parse(source)
-        return source
+        return source, ast.parse(source)
     lines = source.split("\n")
     for row, line in enumerate(lines):
         if line.lstrip().startswith(("%", "!")):
             indent = line[: len(line) - len(line.lstrip())]
             lines[row] = f"{indent}_ = {line.strip()!r}"
-    return "\n".join(lines)
+    source = "\n".join(lines)
+    return source, ast.parse(source)
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a source text says: see `significant`, `imported` and `strings`."""
+
+    significant: str
+    imports: tuple[tuple[str, int, tuple[str, ...]], ...]  # module, level, names
+    strings: frozenset[str]
 
 
 @functools.lru_cache(maxsize=1024)  # of a text, not of a file: an edit is another text
-def significant(source: str) -> str:
-    """Source without comments, docstrings, blank lines and trailing blanks: what can change a number.
+def read(source: str) -> Text:
+    """All that is asked of a source text, from one reading of it."""
+    source, tree = parsed(source)
+    imports: list[tuple[str, int, tuple[str, ...]]] = []
+    texts, documented = set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+        elif isinstance(node, ast.Import):
+            imports += [(alias.name, 0, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imports.append((node.module or "", node.level, tuple(alias.name for alias in node.names)))
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            documented.append(node.body[0])
+    return Text(_without(source, documented), tuple(imports), frozenset(texts))
 
-    Works on text, not on ``ast.dump``, so that two Python versions give the same result.
-    """
-    source = without_magics(source)
+
+def _without(source: str, documented: list[ast.stmt]) -> str:
+    """Lines of source without comments, those docstrings, blank lines and trailing blanks."""
     lines = source.split("\n")
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            doc = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
-            if doc is None or doc.end_lineno is None:
-                continue
-            around = lines[doc.lineno - 1][: doc.col_offset] + lines[doc.end_lineno - 1][doc.end_col_offset :]
-            if not around.strip():
-                lines[doc.lineno - 1 : doc.end_lineno] = [""] * (doc.end_lineno - doc.lineno + 1)
+    for doc in documented:
+        assert doc.end_lineno is not None
+        around = lines[doc.lineno - 1][: doc.col_offset] + lines[doc.end_lineno - 1][doc.end_col_offset :]
+        if not around.strip():
+            lines[doc.lineno - 1 : doc.end_lineno] = [""] * (doc.end_lineno - doc.lineno + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def significant(source: str) -> str:
+    """Source without comments, docstrings, blank lines and trailing blanks: what can change a number.
+
+    Works on text, not on ``ast.dump``, so that two Python versions give the same result.
+    """
+    return read(source).significant
 
 
 @functools.lru_cache(maxsize=1024)
 def imported(source: str, package: str) -> frozenset[str]:
     """Dotted names that a source text imports; relative ones are resolved against ``package``."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(without_magics(source))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, base] if base else above)
-            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    for base, level, parts in read(source).imports:
+        if level:
+            above = package.split(".")[: len(package.split(".")) - level + 1]
+            base = ".".join([*above, base] if base else above)
+        names |= {base} | {f"{base}.{part}" for part in parts}
     return frozenset(names)
 
 
@@ -96,11 +120,9 @@ def module_files(name: str, root: Path) -> list[tuple[str, Path]]:
     return found
 
 
-@functools.lru_cache(maxsize=1024)
 def strings(source: str) -> frozenset[str]:
     """All string literals of a source text."""
-    nodes = ast.walk(ast.parse(without_magics(source)))
-    return frozenset(n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    return read(source).strings
 
 
 def beside(path: Path, source: str) -> set[Path]:

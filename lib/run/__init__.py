@@ -35,6 +35,7 @@ from lib.vggt.checkpoint import load
 from lib.vggt.memory import check_device, estimate_memory, require_memory
 
 ROOT = Path(__file__).resolve().parents[2]
+DTYPES = ("auto", "float32", "bfloat16")
 Measurements = dict[str, tuple[float | int | None, str]]  # name -> (value, unit)
 
 
@@ -56,6 +57,8 @@ class Params:
             "1.5", or "length 12" for ln N / ln N_train after a training on 12 frames.
         seed: of random weights, and of a rule that draws.
         device: "cpu", "cuda" or "cuda:1"; Apple's "mps" is not one of them.
+        dtype: of the aggregator's products: "float32", "bfloat16", or "auto" for bfloat16 on a GPU and
+            float32 on a CPU. bfloat16 is quicker on processors with units for it, and slower on others.
 
     Raises:
         ValueError: naming the value that is out of range, and the range.
@@ -70,6 +73,7 @@ class Params:
     logit_scale: str = "none"
     seed: int = 33
     device: str = "cpu"
+    dtype: str = "auto"
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -77,6 +81,8 @@ class Params:
         Setting(self.rule, self.m)
         parse_scale(self.logit_scale)
         check_device(self.device)
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {DTYPES}, got {self.dtype!r}")
 
     def each_scene(self) -> list[Params]:
         """The same run on each single scene of a range: "denser:0-7" gives eight."""
@@ -185,6 +191,11 @@ def merging_rule(params: Params, protected: bool = True) -> RegisteredRule | Non
     return Setting(params.rule, params.m, params.size_bias, protected).merging(params.seed)
 
 
+def in_half(dtype: str, device: str | torch.device) -> bool:
+    """Whether a run of this `dtype` computes in bfloat16 on this device; see `Params`."""
+    return dtype == "bfloat16" or (dtype == "auto" and torch.device(device).type == "cuda")
+
+
 def prepare(params: Params, model: VGGT | None = None) -> Setup:
     """Load model and frames, and make sure that they fit into memory, before anything long starts.
 
@@ -195,7 +206,7 @@ def prepare(params: Params, model: VGGT | None = None) -> Setup:
     sequence = load_scene(params, loaded.config)
     setup = Setup(params, loaded, sequence, merging_rule(params), banner)
     frames, _, height, width = sequence.images.shape
-    half = torch.bfloat16 if params.device.startswith("cuda") else None
+    half = torch.bfloat16 if in_half(params.dtype, params.device) else None
     kept = None if setup.rule is None else 1.0  # what a plan keeps is known later; its memory grows with it
     needed = estimate_memory(loaded.config, frames, height, width, kept=kept, autocast=half)
     require_memory(needed, params.device)
@@ -210,14 +221,15 @@ def forward(
     *,
     logit_scale: LogitScale | None = None,
     heads: Collection[str] | None = None,
+    dtype: str = "auto",
 ) -> Prediction:
     """One forward pass as every run makes it: without gradients, the aggregator in bf16 on a GPU.
 
-    images (S, 3, H, W), moved to the device of the model; the others as in `VGGT.forward`.
+    images (S, 3, H, W), moved to the device of the model; dtype as in `Params`; the others as in
+    `VGGT.forward`.
     """
     device = next(model.parameters()).device
-    cuda = device.type == "cuda"
-    precision = torch.autocast("cuda" if cuda else "cpu", dtype=torch.bfloat16, enabled=cuda)
+    precision = torch.autocast(device.type, dtype=torch.bfloat16, enabled=in_half(dtype, device))
     with torch.inference_mode(), precision:
         prediction: Prediction = model(
             images.to(device), merging=rule, logit_scale=logit_scale, probe=probe, heads=heads
@@ -231,7 +243,8 @@ def run(setup: Setup, probe: Observer | None = None) -> Outcome:
     images = setup.sequence.images.to(device)
     start = time.perf_counter()
     scale = parse_scale(setup.params.logit_scale)
-    prediction = forward(setup.model, images, setup.rule, probe, logit_scale=scale)
+    dtype = setup.params.dtype
+    prediction = forward(setup.model, images, setup.rule, probe, logit_scale=scale, dtype=dtype)
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib.formats.reconstruction import write
 from lib.pipes import reader_may_leave
-from lib.run import Params, prepare, run
+from lib.run import DTYPES, Params, prepare, run
 from lib.run.results import reconstruction
 from lib.vggt.checkpoint import CheckpointError
 
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--logit-scale", default=known.logit_scale, help="none, a number, or 'length 12'")
     made.add_argument("--seed", type=int, default=known.seed)
     made.add_argument("--device", default=known.device, help="cpu or cuda")
+    made.add_argument("--dtype", default=known.dtype, choices=DTYPES, help="of products; auto: by the device")
     made.add_argument("--points", type=float, default=0.5, help="share of pixels, the surest, that are kept")
     return made
 

@@ -30,7 +30,8 @@ DENSE_BELOW = 1500  # below this a full float64 SVD is as fast as the Krylov run
 MARGIN = 3.0  # standard errors added on either side
 CONVERGED = 1e-6  # share of a Ritz vector in the last block below which the pair counts as exact
 TYPICAL_WEIGHT = 4.0  # a mean of b ≥ 8 squared signs stays within this factor of 1
-FIRST_STEPS = 9
+FIRST_STEPS = (6, 9)  # looks that cost little and say how fast the bracket narrows
+CAUTION = 0.9  # share of the width asked for that is aimed at
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ def spectrum_bracket(
 ) -> Bracket:
     """Bracket of the singular-value entropy at the least cost that meets budget.width.
 
-    Full SVD below `dense_below` rows or columns; else 9 Krylov steps, doubled until the bracket is narrow
-    enough or the budget spent (`reached`), or `steps`. While the matrix takes no more than twice the memory
-    of the bases it is stored, and a pass is one matrix product.
+    Full SVD below `dense_below` rows or columns; else as many Krylov steps as the first looks foresee for the
+    width, until the bracket is narrow enough or the budget spent (`reached`); or `steps`. While the matrix
+    takes no more than twice the memory of the bases it is stored, and a pass is one matrix product.
 
     Raises:
         ValueError: fewer than two steps fit, or ``steps`` asks for more than fit.
@@ -148,7 +149,7 @@ def spectrum_bracket(
     energy = operator.frobenius_squared() if frobenius_squared is None else frobenius_squared
     products = _stored_if_small(operator, basis_bytes(operator, budget.block, steps or most))
     basis = KrylovBasis(products, rademacher(operator.columns, budget.block, seed, operator))
-    looks = _widened(basis, energy, budget.width, steps or min(FIRST_STEPS, most), steps or most)
+    looks = _widened(basis, energy, budget.width, (steps,) if steps else FIRST_STEPS, steps or most)
     stored = products is not operator
     return Bracket(
         **looks,
@@ -162,14 +163,30 @@ def spectrum_bracket(
     )
 
 
-def _widened(basis: KrylovBasis, energy: float, width: float, steps: int, most: int) -> dict[str, Any]:
-    """What a basis of `steps` says, doubled up to `most` until the bracket is at most `width` wide."""
+def _widened(
+    basis: KrylovBasis, energy: float, width: float, steps: tuple[int, ...], most: int
+) -> dict[str, Any]:
+    """What a basis says that grows over `steps`, then as foreseen, until the bracket is narrow enough."""
+    widths: dict[int, float] = {}
     while True:
-        basis.extend(steps)
+        last = min(steps[len(widths)] if len(widths) < len(steps) else _foreseen(widths, width), most)
+        basis.extend(last)
         looks = _look(basis, energy)
-        if steps == most or looks["upper"] - looks["lower"] <= width:
+        widths[last] = looks["upper"] - looks["lower"]
+        if last == most or widths[last] <= width:
             return looks
-        steps = min(2 * steps, most)
+
+
+def _foreseen(widths: dict[int, float], width: float) -> int:
+    """Steps that should make the bracket a little less than `width` wide: it narrows at the rate last seen.
+
+    widths: by steps, two at least. At most three times the last steps, which also follow where it does not
+    narrow.
+    """
+    (first, wide), (last, narrow) = sorted(widths.items())[-2:]
+    rate = math.log(wide / narrow) / (last - first)
+    missing = math.log(narrow / (CAUTION * width))
+    return 3 * last if missing > 2 * rate * last else last + max(1, math.ceil(missing / rate))
 
 
 def _matrix_bytes(operator: LinearMap) -> int:

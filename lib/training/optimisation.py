@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from lib.gpu import half_is_fast
 from lib.training.config import TrainConfig
 
 
@@ -144,12 +145,6 @@ def decay_length(steps_done: int, seconds_done: float, seconds_left: float) -> i
 
 @contextmanager
 def low_precision(device: torch.device) -> Iterator[None]:
-    """bf16 products where the device is quicker at them: CUDA, and CPUs with AVX-512 bf16."""
-    if device.type == "cuda":
-        with torch.autocast("cuda", torch.bfloat16):
-            yield
-    elif device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
-        with torch.autocast("cpu", torch.bfloat16):
-            yield
-    else:
+    """bf16 products where the device is quicker at them."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=half_is_fast(device)):
         yield

@@ -122,8 +122,8 @@ class ResidualConvUnit(nn.Module):
     def forward(self, x: Map) -> Map:
         """Refined maps."""
         x = functional.relu(x)
-        refined: Tensor = self.conv2(functional.relu(self.conv1(x)))
-        return refined + x
+        refined: Tensor = self.conv2(self.conv1(x).relu_())
+        return refined.add_(x)
 
 
 class FusionBlock(nn.Module):
@@ -141,9 +141,9 @@ class FusionBlock(nn.Module):
     ) -> Float[Tensor, "batch features {size[0]} {size[1]}"]:
         """The fused map at `size`."""
         if skip is not None:
-            x = x + self.resConfUnit1(skip)
-        fused: Tensor = self.out_conv(resize(self.resConfUnit2(x), size))
-        return fused
+            x = self.resConfUnit1(skip).add_(x)
+        # The 1 x 1 convolution commutes with resizing, whose weights sum to one; before it, it is cheaper.
+        return resize(self.out_conv(self.resConfUnit2(x)), size)
 
 
 class DenseHead(nn.Module):

@@ -15,7 +15,7 @@ from lib.gpu import stopwatch, with_key_bias
 from lib.merging import MergingRule, Plan, TokenLayout
 from lib.merging.plan import Features, Heads, KeyRows, QueryRows
 
-AngleTable = Float[Tensor, "_ 1 tokens 2 quarter"]  # cos or sin; of each item, or of all alike
+AngleTable = Float[Tensor, "_ 1 tokens head_dim"]  # of each item, or of all alike
 Positions = Int[Tensor, "_ tokens 2"]  # (row, column); of each item, or of all alike
 
 
@@ -68,19 +68,21 @@ def rope_angles(
 def rope_tables(
     positions: Int[Tensor, "batch tokens 2"], head_dim: int, base: float, dtype: torch.dtype
 ) -> tuple[AngleTable, AngleTable]:
-    """cos and sin, each of head_dim/4 angles an axis, for positions (row, column).
+    """What `rotate` multiplies x and its swapped pairs by, for positions (row, column): cos, and -sin or sin.
 
-    Angles are rounded to `dtype` before cos and sin, as upstream does.
+    Angles are rounded to `dtype` before cos and sin, as upstream does; under autocast on a CPU, too, they
+    stay float32, as they are on a GPU.
     """
-    angles = rope_angles(positions, head_dim // 2, base).to(dtype)[:, None]
-    return angles.cos(), angles.sin()
+    exact = torch.is_autocast_enabled(positions.device.type)
+    angles = rope_angles(positions, head_dim // 2, base).to(torch.float32 if exact else dtype)[:, None]
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)  # each (B, 1, N, axis, D/4)
+    return torch.stack((cos, cos), -2).flatten(-3), torch.stack((-sin, sin), -2).flatten(-3)
 
 
 def rotate(x: Heads, tables: tuple[AngleTable, AngleTable]) -> Heads:
     """Rotate the first half of head_dim D by row, the second by column; element i pairs with i + D/4."""
-    cos, sin = tables
-    first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)  # each (B, heads, N, axis, D/4)
-    return torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-2).flatten(-3)
+    swapped = x.unflatten(-1, (2, 2, -1)).flip(-2).flatten(-3)
+    return (x * tables[0]).addcmul_(swapped, tables[1])
 
 
 def normal_parameter(*shape: int, std: float = 1.0) -> nn.Parameter:
@@ -102,6 +104,10 @@ class LayerScale(nn.Module):
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Scaled channels."""
         return x * self.gamma
+
+    def onto(self, x: Features, update: Features) -> Features:
+        """x + scaled update, in one pass through memory."""
+        return torch.addcmul(x, update, self.gamma)
 
 
 class Mlp(nn.Module):
@@ -286,13 +292,11 @@ class Block(nn.Module):
         attended = self.attn(
             normed, positions, plan=plan, factor=factor, frame_tokens=frame_tokens, observe=keep
         )
-        update = self.ls1(attended)
         if observe is not None:
-            scale = factor * self.attn.scale
+            scale, update = factor * self.attn.scale, self.ls1(attended)
             observe(AttentionEvent(self.kind, self.layer, x, *seen[0], scale, plan, layout, update))
-        x = x + update
-        change: Tensor = self.ls2(self.mlp(self.norm2(x)))
-        return x + change
+        x = self.ls1.onto(x, attended)
+        return self.ls2.onto(x, self.mlp(self.norm2(x)))
 
 
 def blocks(depth: int, width: int, heads: int, **options: Any) -> Iterator[Block]:

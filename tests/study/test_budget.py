@@ -40,7 +40,7 @@ def test_fifty_scenes_five_strengths_and_three_rules():
     assert len(runs) == 50 * (1 + 4 * 3) and {run["frames"] for run in runs} == {1000}
 
 
-@pytest.mark.parametrize("rule", ["fastvggt", "uniform", "grid"])
+@pytest.mark.parametrize("rule", ["fastvggt", "uniform", "grid", "split"])
 @pytest.mark.parametrize("m", [0.3, 0.5])
 def test_pairs_are_those_of_the_plan(rule, m):
     config = tiny_config()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from book.study import hypothesis
-from book.study.networks import shapes
+from book.study.networks import designs
 
 LENGTHS = [8, 16, 32, 64, 128]
 
@@ -16,9 +16,9 @@ def test_every_declared_quantity_is_measured_and_nothing_else():
     errors = {"plain": np.array([2.0, 4.0]), "anchored": np.array([1.0, 2.0])}
     walks = np.array([9.0, 3.0]), np.array([2.0, 2.0])
     found: dict[str, float] = {}
-    for shape in shapes.SHAPES:
-        found |= shapes.quantities(shape, {"entropy": keys}, LENGTHS, errors, walks)
-    assert {one.quantity for one in hypothesis.read(shapes.DECLARED)} == found.keys()
+    for shape in designs.SHAPES:
+        found |= designs.ratios(shape, {"entropy": keys}, LENGTHS, errors, walks)
+    assert {one.quantity for one in hypothesis.read(designs.DECLARED_SHAPES)} == found.keys()
     assert found["patch4_dilution"] == pytest.approx(1) and found["deep12_anchor"] == 0.5
     assert found["large_growth"] == 3
-    assert shapes.quantities("large", {"entropy": keys}, LENGTHS).keys() == {"large_dilution"}
+    assert designs.ratios("large", {"entropy": keys}, LENGTHS).keys() == {"large_dilution"}

@@ -21,7 +21,7 @@ from scipy.optimize import nnls
 from lib import sweep
 from lib.costs.measure import OPERATIONS, PLAIN
 from lib.costs.operations import Operations, forward_operations
-from lib.merging import KeyValueGridRule, Setting, SplitRule, TokenLayout
+from lib.merging import Setting, TokenLayout
 from lib.records import ROOT, Record
 from lib.vggt import VGGTConfig
 from lib.vggt.memory import MemoryEstimate, estimate_memory
@@ -63,19 +63,8 @@ def operations(config: VGGTConfig, layout: TokenLayout, rule: str, m: float, see
     found = Setting(rule, m).merging(seed)
     if found is None:
         return forward_operations(config, layout)
-    kept = _kept(found, layout)
-    pairs = kept if isinstance(found, KeyValueGridRule) else kept**2  # the grid leaves all queries
-    if isinstance(found, SplitRule):
-        pairs = kept * (1 - found.of_queries)
-    return forward_operations(config, layout, pairs, found.matching_operations(layout, config.width))
-
-
-def _kept(rule: Any, layout: TokenLayout) -> float:
-    if hasattr(rule, "kept"):
-        return float(rule.kept(layout))
-    if rule.m > rule.largest_m(layout):
-        raise ValueError(f"m = {rule.m} is out of reach here; the largest is {rule.largest_m(layout):.3f}")
-    return 1 - round(rule.m * layout.tokens) / layout.tokens
+    matching = found.matching_operations(layout, config.width)
+    return forward_operations(config, layout, found.kept_pairs(layout), matching)
 
 
 @dataclass(frozen=True)
@@ -156,7 +145,7 @@ def memory(config: VGGTConfig, frames: int, size: tuple[int, int], rule: str, m:
     """Of a run on a GPU, merged or not, as `lib.run` asks for it; size: (height, width) in pixels."""
     layout = config.layout(frames, *size)
     found = Setting(rule, m).merging(0)
-    kept = None if found is None else _kept(found, layout)
+    kept = None if found is None else found.kept(layout)
     return estimate_memory(config, frames, *size, kept=kept, autocast=torch.bfloat16)
 
 

@@ -12,10 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from book.study.long_sequences.measure import trained_frames
 from book.study.long_sequences.outcome import FAILURE, Run, load_runs
 from book.study.numbers import number
 from book.study.picture import picture
+from book.study.shipped import trained_frames
 from book.study.style import PALETTE, style
 from lib.pipes import reader_may_leave
 from lib.records.fingerprints import ROOT

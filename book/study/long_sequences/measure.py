@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,10 +12,11 @@ from numpy.typing import NDArray
 from book.study.long_sequences import law
 from book.study.long_sequences.arms import ARMS, Arm, Result, run_arm
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks, matching_tokens
+from book.study.shipped import trained_frames
 from lib.geometry import relative_to_first, rotation_angle_deg, unproject
 from lib.metrics import DegenerateAlignmentError, camera_errors, chamfer, depth_errors
 from lib.metrics.cameras import umeyama
-from lib.run import ROOT, Params, Setup, load_model, prepare
+from lib.run import Params, Setup, load_model, prepare
 from lib.scenes.sequence import Sequence
 from lib.training.evaluation import unexplained_motion
 
@@ -53,26 +52,13 @@ class Table:
     mass: Array
 
 
-def trained_frames(model: str, given: int) -> int:
-    """Frames of training: `given` if positive, else from the record beside the weights.
-
-    Raises ValueError where there is no record: then the number must be given.
-    """
-    if given > 0:
-        return given
-    for path in (ROOT / "data" / "weights" / f"{model}.json", Path(model).with_suffix(".json")):
-        if path.is_file():
-            return int(json.loads(path.read_text(encoding="utf-8"))["config"]["most_frames"])
-    raise ValueError(f"model {model!r} has no training record; give trained = its largest number of frames")
-
-
 def measure(
     params: Params, arms: Several[str], trained: int = 0, added: int = 0, factors: Several[float] = ()
 ) -> Table:
     """Run every room of `params.scene` in each arm, "plain" first.
 
-    trained, added: as in `trained_frames` and `run_arm`. factors: of the logits, at which the masses of the
-    plain run are read besides 1; from the same activations.
+    trained, added: as in `book.study.shipped.trained_frames` and `run_arm`. factors: of the logits, at which
+    the masses of the plain run are read besides 1; from the same activations.
 
     Raises ValueError on an unknown arm; and as `lib.run.prepare`.
     """

@@ -1,6 +1,6 @@
 """Networks of other designs: how many keys a query has in effect, what the first frame draws, who errs where.
 
-What is declared about them stands in `declared.yml`; this file decides it.
+What is declared about them stands in `declared.yml` and `declared_shapes.yml`; this file decides it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from lib.vggt import VGGT, AttentionEvent
 
 Array = NDArray[np.float64]
 DECLARED = Path(__file__).with_name("declared.yml")
+DECLARED_SHAPES = Path(__file__).with_name("declared_shapes.yml")  # of these, and decided by `ratios` alone
+SHAPES = ("patch4", "deep12", "large", "control")
 FOURTH = 3  # place of the fourth frame
 EARLY, LATE = slice(3, 11), slice(-8, None)  # frames 4 to 11, and the last eight
 SINK_FRAMES = 32  # at which the declaration asks for the first frame's share
@@ -143,13 +145,29 @@ def quantities(
         return _causal(arrays, lengths)
     if design not in ("equivariant", "few"):
         raise ValueError(f"design = {design!r} must be 'equivariant', 'few' or 'causal'")
-    found = {f"{design}_dilution": float(growth(arrays["entropy"], lengths).mean())}
+    found = ratios(design, arrays, lengths, errors, walks if design == "few" else None)
     if design == "equivariant":
         found["equivariant_sink"] = _sink(arrays["sink"], lengths)
+    return found
+
+
+def ratios(
+    name: str,
+    arrays: Mapping[str, Array],
+    lengths: Many[int],
+    errors: Mapping[str, Array] | None = None,
+    walks: tuple[Array, Array] | None = None,
+) -> dict[str, float]:
+    """What is declared of every network, as ``{name}_dilution``, ``_anchor`` and ``_growth``.
+
+    How keys in effect grow with `lengths`; with `errors` what the bias leaves of them; with `walks` what the
+    longer walks do to them; both as in `quantities`.
+    """
+    found = {f"{name}_dilution": float(growth(arrays["entropy"], lengths).mean())}
     if errors is not None:
-        found[f"{design}_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
-    if walks is not None and design == "few":
-        found["few_growth"] = float(walks[0].mean() / walks[1].mean())
+        found[f"{name}_anchor"] = float(errors["anchored"].mean() / errors["plain"].mean())
+    if walks is not None:
+        found[f"{name}_growth"] = float(walks[0].mean() / walks[1].mean())
     return found
 
 
