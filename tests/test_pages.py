@@ -100,7 +100,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <img src="missing.png" alt="A picture"><img src="missing.png" alt="figures/one.png">
 <p id="twice"></p><p id="twice"></p>
 <a href="#nowhere">dead anchor</a> <a href="other.html">dead page</a>
-<p>It is Printed(value=500, unit='frames').</p><p>Row ('printed', 'all').</p>
+<p>It is Printed(value=500, unit='frames').</p><p>Row ('printed', 'all').</p><p>An error of 2.2e-09.</p>
 <p>Costs $x^2$ and \mathbb{R}.</p>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
 <table><tr><td>A sentence that ends too...</td></tr></table>
@@ -153,7 +153,7 @@ def test_every_kind_of_fault_is_seen(tmp_path: Path) -> None:
     }
     assert {kind: mark for kind, mark in EXPECTED.items() if mark not in found[kind]} == {}
     assert "other.html" in found["links"]
-    assert "Row ('printed', 'all')" in found["objects"]
+    assert "Row ('printed', 'all')" in found["objects"] and "2.2e-09" in found["objects"]
     for mark in (
         r"raw Costs $x^2$ and \mathbb{R}",
         r"undefined macro in \undefinedmacro",

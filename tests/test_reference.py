@@ -1,10 +1,12 @@
 """The reference page: docstrings become reStructuredText that says the same; it builds without a warning."""
 
+import functools
 import importlib.util
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import yaml
@@ -67,6 +69,17 @@ Returns:
    (N,) as before: a copy.
 """
     assert reference.restructured(written) == becomes
+
+
+def test_signatures_are_such_as_people_write() -> None:
+    class Loud(Protocol):
+        """With the constructor that every protocol has."""
+
+    sign = functools.partial(reference.on_signature, None, "class", "lib.one.Loud")
+    assert sign(Loud, None, "(*args, **kwargs)", None) == ("", None)
+    given = "(head: ~lib.vggt.config.Head | None = <factory>)"
+    assert sign(int, None, given, "int") == (given.replace("<factory>", "..."), "int")
+    assert sign(int, None, None, None) == (None, None)
 
 
 def test_every_public_room_is_on_the_page() -> None:

@@ -75,6 +75,15 @@ def on_docstring(app: Sphinx, what: str, name: str, thing: object, options: Any,
         lines += [" · ".join(f":py:obj:`{door} <{name}.{door}>`" for door in doors), ""]
 
 
+def on_signature(
+    app: Sphinx, what: str, name: str, thing: object, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """A default that is made anew is ``...``; what a protocol is called with is its methods' business."""
+    if what == "class" and getattr(thing, "_is_protocol", False):
+        return "", returns
+    return signature and signature.replace("<factory>", "..."), returns
+
+
 def on_missing(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: Element) -> Element | None:
     """A type that is written with its last name only is the one documented object of that name.
 
@@ -94,5 +103,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx, beside autodoc."""
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", on_docstring)
+    app.connect("autodoc-process-signature", on_signature)
     app.connect("missing-reference", on_missing)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,12 +7,15 @@ from typing import Any
 import captions
 from docutils import nodes
 
+# of the names of claims, which are written in small letters
+WORDS = {"alpha": "α", "kappa": "κ", "l": "L", "ld": "Ld", "pde": "PDE", "dirac": "Dirac", "dinov2": "DINOv2"}
+
 
 def label(claim_id: str) -> str:
     """How a claim is called on a page: "Eq. (4)", "Table 1", "Fig. 2", or "Claim: unique steady state"."""
     kind, _, rest = claim_id.partition("-")
     names = {"eq": f"Eq. ({rest})", "table": f"Table {rest}", "fig": f"Fig. {rest}"}
-    return names.get(kind, f"Claim: {rest.replace('-', ' ')}")
+    return names.get(kind, "Claim: " + " ".join(WORDS.get(word, word) for word in rest.split("-")))
 
 
 def row(claim: Any, *cells: list[nodes.Node]) -> nodes.row:
@@ -89,6 +92,8 @@ def check_list(register: Any, judgement: Any, family: Mapping[str, Any], profile
 
     In another profile than the shipped book's lines call things what they are there.
     """
+    from book.study.numbers import number
+
     states, words = ((lambda text: text),) * 2
     if not profile.shipped:
         states, words = (
@@ -101,7 +106,7 @@ def check_list(register: Any, judgement: Any, family: Mapping[str, Any], profile
         line = nodes.paragraph("", "", mark, *inline(states(check.states)))
         if outcome.value is not None:
             unit = f" {check.unit}" if check.unit else ""
-            shown = f"{outcome.value:.4g}".replace("-", "−")
+            shown = number(outcome.value, 4)
             line += nodes.Text(f": {shown}{unit} (bound fixed beforehand: {check.bound})")
         if outcome.detail:
             line += [nodes.Text(" — "), *inline(words(outcome.detail))]

@@ -1,6 +1,7 @@
 // Boxes that scroll sideways fade out where they go on, and can be moved by keyboard. Without this script they only scroll.
 document.addEventListener("DOMContentLoaded", () => {
   const BOXES = ".drawn, .cell_output > .output, .pst-scrollable-table-container, div.math, div.highlight pre";
+  const watched = new Set();
   const mark = (box) => {
     const hidden = box.scrollWidth - box.clientWidth;
     const scrolls = hidden > 2;
@@ -9,10 +10,16 @@ document.addEventListener("DOMContentLoaded", () => {
     box.classList.toggle("goes-on-left", scrolls && box.scrollLeft > 2);
     box.classList.toggle("goes-on-right", scrolls && hidden - box.scrollLeft > 2);
   };
-  const sizes = new ResizeObserver((changes) => changes.forEach((change) => mark(change.target.closest(BOXES))));
+  // A formula scrolls beside its number, in a box that is there when it is set: the box around it grows then.
+  const changed = (found) => {
+    const box = found.querySelector(":scope > mjx-container") ?? found;
+    if (!watched.has(box)) box.addEventListener("scroll", () => mark(box), { passive: true });
+    watched.add(box);
+    mark(box);
+  };
+  const sizes = new ResizeObserver((all) => new Set(all.map((one) => one.target.closest(BOXES))).forEach(changed));
   for (const box of document.querySelectorAll(`.bd-article :is(${BOXES})`)) {
     sizes.observe(box);
     if (box.tagName !== "PRE") for (const inside of box.children) sizes.observe(inside);
-    box.addEventListener("scroll", () => mark(box), { passive: true });
   }
 });

@@ -50,12 +50,12 @@ def frontier(
 def test_a_winner_is_named_only_where_nobody_ties() -> None:
     sure = frontier({("a", 0.5): ROOMS, ("b", 0.5): ROOMS + 0.2 + SLIGHT})
     alone = frontier({("a", 0.5): ROOMS}).best("pairs", 0.5)
-    assert str(alone) == "only a fits" and not alone.won and sure.best("pairs", 0.5).won
+    assert str(alone) == "a (alone)" and not alone.won and sure.best("pairs", 0.5).won
     assert str(sure.best("pairs", 0.5)) == "a", "rooms differ more than rules, but rooms are paired"
     rules = {"a": ROOMS, "b": ROOMS + UNLIKE, "c": ROOMS + 2 + SLIGHT}
     tied = frontier({(name, 0.5): errors for name, errors in rules.items()})
     assert tied.best("pairs", 0.5) == best.Best("a", pytest.approx(10.75), ("b",), 3)
-    assert str(tied.best("pairs", 0.5)) == "tied: a · b"
+    assert str(tied.best("pairs", 0.5)) == "a + 1", "one more is not surely worse"
     assert tied.best("pairs", 0.4) is None
 
 
@@ -87,9 +87,12 @@ def test_every_declared_number_is_made_from_the_runs_that_are_there() -> None:
     assert (default.rule, default.holds, default.of, default.also) == ("uniform", 2, 2, ())
     assert default.ratio == pytest.approx((10.75 + 0.07 / 6) / 11.75)
     assert best.default_table(runs).loc["seconds ≤ 0.6", "as they are"] == "uniform (2 of 2)"
-    assert best.price_table(runs, trained).loc[("mini", 12, "no"), "unmerged"] == pytest.approx(11.75)
-    table = best.budget_table(runs, trained)
-    assert table.loc[("mini", 12, "no"), "pairs ≤ 0.5"] == "uniform" and len(table) == 3
+    titles = {"mini": "to 12 frames", FEW: "to 4 frames"}
+    assert best.price_table(runs, titles).loc[("to 12 frames", "no"), "unmerged"] == pytest.approx(11.75)
+    table = best.budget_table(runs, titles)
+    assert table.loc[("to 12 frames", "no"), "pairs ≤ 0.5"] == "uniform" and len(table) == 3
+    hollow = best.Best("grid" + OPEN, 1.0, ("uniform", "split"), 3)
+    assert str(hollow) == "○ grid + 2", "as the figures mark rules that protect nothing"
 
 
 def test_every_network_that_ships_is_asked_for() -> None:

@@ -106,6 +106,8 @@ def test_rooms_of_several_records_follow_one_another(monkeypatch: pytest.MonkeyP
 def test_every_network_of_the_family_is_shipped() -> None:
     assert list(statements.labels()) == list(statements.NETWORKS)
     assert statements.labels()["mini"] == "to 12 frames (shipped)"
+    assert statements.label("wider") == "to 12 frames (wider world)"  # ships, but is not of the family
+    assert statements.label("theirs") == "theirs"
 
 
 KINDS = {"a": "to 4", "b": "to 4", "c": "to 12", "d": "to 24", "e": "no reference"}

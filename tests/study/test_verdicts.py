@@ -162,6 +162,7 @@ def test_a_failed_check_is_never_as_expected_even_if_the_verdict_stands():
         (below(0.5), 0.4, 0.5, "< 0.5"),
         (above(2.0), 2.1, 2.0, "> 2"),
         (within(0.0, 1.0), 1.0, 1.1, "in 0 … 1"),
+        (within(-0.5, 1e-6), 0.0, 1e-5, "in −0.5 … 1·10⁻⁶"),
     ],
 )
 def test_bounds(bound, inside, outside, shown):

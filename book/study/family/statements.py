@@ -28,6 +28,7 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
     "equivariant-to4-seed0": " (no reference)",
     "to4-seed0": " (anew)",
 }
+NOTES = NETWORKS | {"wider": " (wider world)"}  # of all that ship
 FRESH = "denser:200-207"
 LENGTHS = (8, 16, 32, 64, 128)
 FEW, MANY = 8, 128  # frames of a walk whose errors are compared
@@ -81,11 +82,14 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
+def label(name: str) -> str:
+    """What a network's training saw, as "to 12 frames (shipped)"; of a network of somebody else its name."""
+    return f"to {report(name)['config']['most_frames']} frames{NOTES[name]}" if name in NOTES else name
+
+
 def labels() -> dict[str, str]:
-    """Network -> "to 12 frames (shipped)"."""
-    return {
-        name: f"to {report(name)['config']['most_frames']} frames{note}" for name, note in NETWORKS.items()
-    }
+    """Network of the family -> its `label`."""
+    return {name: label(name) for name in NETWORKS}
 
 
 @cache

@@ -46,12 +46,11 @@ class Best:
         return self.of > 1 and not self.tied
 
     def __str__(self) -> str:
+        """The rule, hollow (○) where it protects nothing, and how many are not surely worse."""
+        name = f"○ {self.rule.removesuffix(OPEN)}" if self.rule.endswith(OPEN) else self.rule
         if self.of == 1:
-            return f"only {self.rule} fits"
-        if not self.tied:
-            return self.rule
-        shown, more = self.tied[:2], len(self.tied) - 2
-        return "tied: " + " · ".join([self.rule, *shown]) + (f" · {more} more" if more > 0 else "")
+            return f"{name} (alone)"
+        return f"{name} + {len(self.tied)}" if self.tied else name
 
 
 @dataclass(frozen=True)
@@ -236,28 +235,27 @@ def default_table(runs: Mapping[Key, Frontier]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("budget")
 
 
-def budget_table(runs: Mapping[Key, Frontier], trained: Mapping[str, int]) -> pd.DataFrame:
-    """The best rule of each network, with and without the factor, for each budget."""
+def budget_table(runs: Mapping[Key, Frontier], titles: Mapping[str, str]) -> pd.DataFrame:
+    """The best rule of each network, with and without the factor, for each budget; titles: of networks."""
     rows = []
     for (name, factor), run in runs.items():
-        row: dict[str, object] = {"network": name, "trained to": trained[name]}
-        row["factor"] = "yes" if factor else "no"
+        row: dict[str, object] = {"trained": titles[name], "factor": "yes" if factor else "no"}
         for kind, budget in BUDGETS:
             best = run.best(kind, budget)
             row[f"{kind} ≤ {budget:g}"] = "none" if best is None else str(best)
         rows.append(row)
-    return pd.DataFrame(rows).set_index(["network", "trained to", "factor"])
+    return pd.DataFrame(rows).set_index(["trained", "factor"])
 
 
-def price_table(runs: Mapping[Key, Frontier], trained: Mapping[str, int]) -> pd.DataFrame:
+def price_table(runs: Mapping[Key, Frontier], titles: Mapping[str, str]) -> pd.DataFrame:
     """Errors in degrees: unmerged and the lowest at each share of the pairs, and seconds of unmerged runs."""
     rows = []
     for (name, factor), run in runs.items():
-        row: dict[str, object] = {"network": name, "trained to": trained[name]}
-        row |= {"factor": "yes" if factor else "no", UNMERGED: run.arrays["rotation"][:, 0].mean()}
+        row: dict[str, object] = {"trained": titles[name], "factor": "yes" if factor else "no"}
+        row[UNMERGED] = run.arrays["rotation"][:, 0].mean()
         for point in PAIRS:
             best = run.best("pairs", point)
             row[f"lowest, pairs ≤ {point:g}"] = math.nan if best is None else best.error
         row["seconds unmerged"] = float(np.median(run.arrays["seconds"][:, 0]))
         rows.append(row)
-    return pd.DataFrame(rows).set_index(["network", "trained to", "factor"])
+    return pd.DataFrame(rows).set_index(["trained", "factor"])

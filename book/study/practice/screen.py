@@ -110,11 +110,11 @@ def table(machine: Machine, frames: Sequence[int], cards: Mapping[str, Card]) ->
     return [
         {
             "frames": str(count),
+            "do this": "; ".join(steps(machine, count, card)),
             "card": name,
             "needs": f"{machine.gigabytes(count):.0f} GB",
             "fits": "yes" if machine.gigabytes(count) <= card.gigabytes else "no",
             "seconds": number(machine.seconds(count, card), 3) if count <= machine.most_frames(card) else "",
-            "do this": "; ".join(steps(machine, count, card)),
         }
         for count in frames
         for name, card in cards.items()

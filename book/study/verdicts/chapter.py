@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from book.study.numbers import minus
+from book.study.numbers import number as digits
 from book.study.verdicts.model import Bound, Check, CheckOutcome
 
 
@@ -86,7 +86,7 @@ class Chapter:
         number = float(value)
         passed = self.bound(name).accepts(number)
         self._record(CheckOutcome(check.id, passed, number, detail))
-        shown, unit = minus(f"{number:.4g}"), f" {check.unit}" if check.unit else ""
+        shown, unit = digits(number, 4), f" {check.unit}" if check.unit else ""
         return Line(f"{'✓' if passed else '✗'} {check.states}: {shown}{unit} ({check.bound})")
 
     def bound(self, name: str) -> Bound:

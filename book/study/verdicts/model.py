@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from book.study.numbers import minus
+from book.study.numbers import number
 
 Kind = Literal["identity", "measurement"]
 
@@ -78,7 +78,7 @@ class Bound:
 
     def __str__(self) -> str:
         less, more = ("≤", "≥") if self.inclusive else ("<", ">")
-        low, high = (minus(f"{end:g}") for end in (self.low, self.high))
+        low, high = (number(end, 6) for end in (self.low, self.high))
         if math.isinf(self.low):
             return f"{less} {high}"
         if math.isinf(self.high):
