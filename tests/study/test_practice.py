@@ -10,7 +10,7 @@ from book.study.practice import adaptive, advice
 from book.study.practice.equal_pairs import Table, advised, contest, follow, gain_over
 from book.study.static_merging import Observers
 from lib.costs.operations import forward_operations
-from lib.merging import RULES, AdaptiveRule, FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
+from lib.merging import RULES, AdaptiveRule, FastVGGTRule, KeyValueGridRule, Setting, TokenLayout, UniformRule
 from lib.run import Params, load_model, prepare, run
 
 
@@ -88,6 +88,9 @@ def test_advice_takes_the_largest_saving_that_is_allowed_or_none():
 def test_every_considered_setting_can_be_planned(setup):
     settings = advice.considered(setup.layout, 33)
     assert {s.rule for s in settings} == set(RULES)
+    free = {s.rule for s in settings if not s.protected}
+    assert free == {name for name in RULES if not RULES[name].adaptive}
+    assert settings[Setting("uniform", 0.7, protected=False)] == UniformRule(0.7, seed=33).unprotected()
     found = forecast_of(setup, *settings.values())
     assert np.isfinite(found["deviation"]).all()
 

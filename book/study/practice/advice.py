@@ -28,19 +28,21 @@ Arrays = dict[str, NDArray[np.float64]]
 def considered(layout: TokenLayout, seed: int) -> dict[Setting, RegisteredRule]:
     """Every rule at every strength, with and without size bias; one out of reach becomes the largest.
 
+    And rules with a fixed ratio that protect nothing, without size bias: the safe choices at equal pairs.
     Settings say what was asked for: m, or the tolerance of a rule whose ratio follows the tokens.
     """
     found: dict[Setting, RegisteredRule] = {}
-    for bias in (False, True):
+    for options in ({}, {"size_bias": True}, {"protected": False}):
         asked = [(name, m) for m in STRENGTHS for name in RULES if not RULES[name].adaptive]
-        asked += [(name, tolerance) for tolerance in TOLERANCES for name in RULES if RULES[name].adaptive]
+        if options.get("protected", True):
+            asked += [(name, tolerance) for tolerance in TOLERANCES for name in RULES if RULES[name].adaptive]
         for name, m in asked:
-            rule = Setting(name, m, bias).merging(seed)
+            rule = Setting(name, m, **options).merging(seed)
             assert rule is not None
             if not rule.saturates and (largest := rule.largest_m(layout)) < m:
-                rule = Setting(name, largest, bias).merging(seed)
+                rule = Setting(name, largest, **options).merging(seed)
             if rule is not None:
-                found[Setting(name, m, bias)] = rule
+                found[Setting(name, m, **options)] = rule
     return found
 
 

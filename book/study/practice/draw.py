@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 from book.study.style import PALETTE, RULES
 from lib.merging import Setting
 
+ADVISED = (  # label, line, size bias, protections
+    ("", "--", False, True),
+    (", size bias", "-", True, True),
+    (", nothing protected", ":", False, False),
+)
+
 
 def advice_map(
     settings: Sequence[Setting],
@@ -23,12 +29,12 @@ def advice_map(
     figure, ax = plt.subplots(figsize=(7.2, 4.0))
     for rule in dict.fromkeys(s.rule for s in settings):
         colour, marker = RULES.get(rule, ("grey", "o"))
-        for bias, fill in ((False, "none"), (True, PALETTE[colour])):
-            rows = [k for k, s in enumerate(settings) if s.rule == rule and s.size_bias == bias]
-            label = f"{rule}, size bias" if bias else rule
-            line = marker + ("-" if bias else "--")
-            ax.plot(100 * saved[rows], deviation[rows], line, color=PALETTE[colour], mfc=fill, lw=0.8,
-                    label=label)  # fmt: skip
+        for label, line, bias, protected in ADVISED:
+            rows = [k for k, s in enumerate(settings) if s == Setting(rule, s.m, bias, protected)]
+            if rows:
+                fill = PALETTE[colour] if bias else "none"
+                ax.plot(100 * saved[rows], deviation[rows], marker + line, color=PALETTE[colour], mfc=fill,
+                        lw=0.8, label=f"{rule}{label}")  # fmt: skip
     positive = deviation[deviation > 0]
     bottom = min(tolerance, positive.min() if len(positive) else tolerance) / 2
     right = 1.08 * max(100 * least_gain, 100 * saved.max())
