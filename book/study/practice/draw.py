@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from book.study.style import PALETTE, RULES
 from lib.merging import Setting
 
 ADVISED = (  # label, line, size bias, protections
-    ("", "--", False, True),
-    (", size bias", "-", True, True),
-    (", nothing protected", ":", False, False),
+    ("without size bias", "--", False, True),
+    ("with size bias", "-", True, True),
+    ("nothing protected", ":", False, False),
 )
 
 
@@ -27,14 +28,15 @@ def advice_map(
 ) -> Figure:
     """Forecast deviation against operations saved, one dot a setting; the recommended one is ringed."""
     figure, ax = plt.subplots(figsize=(7.2, 4.0))
-    for rule in dict.fromkeys(s.rule for s in settings):
-        colour, marker = RULES.get(rule, ("grey", "o"))
-        for label, line, bias, protected in ADVISED:
+    shown = {s.rule: RULES.get(s.rule, ("grey", "o")) for s in settings}
+    for rule, (colour, marker) in shown.items():
+        for _, line, bias, protected in ADVISED:
             rows = [k for k, s in enumerate(settings) if s == Setting(rule, s.m, bias, protected)]
             if rows:
                 fill = PALETTE[colour] if bias else "none"
-                ax.plot(100 * saved[rows], deviation[rows], marker + line, color=PALETTE[colour], mfc=fill,
-                        lw=0.8, label=f"{rule}{label}")  # fmt: skip
+                ax.plot(
+                    100 * saved[rows], deviation[rows], marker + line, color=PALETTE[colour], mfc=fill, lw=0.8
+                )
     positive = deviation[deviation > 0]
     bottom = min(tolerance, positive.min() if len(positive) else tolerance) / 2
     right = 1.08 * max(100 * least_gain, 100 * saved.max())
@@ -48,7 +50,9 @@ def advice_map(
         xlim=(-0.02 * right, right),
     )
     ax.set_ylim(bottom=bottom)
-    ax.legend(fontsize=8, ncols=2)
+    dots = [Line2D([], [], color=PALETTE[c], marker=m, ls="", label=r) for r, (c, m) in shown.items()]
+    lines = [Line2D([], [], color=PALETTE["grey"], ls=line, label=label) for label, line, *_ in ADVISED]
+    ax.legend(handles=dots + lines, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure
 
 
