@@ -1,0 +1,23 @@
+"""Half precision beside float32: both are run, what they say differs a little, and every number has a unit."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import half
+
+
+@pytest.mark.slow
+def test_outputs_differ_a_little_and_every_number_has_a_unit() -> None:
+    found = half.compared("random", frames=4, repeats=1)
+    assert found.keys() == half.UNITS.keys()
+    assert all(0 < found[output] < 0.05 for output in half.OUTPUTS)
+    assert all(found[f"{dtype}_s"] > 0 for dtype in half.DTYPES)
+    for error in half.JUDGED:
+        exact, rounded = (found[f"{dtype}_{error}"] for dtype in half.DTYPES)
+        assert exact != rounded and rounded == pytest.approx(exact, rel=0.2)
+
+
+def test_the_table_says_which_is_faster() -> None:
+    row = {"float32_s": 3.0, "bfloat16_s": 1.5, **dict.fromkeys(half.OUTPUTS, 1e-3)}
+    assert "x2.00" in half.table({"wide": row})
