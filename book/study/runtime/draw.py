@@ -124,6 +124,24 @@ def where_time_goes(bars: Mapping[str, tuple[records.Record, str]]) -> Figure:
     return figure
 
 
+def half_table(record: records.Record) -> pd.DataFrame:
+    """Of a record of `benchmarks/half.py`, by network: seconds of both, their ratio, the farthest output.
+
+    The output is the one of cameras, depth and points that moves most, relative to its length.
+    """
+    rows = {}
+    for name in record.params["models"]:
+        full, half = (record[f"{name}: {dtype}_s"] for dtype in ("float32", "bfloat16"))
+        moved = max(record[f"{name}: {output}"] for output in ("pose_enc", "depth", "world_points"))
+        rows[name] = {
+            "float32, s": full,
+            "bfloat16, s": half,
+            "times as fast": full / half,
+            "moved by": moved,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def parts_table(record: records.Record, ways: Sequence[str]) -> pd.DataFrame:
     """Of a record of `benchmarks/forward.py`: each part's seconds, share and speed, for each way of running.
 
