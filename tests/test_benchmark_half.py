@@ -27,7 +27,7 @@ def test_the_table_says_which_is_faster() -> None:
 class Kept(dict[str, float]):
     """A record of two networks."""
 
-    params = {"models": ["mini", "wide"]}
+    params: ClassVar = {"models": ["mini", "wide"]}
 
 
 def test_the_page_shows_ratios_and_the_output_that_moves_most() -> None:
