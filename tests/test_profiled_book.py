@@ -242,14 +242,16 @@ def test_text_with_results_and_what_cells_print_call_things_what_they_are_here()
     table = nodes.raw("", "<td class='rooms'>test rooms, 32 frames</td>", format="html")
     script = nodes.raw("", "<b>test rooms</b><script>1</script>", format="html")
     gap = nodes.raw("", f"<div {profiled.GAP}>test rooms</div>", format="html")
+    check = nodes.raw("", "<p>✓ error of test rooms, 32 frames: 0.3 (&lt; 1)</p>", format="html")
     output = nodes.container("", nodes.paragraph("", "Of test rooms, CPU"), nb_element=profiled.PRINTED)
     result = nodes.inline("", "5 of 6 test rooms at 32 frames", classes=["pasted-text"])
     prose = nodes.paragraph("", "In 8 test rooms of 32 frames: ", result)
-    tree += [table, script, gap, output, prose, nodes.paragraph("", "No result: test rooms.")]
+    tree += [table, script, gap, check, output, prose, nodes.paragraph("", "No result: test rooms.")]
     profiled.spoken(tree, profile)
     assert [node.astext() for node in tree] == [
         "<td class='rooms'>pieces, 32 frames</td>",
         *(node.astext() for node in (script, gap)),
+        "<p>✓ error of pieces, 24 frames: 0.3 (&lt; 1)</p>",
         "Of pieces, GPU",
         "In 4 pieces of 24 frames: 5 of 6 pieces at 32 frames",
         "No result: test rooms.",
@@ -265,8 +267,22 @@ def test_the_caption_of_a_figure_that_is_not_there_is_that_of_the_shipped_book()
     tree = new_document("page")
     caption = nodes.caption("", "Mini VGGT, test rooms 0–7, CPU.")
     tree += nodes.figure("", nodes.raw("", f"<div {profiled.GAP}>No.</div>", format="html"), caption)
+    profiled.without_figure(tree)
     profiled.renamed(tree, Scenes())
     assert caption.astext() == "In the shipped book: Mini VGGT, test rooms 0–7, CPU."
+
+
+def test_a_page_that_follows_no_profile_names_its_gaps() -> None:
+    app = types.SimpleNamespace(book_profile=Scenes())
+
+    def said(*reasons: str) -> str:
+        page = types.SimpleNamespace(left="", about={"follows": False, "gaps": list(reasons), "said": []})
+        return " ".join(node.astext() for node in profiled.about(app, page))
+
+    assert said() == "Nothing on this page depends on the profile."
+    assert re.fullmatch(
+        r"Not measured here.*no family\s+Nothing else on this page.*", said("no family"), re.DOTALL
+    )
 
 
 def test_a_list_names_nothing_twice() -> None:

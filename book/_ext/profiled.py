@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 
 SHIPPED = "shipped"  # class of figures of what ships: rooms, weights and their records
 FOLDED = '<details class="not-measured"><summary>{} Of the shipped book it says:</summary>'
+CHECK = re.compile(r"<p>[✓✗] ")  # a line of a check: its words are those of the shipped book
 PRINTED = "cell_code_output"  # nb_element of what a cell has printed
 TEXT = re.compile(r"(?<=>)[^<>]+(?=<)")  # between the tags of a table
 NOTHING, NOT_ALL = "Not measured here.", "Not all of this was measured here."
@@ -38,7 +39,9 @@ def about(app: Sphinx, page: Any) -> list[nodes.Node]:
         said = f"Not executed in this profile: {page.left}. Its numbers and figures are in the shipped book."
         return [nodes.paragraph("", said)]
     if not page.about["follows"]:
-        return [nodes.paragraph("", "Nothing on this page depends on the profile.")]
+        missing = line("Not measured here; what rests on it is missing:", page.about["gaps"])
+        nothing = "Nothing else" if missing else "Nothing"
+        return [*missing, nodes.paragraph("", f"{nothing} on this page depends on the profile.")]
     networks = ", ".join(f"{role}: {model}" for role, model in profile.networks.items())
     first = (
         f"Measured on: {networks}. Scenes: {profile.scenes_are}. Device: {profile.device}, {profile.dtype}. "
@@ -159,16 +162,25 @@ def renamed(tree: nodes.document, profile: Any) -> None:
     """Captions say how many scenes, frames and seeds, and name network and device, as they are here.
 
     Not those of figures of class `SHIPPED`, which show the same in every profile; nor those of figures that
-    are not there, which say what the shipped book shows.
+    are not there.
     """
     for caption in tree.findall(nodes.caption):
-        if SHIPPED in caption.parent.get("classes", []):
-            continue
-        if any(GAP in raw.astext() for raw in caption.parent.findall(nodes.raw)):
-            caption.insert(0, nodes.Text("In the shipped book: "))
+        if SHIPPED in caption.parent.get("classes", []) or is_gap(caption.parent):
             continue
         for part in dict.fromkeys(text.parent for text in caption.findall(nodes.Text)):
             part[:] = list(_renamed(part.children, profile))
+
+
+def is_gap(figure: nodes.Element) -> bool:
+    """Whether the figure is a box that says why it is not there."""
+    return any(GAP in raw.astext() for raw in figure.findall(nodes.raw))
+
+
+def without_figure(tree: nodes.document) -> None:
+    """The caption of a figure that is not there is that of the shipped book, and says so."""
+    for caption in tree.findall(nodes.caption):
+        if is_gap(caption.parent):
+            caption.insert(0, nodes.Text("In the shipped book: "))
 
 
 def _renamed(children: list[nodes.Node], profile: Any) -> Iterator[nodes.Node]:
@@ -203,7 +215,8 @@ def spoken(tree: nodes.document, profile: Any) -> None:
                 text.parent.replace(text, nodes.Text(captions.in_words(text, profile)))
     for raw in tree.findall(nodes.raw):
         if "<script" not in raw.astext() and GAP not in raw.astext():
-            raw[:] = [nodes.Text(TEXT.sub(lambda found: captions.in_words(found[0], profile), raw.astext()))]
+            said = captions.here if CHECK.match(raw.astext()) else captions.in_words
+            raw[:] = [nodes.Text(TEXT.sub(lambda found, said=said: said(found[0], profile), raw.astext()))]
 
 
 def other_numbers(profile: Any) -> list[str]:
@@ -226,6 +239,7 @@ def on_read(app: Sphinx, tree: nodes.document) -> None:
     if page.about["follows"]:
         renamed(tree, app.book_profile)  # type: ignore[attr-defined]
         spoken(tree, app.book_profile)  # type: ignore[attr-defined]
+    without_figure(tree)
     first = measured(app) if app.env.docname == app.config.root_doc else []
     note = nodes.admonition("", heading, *about(app, page), *first, classes=["profile"])
     fold(tree)
