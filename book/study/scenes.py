@@ -93,6 +93,8 @@ def cameras(paths: dict[str, np.ndarray]) -> Figure:
     for (label, extrinsics), colour in zip(paths.items(), colours, strict=False):
         _draw_path(ax, extrinsics, colour, label, 0.35 * reach)
     ax.set(xlabel="x (m)", ylabel="y (m)", zlabel="z (m)")
+    for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+        axis.set_pane_color((1, 1, 1, 0))  # the page's own ground, in either theme
     ax.set_xlim(middle[0] - reach, middle[0] + reach)
     ax.set_ylim(middle[1] - reach, middle[1] + reach)
     ax.set_zlim(middle[2] - reach, middle[2] + reach)

@@ -115,7 +115,7 @@ def errors_by_training_length(reports: Mapping[str, Report], seed: int = 0) -> F
     A dotted line in the same colour marks the longest sequence that the network was trained on.
 
     Args:
-        reports: of networks by name; a colour for each longest sequence, dashed for a second network.
+        reports: of networks by what they saw; a colour for each longest sequence, dashed for a second network.
         seed: of the bootstrap intervals over rooms (95 %).
     """
     figure, ax = plt.subplots(figsize=(7.2, 4.2))
@@ -129,7 +129,7 @@ def errors_by_training_length(reports: Mapping[str, Report], seed: int = 0) -> F
             frames: median_interval(errors(report, "denser", frames, "model", "rotation_deg"), seed)
             for frames in lengths(report, "denser")
         }
-        label = f"{name}: 2 to {most} frames, {report['frames'] / 1000:,.0f} thousand images"
+        label = f"{name}, {report['frames'] / 1000:,.0f} thousand images"
         intervals(ax, list(found), list(found.values()), colour, label, fmt="s--" if again else "o-")
         ax.axvline(most, color=PALETTE[colour], ls=":", lw=1.2)
     ax.set_xscale("log", base=2)
@@ -146,12 +146,11 @@ def family_table(reports: Mapping[str, Report], seed: int = 0) -> pd.DataFrame:
         rotation = {S: errors(report, "denser", S, "model", "rotation_deg") for S in SHOWN}
         found = {f"{S} frames": str(median_interval(values, seed)) for S, values in rotation.items()}
         rows[name] = {
-            "longest in training": report["config"]["most_frames"],
             "sequences": f"{report['sequences_with_parents']:,}",
             "images": f"{report['frames']:,}",
             "steps": f"{report['steps']:,}",
         } | found
-    return pd.DataFrame(rows).T.rename_axis("network")
+    return pd.DataFrame(rows).T.rename_axis("trained")
 
 
 def _curve(ax: Any, report: Report, walk: str, who: str, error: str, shift: float, seed: int) -> None:

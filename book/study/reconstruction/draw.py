@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import ListedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -108,7 +108,7 @@ def table_of_changes(found: Sequence[Comparison], names: Mapping[tuple[str, int]
                 strong = "bold" if sign else "normal"
                 words = minus(f"{shades[i, j]:+.0f}{sign}")
                 ax.text(j, i, words, ha="center", va="center", fontsize=8.5, weight=strong)
-    drawn = ax.imshow(shades, cmap="PuOr_r", norm=TwoSlopeNorm(0, -LIMIT, LIMIT), alpha=0.6, aspect="auto")
+    drawn = ax.imshow(shades, cmap=_clear_at_zero(), norm=TwoSlopeNorm(0, -LIMIT, LIMIT), aspect="auto")
     ax.set_yticks(range(len(rows)), [ERRORS[e].replace("\n", " ") for e in rows])
     ticks = [f"{strength(s):g}\n{_kept(found, key, s):.2f}" for key, s in columns]
     ax.set_xticks(range(len(columns)), ticks, fontsize=8.5)
@@ -119,9 +119,16 @@ def table_of_changes(found: Sequence[Comparison], names: Mapping[tuple[str, int]
         middle = start + (len(settings) - 1) / 2
         ax.text(middle, -0.7, names[key], ha="center", va="bottom", fontsize=8.5)
         start += len(settings)
-        ax.axvline(start - 0.5, color="white", lw=3)
+        ax.axvline(start - 0.5, color=PALETTE["grey"], lw=1)
     figure.colorbar(drawn, ax=ax, label="change (%)", extend="both", shrink=0.85)
     return figure
+
+
+def _clear_at_zero() -> ListedColormap:
+    """Violet to orange, without colour in the middle: words are read on it in either theme."""
+    colours = np.array(plt.get_cmap("PuOr_r")(np.linspace(0.1, 0.9, 256)))
+    colours[:, 3] = 0.65 * np.abs(np.linspace(-1, 1, 256))
+    return ListedColormap(colours)
 
 
 def _kept(found: Sequence[Comparison], key: tuple[str, int], setting: str) -> float:
