@@ -57,7 +57,7 @@ LOOK = r"""async () => {
   const raw = [], objects = [];
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    if (node.parentElement.closest('code, pre, script, style, mjx-container, .math')) continue;
+    if (node.parentElement.closest('code, pre, script, style, mjx-container, .math, .sig')) continue;
     if (/\b[A-Z]\w*\(\w+=|<[\w.]+ object at |np\.\w+\(|\('[^']*', |\de[-−+]\d\d/.test(node.data))
       objects.push(node.data.trim());
     if (/\$[^$\n]+\$|\\[a-zA-Z]{2,}[{\s_^]|\\[([]/.test(node.data)) raw.push('raw ' + node.data.trim());

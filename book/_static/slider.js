@@ -38,6 +38,12 @@
     };
   }
 
+  const RAISED = { "+": "", "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+  function powerOfTen(value) {
+    const [front, exponent] = value.toExponential(0).split("e");
+    return exponent === "+0" ? front : `${front === "1" ? "" : `${front}·`}10${[...exponent].map((sign) => RAISED[sign]).join("")}`;
+  }
+
   // A picture that is another one at every place: values (positive) against their number, both on logarithmic axes.
   function profile(parent, numbers, rows) {
     const svg = node(parent, "svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
@@ -47,7 +53,7 @@
     const y = (value) => TOP + ((HEIGHT - TOP - BOTTOM) * (most - Math.log10(value))) / (most - least);
     for (const value of [10 ** least, 10 ** most]) {
       node(svg, "line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: "grid" });
-      node(svg, "text", { x: LEFT - 6, y: y(value) + 5, "text-anchor": "end" }, value.toExponential(0).replace("e-", "e−").replace("e+0", ""));
+      node(svg, "text", { x: LEFT - 6, y: y(value) + 5, "text-anchor": "end" }, powerOfTen(value));
     }
     for (const number of [1, numbers.at(-1)])
       node(svg, "text", { x: x(number), y: HEIGHT - 6, "text-anchor": number === 1 ? "start" : "end" }, number);

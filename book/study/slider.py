@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from book.study.numbers import number
+
 POINTS = 60  # of a profile, evenly over the logarithm of its index
 
 
@@ -75,7 +77,7 @@ def _table(name: str, positions: Sequence[float], panels: Sequence[Panel]) -> st
     head = "".join(f"<th>{name} = {position:g}</th>" for position in positions)
     rows = "".join(
         f"<tr><th>{html.escape(panel.title)}</th>"
-        + "".join(f"<td>{'–' if math.isnan(v) else f'{v:.3g}{panel.unit}'}</td>" for v in panel.values[0])
+        + "".join(f"<td>{'–' if math.isnan(v) else number(v) + panel.unit}</td>" for v in panel.values[0])
         + "</tr>"
         for panel in panels
     )

@@ -106,7 +106,7 @@ def test_heads_depths_and_stretches(tmp_path):
 
 def test_small_numbers_keep_their_digits():
     shown = [draw.digits(value) for value in (3e-6, 0.5, 0.0, 12, "flash", -2.0)]
-    assert shown == ["3.0e-06", "0.500", "0.000", "12", "flash", "-2.000"]
+    assert shown == ["3.0·10⁻⁶", "0.500", "0.000", "12", "flash", "−2.000"]
 
 
 @pytest.mark.parametrize("job", draw.JOBS)

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
+from book.study.numbers import minus, power
 from book.study.style import PALETTE, RULES
 from lib import records
 from lib.costs.measure import PLAIN
@@ -220,7 +221,7 @@ def digits(value: Any) -> str:
     """A value as a table shows it: three decimals, or two digits and a power of ten where it is small."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.1e}"
+    return minus(f"{value:.3f}") if value == 0 or abs(value) >= 0.01 else power(value, 1)
 
 
 def table(job: str, folder: Path = records.MEASUREMENTS) -> pd.DataFrame:

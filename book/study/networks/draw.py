@@ -115,7 +115,7 @@ def errors_by_training_length(reports: Mapping[str, Report], seed: int = 0) -> F
     A dotted line in the same colour marks the longest sequence that the network was trained on.
 
     Args:
-        reports: of networks by what they saw; a colour for each longest sequence, dashed for a second network.
+        reports: of networks by what they saw; one colour a longest sequence, dashed for a second network.
         seed: of the bootstrap intervals over rooms (95 %).
     """
     figure, ax = plt.subplots(figsize=(7.2, 4.2))
