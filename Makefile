@@ -13,13 +13,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 # Another profile (book/profiles/NAME.yml) has its own pages, and is not held to the sentences of the shipped book.
 NAME := $(basename $(notdir $(PROFILE)))
-PAGES := _build/$(if $(filter default,$(NAME)),,$(NAME)/)html
 STRICT := $(if $(filter default,$(NAME)),-W --keep-going,)
 
 .PHONY: book pdf plan test faults slurm fast quick mutants lint pages screenshots clean
 
 book: $(STAMP)
-	rm -rf $(PAGES)
 	BOOK_PROFILE=$(PROFILE) BOOK_JOBS=$(JOBS) $(BIN)/jupyter-book build . -n $(STRICT)
 
 # The book as a PDF, from the results of `make book`: only what that has not executed is. Needs latexmk, xelatex,

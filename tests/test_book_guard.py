@@ -1,5 +1,6 @@
 """No page shows a result of code that has since changed: real builds of a small book, one change each."""
 
+import fcntl
 import importlib
 import json
 import re
@@ -259,6 +260,17 @@ def test_failures_leave_nothing_behind(book: SmallBook) -> None:
     assert (build.status, build.executed, build.swept) == (0, 0, 0), build.output[-3000:]
     assert total(book) == 10.0
     assert not (book.root / "_build" / "failed-html").exists()
+
+
+def test_a_second_build_in_the_same_folder_is_refused_and_harms_no_page(book: SmallBook) -> None:
+    """Two at once would delete each other's pages."""
+    before = book.page("chapter")
+    with (book.root / "_build" / "building").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build = book.build(*STRICT)
+    assert build.status != 0 and "another build is at work" in build.output
+    assert book.page("chapter") == before
+    assert book.build(*STRICT).status == 0
 
 
 def test_code_edited_during_a_build_fails_it(book: SmallBook) -> None:

@@ -1,20 +1,21 @@
 """Sphinx side of the promise that no page shows a result of code that has since changed.
 
-Before anything is read it (1) removes the old pages, (2) runs the papermill runs that have no current
-record, (3) executes the pages of which something that they use has changed, and has Sphinx read those again.
-Pages of a build that failed are moved to ``failed-html``: nothing is left that could be taken for a finished
-book.
+Before anything is read it (1) makes sure that no other build is at work here and removes the old pages, (2)
+runs the papermill runs that have no current record, (3) executes the pages of which something that they use
+has changed, and has Sphinx read those again. Pages of a build that failed are moved to ``failed-html``:
+nothing is left that could be taken for a finished book.
 
 The book's root is the folder of ``_config.yml``; the `lib` beside it is the one that the pages import.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pages as execution
 from myst_nb.core.read import create_nb_reader
@@ -66,6 +67,7 @@ def use_the_books_lib(root: Path) -> None:
 def on_config(app: Sphinx, config: Config) -> None:
     """Remove old pages; plan the runs; say where executed pages are found."""
     choose_profile(app)
+    app.book_lock = only_build(app.book_base)  # type: ignore[attr-defined]
     for old in (Path(app.outdir), failed_folder(app)):
         shutil.rmtree(old, ignore_errors=True)
     try:
@@ -74,6 +76,24 @@ def on_config(app: Sphinx, config: Config) -> None:
         raise ExtensionError(f"book/runs: {error}") from None
     Path(app.outdir).mkdir(parents=True)
     config.nb_execution_cache_path = str(Path(os.environ["BOOK_STATE"]) / "jupyter_cache")
+
+
+def only_build(base: Path) -> TextIO:
+    """A lock on the folder of a profile's pages until this process ends: two builds delete each other's.
+
+    Raises:
+        ExtensionError: another process builds there.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    lock = (base / "building").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise ExtensionError(
+            f"another build is at work in {base}: wait until it has ended, or build in another copy"
+        ) from None
+    return lock
 
 
 def choose_profile(app: Sphinx) -> None:
