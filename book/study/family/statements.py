@@ -167,7 +167,7 @@ def diluted() -> Statement:
 def resists() -> Statement:
     """Is there a block whose queries do so less than in proportion?"""
     found = each(_least_growth)
-    number = "the same, least of the blocks"
+    number = "keys in effect, power of S, least block"
     return Statement("One block resists dilution", number, 1.0, found, sign=-1, log=False)
 
 
