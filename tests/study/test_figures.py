@@ -71,6 +71,7 @@ def test_camera_paths_share_one_scale():
     figure = cameras({"truth": poses, "predicted": poses * 0.5})
     ax = figure.axes[0]
     assert np.ptp(ax.get_xlim()) == pytest.approx(np.ptp(ax.get_zlim()))
+    assert ax.xaxis.pane.get_facecolor()[3] == 0, "no grey walls on a dark page"
 
 
 def test_banner_and_provenance_are_written_on_the_figure():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -266,3 +267,19 @@ def test_rooms_against_m_draws_settings_of_the_rule_without_options():
     assert {"1", "2", "5"} >= {text.get_text() for text in ax.get_yticklabels()} >= {"2", "5"}
     (ax,) = draw.rooms_against_m({"8 frames": record}, ["rotation_from_frame_0"], "uniform").axes
     assert len(ax.lines[0].get_xdata()) == 1
+
+
+def test_the_map_of_changes_is_clear_where_nothing_changes() -> None:
+    """Its words have the ink of the page: on the page's own ground they are read in both themes."""
+    found = [
+        SimpleNamespace(
+            scenes="a", frames=8, setting=f"fastvggt {m}", error="ate_centres", side="unclear", kept=0.5,
+            relative=SimpleNamespace(median=change),
+        )
+        for m, change in ((0.3, 0.0), (0.7, -1.0))
+    ]  # fmt: skip
+    ax = draw.table_of_changes(found, {("a", 8): "8 frames"}).axes[0]  # type: ignore[arg-type]
+    (drawn,) = ax.images
+    clear, strong = drawn.cmap(drawn.norm(drawn.get_array()))[0]
+    assert clear[3] < 0.01 and 0.5 < strong[3] < 0.7
+    assert [text.get_text() for text in ax.texts[:2]] == ["+0", "−100"]

@@ -116,6 +116,8 @@ def _bars(ax: Axes, run: Run, arms: Sequence[str]) -> None:
         spread = errors.std(ddof=1) / len(errors) ** 0.5
         colour, ink = PALETTE[BAR_COLOURS[arms.index(arm)]], PALETTE["black"]
         ax.bar(place, errors.mean(), yerr=spread, color=colour, ecolor=ink)
-        ax.text(place, errors.mean() * 0.04, f"{failures(run, arm)}/{len(errors)}", ha="center", fontsize=8)
+        # pure black: it lies on a colour, in either theme
+        words = f"{failures(run, arm)}/{len(errors)}"
+        ax.text(place, errors.mean() * 0.04, words, ha="center", color="black", fontsize=8)
     ax.set_xticks(range(len(measured)), measured, rotation=25, ha="right", fontsize=8.5)
     ax.grid(axis="x", visible=False)

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from book.study.intervals import Interval, median_interval
 from book.study.shipped import TARGETS, Report, errors, lengths
-from book.study.style import PALETTE, intervals
+from book.study.style import PALETTE, intervals, shared_legend
 
 LOSSES = {"camera": "vermilion", "depth": "blue", "point": "green", "match": "purple", "track": "orange"}
 WHO = {"model": ("mini VGGT", "blue", "o"), "still": ("stands still", "grey", "s")}
@@ -135,7 +135,7 @@ def errors_by_training_length(reports: Mapping[str, Report], seed: int = 0) -> F
     ax.set_xscale("log", base=2)
     ax.set(xlabel="frames S of one stretch of path", ylabel="rotation error (°)", ylim=(0, None))
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend()
+    shared_legend(figure, ax, "outside upper center", ncols=2)
     return figure
 
 
