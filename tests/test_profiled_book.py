@@ -227,6 +227,13 @@ def test_what_was_measured_in_part_is_folded_and_a_list_bullet_by_bullet() -> No
     assert [len(section[k].children) for k in (4, 6)] == [2, 1]
 
 
+def test_a_quote_of_which_a_number_is_absent_is_folded() -> None:
+    tree, quote = new_document("page"), nodes.block_quote("", paragraph("3", gaps.ABSENT))
+    tree += nodes.section("", quote)
+    profiled.fold(tree)
+    assert [type(node).__name__ for node in quote] == ["raw", "paragraph", "raw"]
+
+
 def test_what_is_absent_within_brackets_has_none_of_its_own() -> None:
     tree = new_document("page")
     shown = [nodes.inline("", gaps.ABSENT, classes=["pasted-text"]) for _ in range(2)]

@@ -85,7 +85,7 @@ def fold(tree: nodes.document) -> None:
     foldable = tree.findall(lambda node: isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.table))
     parents = dict.fromkeys(node.parent for node in foldable)
     for parent in parents:
-        if isinstance(parent, nodes.section | nodes.Admonition):
+        if isinstance(parent, nodes.section | nodes.Admonition | nodes.block_quote):
             parent[:] = list(_folded([part for child in parent.children for part in _parted(child)]))
 
 
