@@ -32,7 +32,9 @@ KIND, M = "denser", 0.7
 
 def pieces(stage: Stage) -> Iterator[Piece]:
     """Every length in the first rooms, the ends first, then in the next ones."""
-    names = [path.stem for path in sorted(WEIGHTS.glob("*.safetensors"))]
+    # a causal network takes no merging rule
+    known = [path.stem for path in sorted(WEIGHTS.glob("*.safetensors"))]
+    names = [name for name in known if not config_of(name)["model"].get("causal")]
     lengths, rooms, step = ((2, 3), 2, 1) if stage.rehearse else (FRAMES, ROOMS, AT_ONCE)
     for first in range(0, rooms, step):
         for frames in lengths:
@@ -47,11 +49,17 @@ def pieces(stage: Stage) -> Iterator[Piece]:
             yield Piece(params, lambda p=params: measure(stage, p))
 
 
+def config_of(name: str) -> dict[str, Any]:
+    """What the record beside the weights says of the network and its training."""
+    record = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+    return dict(record["config"])
+
+
 @lru_cache(maxsize=4)
 def network(name: str, device: str) -> tuple[VGGT, int]:
     """A shipped network and the most frames that it saw at once in training."""
-    config = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))["config"]
-    return load(WEIGHTS / f"{name}.safetensors", device=device).eval(), int(config["most_frames"])
+    weights = WEIGHTS / f"{name}.safetensors"
+    return load(weights, device=device).eval(), int(config_of(name)["most_frames"])
 
 
 def arms(trained: int) -> dict[str, tuple[MergingRule | None, LogitScale | None]]:

@@ -7,7 +7,7 @@ from small_models import tiny_vggt
 
 from book.study import entries
 from book.study.fits import growth
-from book.study.networks import designs
+from book.study.networks import designs, draw
 from lib.geometry import rotation_angle_deg
 from lib.run import Params
 from lib.vggt import AttentionEvent
@@ -113,3 +113,14 @@ def test_a_run_on_rooms_and_what_it_refuses():
         designs.quantities("other", found, [8, 32])
     with pytest.raises(ValueError, match="declared at 32 frames"):
         designs.quantities("equivariant", found, [8, 16])
+
+
+def test_the_picture_of_a_causal_network_shows_both_frames_and_errors_by_place() -> None:
+    lengths, rng = [8, 16, 32], np.random.default_rng(0)
+    arrays = {name: rng.random((3, 4, 2)) for name in ("entropy_last", "entropy_fourth")}
+    arrays |= {"rotation": np.tile(np.repeat([1.0, 2.0, 3.0, 4.0], 8), (4, 1))}
+    left, right = draw.one_by_one(arrays, arrays, lengths).axes
+    drawn = {one.get_label(): one.lines[0].get_ydata() for one in (*left.containers, *right.containers)}
+    assert list(drawn["causal"]) == list(drawn["shipped"]) == [1, 2, 3, 4]
+    last = np.exp(arrays["entropy_last"].mean(-1))
+    assert drawn["causal, last frame"] == pytest.approx(np.median(last, 1))

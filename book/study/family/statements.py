@@ -28,7 +28,7 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
     "equivariant-to4-seed0": " (no reference)",
     "to4-seed0": " (anew)",
 }
-NOTES = NETWORKS | {"wider": " (wider world)"}  # of all that ship
+NOTES = NETWORKS | {"wider": " (wider world)", "causal-seed0": " (causal)"}  # of all that ship
 FRESH = "denser:200-207"
 LENGTHS = (8, 16, 32, 64, 128)
 FEW, MANY = 8, 128  # frames of a walk whose errors are compared

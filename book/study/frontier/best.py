@@ -107,8 +107,9 @@ class Frontier:
 
 
 def networks() -> list[str]:
-    """Every network in data/weights, by the frames of its training."""
-    names = [path.stem for path in used.listed(shipped.SHIPPED.parent, "*.safetensors")]
+    """Every network in data/weights that takes a merging rule, by the frames of its training."""
+    paths = used.listed(shipped.SHIPPED.parent, "*.safetensors")
+    names = [p.stem for p in paths if not shipped.read_report(p)["config"]["model"].get("causal")]
     return sorted(names, key=lambda name: (shipped.trained_frames(name), name != shipped.SHIPPED.stem, name))
 
 

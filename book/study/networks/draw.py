@@ -196,6 +196,40 @@ def keys_in_effect(
     return figure
 
 
+def one_by_one(
+    causal: Mapping[str, np.ndarray], plain: Mapping[str, np.ndarray], frames: Sequence[int], seed: int = 0
+) -> Figure:
+    """Left: keys in effect of the fourth and the last frame. Right: rotation error by place in the walk.
+
+    Args:
+        causal, plain: arrays of `designs.measure` of a network whose frames see earlier ones only, and of one
+            whose frames see all. frames: numbers of frames, the first axis of those arrays.
+        seed: of the bootstrap intervals over rooms (95 %).
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.9), layout="constrained")
+    lines = (
+        (causal, "entropy_last", "causal, last frame", "vermilion", "o-"),
+        (causal, "entropy_fourth", "causal, fourth frame", "vermilion", "o--"),
+        (plain, "entropy_last", "shipped, last frame", "blue", "s-"),
+        (plain, "entropy_fourth", "shipped, fourth frame", "blue", "s--"),
+    )
+    for arrays, name, label, colour, line in lines:
+        rooms = np.exp(arrays[name].mean(-1))  # geometric mean over blocks
+        intervals(left, frames, [median_interval(row, seed) for row in rooms], colour, label, fmt=line)
+    left.set(xscale="log", yscale="log", xlabel="frames S", ylabel="keys in effect, $e^H$")
+    left.set_xticks(frames, [f"{count}" for count in frames])
+    left.xaxis.set_minor_locator(NullLocator())
+    left.legend()
+    for arrays, label, colour in ((causal, "causal", "vermilion"), (plain, "shipped", "blue")):
+        eights = arrays["rotation"][:, : frames[-1] // 8 * 8].reshape(len(arrays["rotation"]), -1, 8)
+        errors = [median_interval(room, seed) for room in np.median(eights, -1).T]
+        intervals(right, 8 * np.arange(len(errors)) + 4.5, errors, colour, label)
+    right.set(xlabel=f"place in a walk of {frames[-1]} frames", ylabel="rotation error (°), medians of eight")
+    right.set_ylim(bottom=0)
+    right.legend()
+    return figure
+
+
 def targets_table(report: Report, frames: int, seed: int = 0) -> pd.DataFrame:
     """Each target, what was measured at `frames` frames of longer walks, and whether it is met."""
     rows = []
