@@ -3,8 +3,9 @@
     python benchmarks/half.py [--models mini wide] [--frames 16] [--repeats 5] [--keep]
 
 Only the aggregator computes in bfloat16 (`lib.run.forward`); heads stay in float32, as on a GPU. A name of
-data/weights runs on a rendered room and is judged against the truth; "wide" has random weights, twice the
-width and eight pairs of blocks on pictures of 224 x 224 pixels. Times are CPU seconds, the best of all turns.
+data/weights runs on a rendered room and is judged against the truth; "wide" has random weights, four times
+the width of "mini" and eight pairs of blocks, on pictures of 224 x 224 pixels. Times are CPU seconds, the
+best of all turns.
 """
 
 from __future__ import annotations
