@@ -85,10 +85,13 @@ LOOK = r"""async () => {
 WIDE = r"""async () => {
   for (let k = 0; k < 3; k++) await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   const box = i => i.getBoundingClientRect();
+  const hidden = [...document.querySelectorAll('div.math mjx-math')]
+    .map(m => box(m.closest('div.math')).left - box(m).left).filter(left => left > 2)
+    .map(left => `formula begins ${left.toFixed(0)} px left of its box`);
   const shape = i => i.naturalWidth ? i.naturalHeight / i.naturalWidth : box(i).height / box(i).width;
   return {
-    wide: document.documentElement.scrollWidth > window.innerWidth + 1
-      ? [`page is ${document.documentElement.scrollWidth} px wide in ${window.innerWidth}`] : [],
+    wide: [...document.documentElement.scrollWidth > window.innerWidth + 1
+      ? [`page is ${document.documentElement.scrollWidth} px wide in ${window.innerWidth}`] : [], ...hidden],
     stretched: [...document.images].filter(i => getComputedStyle(i).objectFit !== 'contain')
       .filter(i => box(i).width > 40 && Math.abs(box(i).height / box(i).width / shape(i) - 1) > 0.05)
       .map(i => `${i.src.split('/').pop()}: ${box(i).width.toFixed(0)} x ${box(i).height.toFixed(0)}, ` +

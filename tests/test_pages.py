@@ -103,6 +103,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <p>It is Printed(value=500, unit='frames').</p><p>Row ('printed', 'all').</p><p>An error of 2.2e-09.</p>
 <p>Costs $x^2$ and \mathbb{R}.</p>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
+<div class="math" style="display: flex; flex-direction: row-reverse; width: 9px">\(a + b + c + d + e\)</div>
 <table><tr><td>A sentence that ends too...</td></tr></table>
 <div style="width: 3000px">wide</div>
 <div style="overflow-x: auto; width: 90px"><div style="width: 200px">more to the right</div></div>
@@ -153,6 +154,7 @@ def test_every_kind_of_fault_is_seen(tmp_path: Path) -> None:
     }
     assert {kind: mark for kind, mark in EXPECTED.items() if mark not in found[kind]} == {}
     assert "other.html" in found["links"]
+    assert "left of its box" in found["wide"] and "px wide in" in found["wide"]
     assert "Row ('printed', 'all')" in found["objects"] and "2.2e-09" in found["objects"]
     for mark in (
         r"raw Costs $x^2$ and \mathbb{R}",
