@@ -10,12 +10,15 @@ document.addEventListener("DOMContentLoaded", () => {
     box.classList.toggle("goes-on-left", scrolls && box.scrollLeft > 2);
     box.classList.toggle("goes-on-right", scrolls && hidden - box.scrollLeft > 2);
   };
-  // A formula scrolls beside its number, in a box that is there when it is set: the box around it grows then.
+  // A formula scrolls beside its number, in a box that is there when it is set; one with a tag of its own in the
+  // box around it.
   const changed = (found) => {
-    const box = found.querySelector(":scope > mjx-container") ?? found;
-    if (!watched.has(box)) box.addEventListener("scroll", () => mark(box), { passive: true });
-    watched.add(box);
-    mark(box);
+    for (const box of [found, found.querySelector(":scope > mjx-container")]) {
+      if (box === null) continue;
+      if (!watched.has(box)) box.addEventListener("scroll", () => mark(box), { passive: true });
+      watched.add(box);
+      mark(box);
+    }
   };
   const sizes = new ResizeObserver((all) => new Set(all.map((one) => one.target.closest(BOXES))).forEach(changed));
   for (const box of document.querySelectorAll(`.bd-article :is(${BOXES})`)) {
