@@ -152,7 +152,7 @@ def test_comparison_runs_are_those_of_their_records_and_differ_in_training_lengt
         medians = [np.median(shipped.errors(report, "denser", S, "model", "rotation_deg")) for S in frames]
         assert np.allclose(box[0].get_ydata(), medians)
     table = draw.family_table(reports)
-    assert list(table["longest in training"]) == [4, 12, 24, 24]
+    assert list(table["images"]) == [f"{report['frames']:,}" for report in reports.values()]
     at_8 = np.median(shipped.errors(reports["mini"], "denser", 8, "model", "rotation_deg"))
     assert table.loc["mini", "8 frames"].startswith(f"{at_8:.3g} (")
     plt.close("all")

@@ -71,7 +71,7 @@ def trained_frames(model: str, given: int = 0) -> int:
         return given
     if model == VGGT_1B:
         return VGGT_1B_FRAMES
-    for record in (SHIPPED.with_name(f"{model}.json"), Path(model).with_suffix(".json")):
+    for record in (SHIPPED.parent / f"{model}.json", Path(model).with_suffix(".json")):
         if record.is_file():
             return int(json.loads(record.read_text())["config"]["most_frames"])
     raise ValueError(f"nobody knows on how many frames {model!r} was trained; give trained = that number")

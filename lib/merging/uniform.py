@@ -98,7 +98,11 @@ class UniformRule(RegisteredRule):
         return (free - destinations) * destinations / groups
 
     def kept(self, layout: TokenLayout) -> float:
-        """1 - m, up to rounding; refuses an m that the protections do not permit."""
+        """1 - m, up to rounding.
+
+        Raises:
+            ValueError: the protections do not permit this m.
+        """
         if self.m > (largest := self.largest_m(layout)):
             raise ValueError(f"m = {self.m} is out of reach here; the largest is {largest:.3f}")
         return 1 - round(self.m * layout.tokens) / layout.tokens

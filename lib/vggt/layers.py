@@ -73,7 +73,8 @@ def rope_tables(
     Angles are rounded to `dtype` before cos and sin, as upstream does; under autocast on a CPU, too, they
     stay float32, as they are on a GPU.
     """
-    exact = torch.is_autocast_enabled(positions.device.type)
+    kind = positions.device.type
+    exact = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     angles = rope_angles(positions, head_dim // 2, base).to(torch.float32 if exact else dtype)[:, None]
     cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)  # each (B, 1, N, axis, D/4)
     return torch.stack((cos, cos), -2).flatten(-3), torch.stack((-sin, sin), -2).flatten(-3)
