@@ -58,7 +58,7 @@ class Params:
         seed: of random weights, and of a rule that draws.
         device: "cpu", "cuda" or "cuda:1"; Apple's "mps" is not one of them.
         dtype: of the aggregator's products: "float32", "bfloat16", or "auto" for bfloat16 on a GPU and
-            float32 on a CPU. bfloat16 is quicker on processors with units for it, and slower on others.
+            float32 on a CPU. On a CPU bfloat16 is meant for processors with units for it.
 
     Raises:
         ValueError: naming the value that is out of range, and the range.

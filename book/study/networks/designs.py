@@ -160,8 +160,9 @@ def ratios(
 ) -> dict[str, float]:
     """What is declared of every network, as ``{name}_dilution``, ``_anchor`` and ``_growth``.
 
-    How keys in effect grow with `lengths`; with `errors` what the bias leaves of them; with `walks` what the
-    longer walks do to them; both as in `quantities`.
+    The power of S with which keys in effect grow over `lengths`; with `errors`, the mean error with the bias
+    over that without; with `walks`, the mean error of the longer walks over that of the shorter. Arguments as
+    in `quantities`.
     """
     found = {f"{name}_dilution": float(growth(arrays["entropy"], lengths).mean())}
     if errors is not None:
