@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from small_models import tiny_vggt
 
 from book.study.anchored import Anchored
-from book.study.predictions import entry, equal_size, heads, second, sink
+from book.study.predictions import draw, entry, equal_size, heads, second, sink
 from book.study.predictions.declared import RUNS, SECOND
 from book.study.predictions.measure import measurements
 from lib.merging import FastVGGTRule, TokenLayout
@@ -154,3 +155,23 @@ def test_late_slopes_follow_their_budget():
     rows[0, :, 0] = 0.4 * np.arange(12)
     measured, law, uniform, unsigned = second.late_slopes({"odds": rows})
     assert law == pytest.approx(measured) and unsigned == pytest.approx(0) and measured < uniform < 0
+
+
+def test_the_scoreboard_marks_each_prediction_where_its_run_exists():
+    """A record is asked for a value and its interval; the runs that decide are "main" and another."""
+    first, second, third = SECOND[0], next(p for p in SECOND if p.run != "main"), SECOND[1]
+    inside = {p.quantity: 0.5 * (max(p.above, -9.0) + min(p.below, 9.0)) for p in (first, second, third)} | {
+        f"{p.quantity}.interval": None for p in (first, second, third)
+    }
+    wide = inside | {f"{first.quantity}.interval": (-1e9, 1e9), third.quantity: None}
+    columns = {"kept": {"main": inside, second.run: inside}, "unsure": {"main": wide}}
+    figure = draw.scoreboard(columns, (first, second, third))
+    marks = [(text.get_position(), text.get_text()) for text in figure.axes[0].texts]
+    assert marks == [((0, 0), "✓"), ((1, 0), "✓"), ((2, 0), "✓"), ((0, 1), "✓")]
+    squares = [line for line in figure.axes[0].lines if line.get_marker() == "s" and len(line.get_xdata())]
+    sure, unsure = (draw.SQUARES[word] for word in ("as predicted", "as predicted, not clearly"))
+    assert squares[0].get_color() == sure["color"] and squares[3].get_markerfacecolor() == unsure["mfc"]
+    failing = inside | {first.quantity: first.below + 1.0 if first.below < 1e9 else first.above - 1.0}
+    board = draw.scoreboard({"failed": {"main": failing}}, (first,))
+    assert [text.get_text() for text in board.axes[0].texts] == ["✗"]
+    plt.close("all")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -22,6 +24,12 @@ from lib.records import Record
 
 Arrays = Mapping[str, NDArray[np.float64]]
 MARKS = {"as predicted": "✓", "refuted": "✗"}
+SQUARES: dict[str, dict[str, Any]] = {  # how an outcome is drawn
+    "as predicted": {"color": PALETTE["blue"]},
+    "as predicted, not clearly": {"mfc": "#A6CBE3", "mec": PALETTE["blue"]},
+    "refuted": {"color": "#9C3D00"},
+    "refuted, not clearly": {"mfc": "#F2C4A2", "mec": "#9C3D00"},
+}
 RUNS = {
     "few": ("every fourth frame", "blue", "o-"),
     "copies": ("those, four times each", "orange", "s--"),
@@ -69,6 +77,44 @@ def outcomes(
         return "font-style: italic" if text == "not decided" else ""
 
     return pd.DataFrame(rows).style.map(loud, subset=list(columns)).hide(axis="index")
+
+
+def scoreboard(
+    columns: Mapping[str, Mapping[str, Record]], predictions: Sequence[Hypothesis] = PREDICTIONS
+) -> Figure:
+    """One square for each prediction (across) and heading (down): blue is kept, red refuted, pale not clear.
+
+    columns: heading -> run -> record, as in `outcomes`. No square: the run that decides it is not here.
+    A dot: this run could not define the quantity.
+    """
+    figure, ax = plt.subplots(figsize=(10.5, 1.0 + 0.33 * len(columns)))
+    for row, runs in enumerate(columns.values()):
+        for place, one in enumerate(predictions):
+            if one.run in runs:
+                _square(ax, place, row, one, runs[one.run])
+    names = [one.id for one in predictions]
+    ax.set(xlim=(-0.6, len(names) - 0.4), ylim=(len(columns) - 0.4, -0.6), aspect="equal")
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=9)
+    ax.set_yticks(range(len(columns)), list(columns))
+    ax.grid(False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    for label, style in SQUARES.items():
+        ax.plot([], [], "s", ms=11, label=label, **style)
+    figure.legend(loc="outside upper center", ncols=len(SQUARES))
+    return figure
+
+
+def _square(ax: Axes, place: int, row: int, prediction: Hypothesis, record: Record) -> None:
+    word = prediction.judge(record[prediction.quantity])
+    if word == "not decided":
+        ax.plot(place, row, ".", color=PALETTE["grey"])
+        return
+    sure = clear(prediction, record)
+    ax.plot(place, row, "s", ms=13, **SQUARES[word + ("" if sure else ", not clearly")])
+    ax.text(
+        place, row, MARKS[word], ha="center", va="center", color="white" if sure else "#000000", fontsize=9
+    )
 
 
 def what_held(arrays: Arrays) -> Figure:
