@@ -5,7 +5,7 @@ import pytest
 
 from book.study import verdicts
 from book.study.family import rule, statements
-from book.study.family.draw import strips, table
+from book.study.family.draw import looks, strips, table
 from book.study.family.statements import Statement
 from book.study.intervals import Interval
 
@@ -29,12 +29,12 @@ def test_the_table_has_a_row_for_each_statement() -> None:
 
 
 def test_every_measured_network_is_a_dot_with_its_interval() -> None:
-    figure = strips([ABOVE, BELOW, ABOVE, BELOW], NETWORKS)
+    kinds = {"a": "to 4", "b": "to 12", "c": "to 4"}
+    figure = strips([ABOVE, BELOW, ABOVE, BELOW], NETWORKS, kinds)
     above, below, *_, hidden = figure.axes
-    assert [line.get_xdata()[0] for line in above.lines if line.get_marker() == "o"] == pytest.approx(
-        [2, 1, 0.5]
-    )
-    assert len([line for line in below.lines if line.get_marker() == "o"]) == 2
+    dots = [line.get_xdata()[0] for line in above.lines if line.get_marker() in "oD"]
+    assert dots == pytest.approx([2, 1, 0.5])
+    assert len([line for line in below.lines if line.get_marker() in "oD"]) == 2
     assert not hidden.get_visible() and above.get_xscale() == "log"
 
 
@@ -76,6 +76,13 @@ def test_each_statement_reads_its_numbers_from_the_records(monkeypatch: pytest.M
     assert medians == pytest.approx([0.625, 0.25, 3.0, 0.5, 1.5, 2 / 3, 1.5, share, ranks, *powers])
     assert {one.word(name) for one in found for name in statements.NETWORKS} == {"yes"}
     assert all(one.found.keys() == statements.NETWORKS.keys() for one in found)
+
+
+def test_a_kind_has_a_colour_and_its_first_training_a_filled_mark() -> None:
+    found = looks({"a": "to 4", "b": "to 12", "c": "to 4", "d": "to 12"})
+    colours = {name: colour for name, (colour, _) in found.items()}
+    assert colours["a"] == colours["c"] != colours["b"] == colours["d"]
+    assert [mark["fmt"] for _, mark in found.values()] == ["o", "o", "D", "D"]
 
 
 def test_another_profile_asks_no_family(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +152,8 @@ def test_the_rule_says_its_numbers_and_a_reach_its_count() -> None:
 
 
 def test_kinds_are_architecture_and_longest_training_sequence() -> None:
-    assert rule.kind("mini") == "with reference frame, to 12 frames"
-    assert rule.kind("equivariant-to4-seed0") == "without reference frame, to 4 frames"
+    assert rule.kind("mini") == "with reference frame, patches of 8, to 12 frames"
+    assert rule.kind("equivariant-to4-seed0") == "without reference frame, patches of 8, to 4 frames"
     assert rule.kind("to24-seed0") == rule.kind("trained-to-24") != rule.kind("mini")
 
 

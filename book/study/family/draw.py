@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,11 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullLocator
 
+from book.study.family.rule import kind
 from book.study.family.statements import Statement
 from book.study.style import PALETTE, intervals
 
 TICKS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of ratios
-COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky", "black")
+COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky", "black")  # of kinds of networks
+FIRST, FURTHER = ({"fmt": "o"}, {"fmt": "D", "mfc": "none"})  # trainings of a kind
 
 
 def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.DataFrame:
@@ -25,8 +28,24 @@ def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.Da
     return pd.DataFrame(rows).set_index("")
 
 
-def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figure:
-    """One panel a statement: medians of the networks with their intervals, and the neutral value dotted."""
+def looks(kinds: Mapping[str, str]) -> dict[str, tuple[str, Mapping[str, str]]]:
+    """Colour and marker of each network: a colour for a kind, filled for its first training, open for others.
+
+    kinds: network -> its kind, in the order of the figure.
+    """
+    colours = dict(zip(dict.fromkeys(kinds.values()), cycle(COLOURS), strict=False))
+    firsts = {kind: name for name, kind in reversed([*kinds.items()])}
+    return {name: (colours[kind], FIRST if name == firsts[kind] else FURTHER) for name, kind in kinds.items()}
+
+
+def strips(
+    statements: Sequence[Statement], networks: Mapping[str, str], kinds: Mapping[str, str] | None = None
+) -> Figure:
+    """One panel a statement: medians of the networks with their intervals, and the neutral value dotted.
+
+    networks: name -> label. kinds: name -> kind, for `looks`; None asks the records of the weights.
+    """
+    look = looks({name: kind(name) for name in networks} if kinds is None else kinds)
     columns = min(3, len(statements))
     rows = -(-len(statements) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.12)
@@ -35,8 +54,8 @@ def strips(statements: Sequence[Statement], networks: Mapping[str, str]) -> Figu
     for ax, one in zip(axes.flat, statements, strict=False):
         for place, (name, label) in enumerate(networks.items()):
             if name in one.found:
-                colour = COLOURS[place % len(COLOURS)]
-                intervals(ax, [-place], [one.found[name]], colour, label, across=True, fmt="o")
+                colour, mark = look[name]
+                intervals(ax, [-place], [one.found[name]], colour, label, across=True, **mark)
         ax.axvline(one.neutral, color=PALETTE["black"], lw=0.8, ls=":")
         ax.set(yticks=[], ylim=(-len(networks) + 0.4, 0.6), xlabel=one.number)
         ax.set_title(one.says, fontsize=10, loc="left")

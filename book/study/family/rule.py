@@ -66,10 +66,11 @@ def reach(statement: Statement, kinds: Mapping[str, str], asked: Rule = RULE) ->
 
 
 def kind(name: str) -> str:
-    """Architecture and longest training sequence of a network: "with reference frame, to 12 frames"."""
+    """Architecture and longest training, as "with reference frame, patches of 8, to 12 frames"."""
     config = statements.report(name)["config"]
-    reference = "with" if config["model"].get("reference", True) else "without"
-    return f"{reference} reference frame, to {config['most_frames']} frames"
+    model = config["model"]
+    reference = "with" if model.get("reference", True) else "without"
+    return f"{reference} reference frame, patches of {model['patch_size']}, to {config['most_frames']} frames"
 
 
 def reaches(names: Iterable[str]) -> dict[str, Reach]:

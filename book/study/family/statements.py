@@ -21,12 +21,12 @@ from book.study.intervals import Interval, mean_ratio, sign_interval
 Array = NDArray[np.float64]
 NETWORKS = {  # weights -> what its label says beside the longest training sequence; in the order of figures
     "trained-to-4": "",
+    "to4-seed0": " (anew)",
     "mini": " (shipped)",
     "trained-to-24": "",
     "to24-seed0": " (anew)",
     "equivariant-seed0": " (no reference)",
     "equivariant-to4-seed0": " (no reference)",
-    "to4-seed0": " (anew)",
 }
 NOTES = NETWORKS | {"wider": " (wider world)", "causal-seed0": " (causal)"}  # of all that ship
 FRESH = "denser:200-207"
