@@ -180,6 +180,17 @@ def test_labels(monkeypatch, claim, label):
     assert verdict_nodes.label(claim) == label
 
 
+def test_in_another_profile_our_words_are_said_to_be_of_the_shipped_book(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
+    import verdict_nodes
+
+    from book.study import profile
+
+    assert verdict_nodes.ours("Corrected") == "Corrected"
+    monkeypatch.setattr(profile, "BOOK", profile.read("smoke"))
+    assert verdict_nodes.ours("Corrected") == "Corrected (of the shipped book)"
+
+
 def test_formulas_in_lines_of_checks(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
     import verdict_nodes

@@ -107,7 +107,10 @@ class VerdictBox(LedgerDirective):
             self.slot("badge", claim.id),
         ]
         box = nodes.container("", head, classes=["verdict-box"])
-        box += [self.lead("As printed.", claim.printed), self.lead("Corrected.", claim.corrected)]
+        box += [
+            self.lead("As printed.", claim.printed),
+            self.lead(f"{draw.ours('Corrected')}.", claim.corrected),
+        ]
         box += self.slot("checks", claim.id)
         boxes: dict[str, str] = self.env.ledger_boxes  # type: ignore[attr-defined]
         if boxes.setdefault(claim.id, self.env.docname) == self.env.docname:
@@ -134,7 +137,7 @@ class Ledger(LedgerDirective):
             )
             for c in register.claims
         ]
-        head = ("Claim", "As printed", "Verdict and corrected statement")
+        head = ("Claim", "As printed", draw.ours("Verdict and corrected statement"))
         return [self.slot("summary"), draw.table(head, (20, 35, 45), rows)]
 
 
@@ -170,7 +173,8 @@ class EquationIndex(LedgerDirective):
                     [nodes.paragraph("", "", self.slot("badge", claim.id)), *self.parse(claim.corrected)],
                 )
             )
-        return [draw.table(("No.", "As printed", "Verdict and corrected form"), (12, 43, 45), rows)]
+        head = ("No.", "As printed", draw.ours("Verdict and corrected form"))
+        return [draw.table(head, (12, 43, 45), rows)]
 
 
 class PrintedEquation(LedgerDirective):

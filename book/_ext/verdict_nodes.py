@@ -48,6 +48,13 @@ def inline(text: str) -> list[nodes.Node]:
     return [nodes.math("", t) if k % 2 else nodes.Text(t) for k, t in enumerate(parts) if t]
 
 
+def ours(title: str) -> str:
+    """A heading of what we wrote about the shipped book's runs; another profile says that it is of those."""
+    from book.study.profile import BOOK
+
+    return title if BOOK.shipped else f"{title} (of the shipped book)"
+
+
 def badge(judgement: Any, shipped: bool = True) -> nodes.Node:
     """The verdict as a coloured word; a missing or unexpected one is shown as such.
 
@@ -116,7 +123,7 @@ def check_list(register: Any, judgement: Any, family: Mapping[str, Any], profile
     items += [nodes.list_item("", nodes.paragraph("", f"✗ {name}: not run")) for name in judgement.absent]
     if judgement.verdict is not claim.expected:
         return [items]
-    verdict = nodes.strong("", f"{str(claim.expected).capitalize()}:")
+    verdict = nodes.strong("", f"{ours(str(claim.expected).capitalize())}:")
     return [nodes.paragraph("", "", verdict, nodes.Text(" "), *inline(claim.because), nodes.Text(".")), items]
 
 
