@@ -124,3 +124,21 @@ def test_the_picture_of_a_causal_network_shows_both_frames_and_errors_by_place()
     assert list(drawn["causal"]) == list(drawn["shipped"]) == [1, 2, 3, 4]
     last = np.exp(arrays["entropy_last"].mean(-1))
     assert drawn["causal, last frame"] == pytest.approx(np.median(last, 1))
+
+
+def test_the_picture_of_two_trainings_shows_their_errors_and_the_block_that_resists() -> None:
+    lengths, powers = [8, 16, 32], np.array([1.0, 0.25])
+    entropy = np.log(lengths)[:, None, None] * powers * np.ones((3, 4, 2))
+    rows = [
+        {"walk": "denser", "frames": frames, "who": "model", "rotation_deg": {"values": [frames / 8.0] * 3}}
+        for frames in lengths
+    ]
+    reports = {label: {"evaluation": {"rows": rows}} for label in ("shipped", "again")}
+    kept = {label: {"entropy": entropy} for label in reports}
+    left, right = draw.trainings_apart(reports, kept, lengths).axes
+    for ax, wanted in ((left, [1.0, 2.0, 4.0]), (right, powers)):
+        assert [one.get_label() for one in ax.containers] == ["shipped", "again"]
+        for one in ax.containers:
+            assert one.lines[0].get_ydata() == pytest.approx(wanted)
+    apart = [one.lines[0].get_xdata()[0] for one in right.containers]
+    assert apart == pytest.approx([-0.06, 0.06]), "beside one another, around the number of the block"

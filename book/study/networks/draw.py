@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from book.study.fits import growth
 from book.study.intervals import Interval, median_interval
 from book.study.shipped import TARGETS, Report, errors, lengths
 from book.study.style import PALETTE, intervals, shared_legend
@@ -227,6 +228,37 @@ def one_by_one(
     right.set(xlabel=f"place in a walk of {frames[-1]} frames", ylabel="rotation error (°), medians of eight")
     right.set_ylim(bottom=0)
     right.legend()
+    return figure
+
+
+def trainings_apart(
+    reports: Mapping[str, Report],
+    in_effect: Mapping[str, Mapping[str, np.ndarray]],
+    frames: Sequence[int],
+    seed: int = 0,
+) -> Figure:
+    """Left: rotation error on denser walks against frames. Right: how fast keys in effect grow, by block.
+
+    Args:
+        reports: label -> record of the weights, at most as many as there are `FAMILY_COLOURS`.
+        in_effect: label -> arrays of `designs.measure`. frames: numbers of frames, the first axis of those.
+        seed: of the bootstrap intervals over rooms (95 %).
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.9), layout="constrained")
+    for place, ((label, report), colour) in enumerate(zip(reports.items(), FAMILY_COLOURS, strict=False)):
+        counts = lengths(report, "denser")
+        turned = [errors(report, "denser", count, "model", "rotation_deg") for count in counts]
+        intervals(left, counts, [median_interval(rooms, seed) for rooms in turned], colour, label)
+        powers = growth(in_effect[label]["entropy"], frames)
+        blocks = np.arange(powers.shape[1]) + 0.12 * (place - 0.5 * (len(reports) - 1))
+        by_block = [median_interval(rooms, seed) for rooms in powers.T]
+        intervals(right, blocks, by_block, colour, label, fmt="o")
+    left.set_xscale("log", base=2)
+    left.set(xlabel="frames S of one stretch of path", ylabel="rotation error (°)", ylim=(0, None))
+    left.xaxis.set_major_formatter("{x:g}")
+    right.axhline(1, color=PALETTE["black"], lw=0.8, ls=":")
+    right.set(xlabel="global block", ylabel="keys in effect, power of S")
+    shared_legend(figure, left, "outside upper center")
     return figure
 
 
