@@ -11,6 +11,7 @@ from book.study.entries import EntryError
 from book.study.glossary import terms
 from lib.records import ROOT
 
+BOOK = ROOT / "book"
 NEEDS, COURSES = syllabus.read()
 EXERCISES = syllabus.exercises_of(NEEDS, 3)
 
@@ -93,3 +94,14 @@ def test_one_spelling_means_one_term(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"terms": twice}))
     with pytest.raises(EntryError, match="'rank' is a spelling of 'a' and of 'b'"):
         terms.terms(file)
+
+
+CHAPTERS = [path for path in sorted(BOOK.glob("*.md")) if "\nAfter this " in path.read_text()]
+NO_CHAPTERS = {"course", "how_it_is_built"}
+
+
+@pytest.mark.parametrize("page", [p for p in CHAPTERS if p.stem not in NO_CHAPTERS], ids=lambda p: p.stem)
+def test_a_chapter_begins_with_its_answer_then_says_what_one_can_do(page):
+    text = page.read_text()
+    answer, able = text.find(":::{admonition} The answer"), text.index("\nAfter this ")
+    assert 0 < answer < able < text.index("\n## "), "the box, the goals, then the first section"
