@@ -103,5 +103,5 @@ NO_CHAPTERS = {"course", "how_it_is_built"}
 @pytest.mark.parametrize("page", [p for p in CHAPTERS if p.stem not in NO_CHAPTERS], ids=lambda p: p.stem)
 def test_a_chapter_begins_with_its_answer_then_says_what_one_can_do(page):
     text = page.read_text()
-    answer, able = text.find(":::{admonition} The answer"), text.index("\nAfter this ")
+    answer, able = text.find("{admonition} The answer"), text.index("\nAfter this ")
     assert 0 < answer < able < text.index("\n## "), "the box, the goals, then the first section"
