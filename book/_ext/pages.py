@@ -16,12 +16,14 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import gaps
+import kernels
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -141,7 +143,7 @@ def execute_all(
     longest_first = sorted(pages, key=lambda page: (page.expected, len(page.code)), reverse=True)
     running: list[NotebookClient] = []
     failed: list[str] = []
-    with ThreadPoolExecutor(workers) as pool:
+    with kernels.forked() if pages else nullcontext(), ThreadPoolExecutor(workers) as pool:
         try:
             started = {pool.submit(execute, page, manner, running): page for page in longest_first}
             for done, future in enumerate(as_completed(started), 1):

@@ -50,12 +50,13 @@ class Forked:
 
     def cancel(self, check: bool = True) -> None:
         """Interrupt it, so that it ends its kernel; kill it where that does not help."""
-        self._signal(signal.SIGINT)
-        last = Timer(GRACE, self._signal, [signal.SIGKILL])
+        self.send(signal.SIGINT)
+        last = Timer(GRACE, self.send, [signal.SIGKILL])
         last.daemon = True
         last.start()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, unless it has ended."""
         if not self.done():
             signal.pidfd_send_signal(self.handle, number)
 
@@ -63,16 +64,16 @@ class Forked:
 class Forks:
     """Starts runs as an executor of submitit does; the server starts with the first.
 
-    One that was killed starts anew. Its libraries take the variables of then, ``OMP_NUM_THREADS`` among them;
-    a run has those of its own start.
+    `also`: what it imports beside what every run does. One that was killed starts anew. Its libraries take the
+    variables of then, ``OMP_NUM_THREADS`` among them; a run has those of its own start.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count = folder, 0
+    def __init__(self, folder: Path, *also: str) -> None:
+        self.folder, self.also, self.count = folder, also, 0
         self.server: subprocess.Popen[bytes] | None = None
 
     def submit(self, *call: Any) -> Forked:
-        """Call a function in a process of its own.
+        """Call a function in a process of its own; None and what `become_kernel` takes make a kernel.
 
         Raises:
             SweepError: the server does not start.
@@ -91,7 +92,7 @@ class Forks:
         """Start the server; whatever is asked of it meanwhile waits."""
         self.asking, served = Pipe()
         with served:
-            command = [sys.executable, "-u", "-P", str(SERVER), str(served.fileno())]
+            command = [sys.executable, "-u", "-P", str(SERVER), str(served.fileno()), *self.also]
             self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[served.fileno()])
 
     def close(self) -> None:

@@ -1,10 +1,13 @@
 """A process that imports what every run imports, once, and forks: a run and its kernel start in moments.
 
-It is run by its path, never imported, and imports third parties only: `lib.used` in each kernel still sees
-exactly what of the project was imported there. It has one thread, computes nothing, and ends with the process
-that asks. Its argument is the descriptor of a connection. Each request on it is the log, the environment and
-the call of one run, which is forked at once; the answer is the number of its process.
+It is run by its path and imports third parties only: `lib.used` in each kernel still sees exactly what of the
+project was imported there. It has one thread, computes nothing, and ends with the process that asks. Its
+arguments are the descriptor of a connection and what else to import. Each request on it is the log, the
+environment and the call of one run, or None and what makes a kernel; it is forked at once; the answer is the
+number of its process.
 """
+
+from __future__ import annotations
 
 import contextlib
 import gc
@@ -13,6 +16,7 @@ import os
 import pickle
 import signal
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +70,14 @@ class Waiting:
             sys.exit()
         told.close()
 
+    def start(self, *kernel: Any) -> Waiting | None:
+        """Have it be this kernel; None if it is one already."""
+        if self.teller.closed:
+            return None
+        with self.teller as teller:
+            teller.send(kernel)
+        return self
+
     def poll(self) -> int | None:
         """Its exit status; None while it is alive."""
         if self.returncode is None:
@@ -97,8 +109,12 @@ def adopt(environment: dict[str, str]) -> None:
     os.environ.update(environment)
 
 
-def offer(waiting: Waiting) -> None:
-    """Have Jupyter take a process that waits for the first kernel of this Python."""
+def provide(start: Callable[[list[str], str, dict[str, str]], Any]) -> None:
+    """Have Jupyter start kernels of this Python by `start`.
+
+    It is told a kernel's arguments, folder and environment, and returns the process or, for one that shall
+    start as usual, None.
+    """
     from jupyter_client.provisioning.factory import KernelProvisionerFactory
     from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
@@ -106,12 +122,12 @@ def offer(waiting: Waiting) -> None:
         process: Any = None
 
         async def launch_kernel(self, cmd: list[str], **how: Any) -> Any:
-            if cmd[:3] != [sys.executable, "-m", "ipykernel_launcher"] or waiting.teller.closed:
+            folder = how.get("cwd") or os.getcwd()
+            usual = cmd[:3] != [sys.executable, "-m", "ipykernel_launcher"]
+            if usual or (process := start(cmd[3:], folder, how["env"])) is None:
                 return await super().launch_kernel(cmd, **how)
-            self.process, self.cwd = waiting, how.get("cwd") or os.getcwd()
-            self.pid = self.pgid = waiting.pid
-            with waiting.teller as teller:
-                teller.send((cmd[3:], self.cwd, how["env"]))
+            self.process, self.cwd = process, folder
+            self.pid = self.pgid = process.pid
             return self.connection_info
 
     factory: Any = KernelProvisionerFactory.instance()
@@ -120,7 +136,7 @@ def offer(waiting: Waiting) -> None:
 
 
 def run(log: str, environment: dict[str, str], call: bytes) -> None:
-    """Be the process of one run."""
+    """Be the process of one run, or a kernel."""
     from numpy import random
 
     adopt(environment)
@@ -128,8 +144,11 @@ def run(log: str, environment: dict[str, str], call: bytes) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(file, stream.fileno())
     random.seed()  # Python's own is drawn anew in every fork; torch's is the same in every fresh process
-    offer(Waiting())
     function, *arguments = pickle.loads(call)
+    if function is None:  # a kernel of whoever asks
+        os.setsid()
+        return become_kernel(*arguments)
+    provide(Waiting().start)
     function(*arguments)
 
 
@@ -137,7 +156,7 @@ def main() -> None:
     """Import, serve, and in each fork run."""
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the runs, of its group
     os.environ.setdefault("MPLBACKEND", INLINE)
-    for name in IMPORTED:
+    for name in (*IMPORTED, *sys.argv[2:]):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     del sys.modules["__main__"].__file__  # multiprocessing keeps the module; no kernel has imported it
