@@ -64,8 +64,8 @@ class Forked:
 class Forks:
     """Starts runs as an executor of submitit does; the server starts with the first.
 
-    `also`: what it imports beside what every run does. One that was killed starts anew. Its libraries take the
-    variables of then, ``OMP_NUM_THREADS`` among them; a run has those of its own start.
+    `also`: what it imports beside what every run does. One that was killed starts anew. Its libraries take
+    the variables of then, ``OMP_NUM_THREADS`` among them; a run has those of its own start.
     """
 
     def __init__(self, folder: Path, *also: str) -> None:
