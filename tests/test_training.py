@@ -481,6 +481,19 @@ def test_of_steps_and_budget_the_one_that_ends_first_decides_when_the_rate_falls
     assert (trainer.progress.decay_start, trainer.progress.decay_steps) == (start, decay)
 
 
+def test_a_budget_brings_the_fall_of_a_resumed_run_forward_until_it_falls(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(steps=100), tmp_path)
+    trainer._plan_decay(0.1, None, step_before=0)
+    found = trainer.progress
+    assert (found.decay_start, found.decay_steps) == (75, 25)
+    found.step = 18
+    trainer._plan_decay(9.2, 12.0, step_before=10)
+    assert (found.decay_start, found.decay_steps) == (18, 2), "8 steps in 9.2 s: 2 in what is left"
+    found.step = 19
+    trainer._plan_decay(10.0, 12.0, step_before=10)
+    assert (found.decay_start, found.decay_steps) == (18, 2)
+
+
 def test_with_time_to_spare_the_rate_falls_over_the_last_steps(tmp_path: Path) -> None:
     trainer = Trainer(tiny(steps=100), tmp_path)
     for step, start in ((74, None), (75, 75)):

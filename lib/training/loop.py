@@ -265,8 +265,8 @@ class Trainer:
     def _plan_decay(self, elapsed: float, budget: float | None, step_before: int) -> None:
         """Fix when the learning rate starts to fall, as soon as it is known; then it is part of the state."""
         progress, config = self.progress, self.config
-        if progress.decay_start is not None:
-            return
+        if progress.decay_start is not None and (budget is None or progress.step >= progress.decay_start):
+            return  # it is falling, or nothing can bring its fall forward
         timed = (
             budget is not None and elapsed > (1 - config.decay_share) * budget and progress.step > step_before
         )
