@@ -25,6 +25,7 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
     "mini": " (shipped)",
     "trained-to-24": "",
     "to24-seed0": " (anew)",
+    "patch4-seed0": " (finer patches)",
     "equivariant-seed0": " (no reference)",
     "equivariant-to4-seed0": " (no reference)",
 }
