@@ -179,7 +179,17 @@ def make(root: Path) -> SmallBook:
     book.write("book/runs/one.ipynb", notebook(PARAMETERS, RUN, SAVE, figure=FIGURE))
     extensions = [
         f"book/_ext/{name}.py"
-        for name in ("guard", "pages", "gaps", "after_gap", "captions", "profiled", "traces", "markup")
+        for name in (
+            "guard",
+            "pages",
+            "kernels",
+            "gaps",
+            "after_gap",
+            "captions",
+            "profiled",
+            "traces",
+            "markup",
+        )
     ]
     study = [f"book/study/{name}.py" for name in ("__init__", "chosen", "entries", "profile")]
     for name in (*LIBRARY, *extensions, *study, "book/profiles", "book/_static"):

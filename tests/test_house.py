@@ -82,7 +82,7 @@ GROWN = {
     "sweep/estimates.py": 130,  # time and memory of a plan, by earlier records
     "sweep/failures.py": 145,  # cell and traceback of a run that failed, kept until it succeeds
     # runs start in moments, from a process that has imported what each of them imports
-    **{"sweep/forks.py": 110, "sweep/forkserver.py": 172},
+    **{"sweep/forks.py": 115, "sweep/forkserver.py": 172},
     "sweep/place.py": 250,  # this machine or Slurm: GPUs, cores, memory and time of a run
     "sweep/report.py": 65,  # the plan before, the table after
     "vggt/logit_scale.py": 115,  # the factor on the logits of global attention

@@ -51,7 +51,7 @@ def forked(possible: bool = POSSIBLE) -> Iterator[None]:
 
         def start(*kernel: Any) -> Kernel:
             with asking:  # pages ask from several threads
-                return Kernel(forks.submit(None, *kernel))
+                return Kernel(forks.kernel(*kernel))
 
         provide(start)
         try:

@@ -73,17 +73,24 @@ class Forks:
         self.server: subprocess.Popen[bytes] | None = None
 
     def submit(self, *call: Any) -> Forked:
-        """Call a function in a process of its own; None and what `become_kernel` takes make a kernel.
+        """Call a function in a process of its own.
 
         Raises:
             SweepError: the server does not start.
         """
+        return self._ask(pickle.dumps(call))
+
+    def kernel(self, *told: Any) -> Forked:
+        """Start a kernel: its arguments, folder and environment. Raises as `submit`."""
+        return self._ask(told)
+
+    def _ask(self, what: bytes | tuple[Any, ...]) -> Forked:
         if self.server is None or self.server.poll() is not None:
             self.start()
         self.count += 1
         log = self.folder / f"{self.count}.out"
         try:
-            self.asking.send_bytes(pickle.dumps((str(log), dict(os.environ), pickle.dumps(call))))
+            self.asking.send_bytes(pickle.dumps((str(log), dict(os.environ), what)))
             return Forked(self.asking.recv(), log)
         except (EOFError, ConnectionError):
             raise SweepError("the process that runs are forked from has ended: out of memory?") from None

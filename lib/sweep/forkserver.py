@@ -3,8 +3,8 @@
 It is run by its path and imports third parties only: `lib.used` in each kernel still sees exactly what of the
 project was imported there. It has one thread, computes nothing, and ends with the process that asks. Its
 arguments are the descriptor of a connection and what else to import. Each request on it is the log, the
-environment and the call of one run, or None and what makes a kernel; it is forked at once; the answer is the
-number of its process.
+environment and the call of one run, or what a kernel is told; it is forked at once; the answer is the number
+of its process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IMPORTED = (
 INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel chooses before it imports matplotlib
 
 
-def serve(asked: Connection) -> tuple[str, dict[str, str], bytes]:
+def serve(asked: Connection) -> tuple[str, dict[str, str], Any]:
     """Fork a process for each request; in it, return the request."""
     while True:
         try:
@@ -135,8 +135,8 @@ def provide(start: Callable[[list[str], str, dict[str, str]], Any]) -> None:
     factory.default_provisioner_name = "forked"
 
 
-def run(log: str, environment: dict[str, str], call: bytes) -> None:
-    """Be the process of one run, or a kernel."""
+def run(log: str, environment: dict[str, str], what: bytes | tuple[Any, ...]) -> None:
+    """Be the process of one run, which is a pickled call, or a kernel, told as in `become_kernel`."""
     from numpy import random
 
     adopt(environment)
@@ -144,11 +144,11 @@ def run(log: str, environment: dict[str, str], call: bytes) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(file, stream.fileno())
     random.seed()  # Python's own is drawn anew in every fork; torch's is the same in every fresh process
-    function, *arguments = pickle.loads(call)
-    if function is None:  # a kernel of whoever asks
+    if not isinstance(what, bytes):
         os.setsid()
-        return become_kernel(*arguments)
-    provide(Waiting().start)
+        return become_kernel(*what)
+    provide(Waiting().start)  # first: what is unpickled brings the project's modules along
+    function, *arguments = pickle.loads(what)
     function(*arguments)
 
 
