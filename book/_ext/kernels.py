@@ -10,12 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
-from lib.sweep.forks import POSSIBLE, Forked, Forks
-from lib.sweep.forkserver import provide
+if TYPE_CHECKING:
+    from lib.sweep.forks import Forked
 
 MANY_PAGES = ("sympy", "myst_nb", "IPython.display")  # import these, and no run does
 
@@ -25,7 +25,7 @@ class Kernel:
 
     stdin = stdout = stderr = None
 
-    def __init__(self, forked: Forked) -> None:
+    def __init__(self, forked: "Forked") -> None:
         self.forked, self.pid = forked, forked.pid
 
     def poll(self) -> int | None:
@@ -40,9 +40,13 @@ class Kernel:
 
 
 @contextmanager
-def forked(possible: bool = POSSIBLE) -> Iterator[None]:
+def forked(possible: bool = True) -> Iterator[None]:
     """Have kernels that start meanwhile forked, where that is possible."""
-    if not possible:
+    # Here, when the profile is known: `lib` asks at its import where records lie.
+    from lib.sweep.forks import POSSIBLE, Forks
+    from lib.sweep.forkserver import provide
+
+    if not (possible and POSSIBLE):
         yield
         return
     factory: Any = KernelProvisionerFactory.instance()
