@@ -85,9 +85,12 @@ def _alive(process: int) -> bool:
     return False
 
 
-def test_where_nothing_is_forked_kernels_start_as_usual(tools, tmp_path: Path) -> None:
+def test_where_nothing_is_forked_kernels_start_as_usual(
+    tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kernels, pages = tools
-    with kernels.forked(possible=False):
+    monkeypatch.setattr(forks, "POSSIBLE", False)
+    with kernels.forked():
         assert outputs(execute(pages, tmp_path, "import sys\nprint('torch' in sys.modules)"))[0] == [
             "False\n"
         ]

@@ -17,7 +17,7 @@ from jupyter_client.provisioning.factory import KernelProvisionerFactory
 if TYPE_CHECKING:
     from lib.sweep.forks import Forked
 
-MANY_PAGES = ("sympy", "myst_nb", "IPython.display")  # import these, and no run does
+MANY_PAGES = ("sympy", "myst_nb")  # import these, and no run does
 
 
 class Kernel:
@@ -40,13 +40,13 @@ class Kernel:
 
 
 @contextmanager
-def forked(possible: bool = True) -> Iterator[None]:
+def forked() -> Iterator[None]:
     """Have kernels that start meanwhile forked, where that is possible."""
     # Here, when the profile is known: `lib` asks at its import where records lie.
     from lib.sweep.forks import POSSIBLE, Forks
     from lib.sweep.forkserver import provide
 
-    if not (possible and POSSIBLE):
+    if not POSSIBLE:
         yield
         return
     factory: Any = KernelProvisionerFactory.instance()

@@ -16,7 +16,6 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -143,7 +142,7 @@ def execute_all(
     longest_first = sorted(pages, key=lambda page: (page.expected, len(page.code)), reverse=True)
     running: list[NotebookClient] = []
     failed: list[str] = []
-    with kernels.forked() if pages else nullcontext(), ThreadPoolExecutor(workers) as pool:
+    with kernels.forked(), ThreadPoolExecutor(workers) as pool:
         try:
             started = {pool.submit(execute, page, manner, running): page for page in longest_first}
             for done, future in enumerate(as_completed(started), 1):
