@@ -18,7 +18,7 @@ def test_every_declared_quantity_is_measured_and_nothing_else():
     found: dict[str, float] = {}
     for shape in designs.SHAPES:
         found |= designs.ratios(shape, {"entropy": keys}, LENGTHS, errors, walks)
-    least = {"seed1_least", "patch4_least"}  # numbers of the family: `general.resists`
+    least = {"seed1_least", "seed1_few_least", "patch4_least"}  # numbers of the family: `general.resists`
     assert {one.quantity for one in hypothesis.read(designs.DECLARED_SHAPES)} == found.keys() | least
     assert found["patch4_dilution"] == pytest.approx(1) and found["deep12_anchor"] == 0.5
     assert found["large_growth"] == 3

@@ -22,7 +22,7 @@ from lib.vggt import VGGT, AttentionEvent
 Array = NDArray[np.float64]
 DECLARED = Path(__file__).with_name("declared.yml")
 DECLARED_SHAPES = Path(__file__).with_name("declared_shapes.yml")  # of these, and decided by `ratios` alone
-SHAPES = ("patch4", "deep12", "large", "control", "seed1")
+SHAPES = ("patch4", "deep12", "large", "control", "seed1", "seed1_few")
 FOURTH = 3  # place of the fourth frame
 EARLY, LATE = slice(3, 11), slice(-8, None)  # frames 4 to 11, and the last eight
 SINK_FRAMES = 32  # at which the declaration asks for the first frame's share
