@@ -1,6 +1,7 @@
 """The operator against the matrix it stands for: products, exact scalars, size bias, merged and lifted."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,14 @@ from lib.merging import FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
 from lib.merging.plan import Grouping, Plan
 from lib.spectra import (
     AttentionOperator,
+    Budget,
     LiftedAttention,
     Measures,
+    bracketed_scalars,
     exact_scalars,
     frame_pooled,
     pooled_measures,
+    spectrum_bracket,
 )
 
 KINDS = (*FAMILIES, "low rank")
@@ -198,3 +202,17 @@ def test_a_token_may_sit_in_two_key_rows_and_not_in_three(rows):
     else:
         with pytest.raises(ValueError, match="more than two key rows"):
             LiftedAttention(merged, plan)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_scalars_with_their_bracket_compute_nothing_twice(dense):
+    """Of a small matrix the full SVD says σ₁, of a large one the scalars say the energy."""
+    op, budget, below = operator("peaked"), Budget(), 10**6 if dense else 0
+    alone, apart = exact_scalars(op, seed=1), spectrum_bracket(op, 1, budget, dense_below=below)
+    scalars, found = bracketed_scalars(op, 1, budget, below)
+    sigma = torch.linalg.svdvals(op.dense())
+    assert scalars.largest == pytest.approx(float(sigma[0]), rel=1e-12 if dense else 1e-6)
+    assert scalars.largest_error < (1e-12 if dense else 5e-4)
+    assert scalars.stable_rank == pytest.approx(Measures.of(sigma).stable_rank, rel=1e-6)
+    assert replace(found, seconds=0.0, passes=0) == replace(apart, seconds=0.0, passes=0)
+    assert scalars.passes + found.passes < alone.passes + apart.passes

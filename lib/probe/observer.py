@@ -13,12 +13,14 @@ from lib.probe.operators import attention_operators
 from lib.probe.readings import HeadReading, LayerReading
 from lib.spectra import (
     AttentionOperator,
+    Bracket,
     Budget,
     LiftedAttention,
     Measures,
+    Scalars,
+    bracketed_scalars,
     exact_scalars,
     frame_pooled,
-    spectrum_bracket,
 )
 from lib.vggt import AttentionEvent
 
@@ -121,25 +123,30 @@ class Probe:
         queries: list[int],
     ) -> HeadReading:
         inner, outer = attention_operators(event, head, item, self.precision)
-        scalars = exact_scalars(outer, self.seed)
+        scalars, bracket = self._spectrum(outer)
+        merged, merged_bracket = self._spectrum(inner) if self.merged and inner is not outer else (None, None)
         pooled = frame_pooled(outer, frames) if event.kind == "global" else None
         values = None if pooled is None else torch.linalg.svdvals(pooled)
         query, key = event.q_full[item, head], event.k_full[item, head]
         logits = event.scale * (query[sample.queries].float() @ key.float().T)
         attention = outer.attention_rows(sample.queries)
-        bracket, among_merged = self.bracket, self.merged and inner is not outer
         return HeadReading(
             head=head,
             scalars=scalars,
-            merged=exact_scalars(inner, self.seed) if among_merged else None,
+            merged=merged,
             pooled=None if values is None else Measures.of(values),
             pooled_singular_values=None if values is None else values.cpu(),
             own_frame_mass=None if pooled is None else float(pooled.diagonal().mean()),
-            bracket=None if bracket is None else spectrum_bracket(outer, self.seed, bracket),
+            bracket=bracket,
             alignment=alignment(logits, attention, sample, gamma, scalars.trace / outer.rows),
             heatmaps=_rows(outer, queries) if queries else None,
-            merged_bracket=spectrum_bracket(inner, self.seed, bracket) if bracket and among_merged else None,
+            merged_bracket=merged_bracket,
         )
+
+    def _spectrum(self, operator: Attention) -> tuple[Scalars, Bracket | None]:
+        if self.bracket is None:
+            return exact_scalars(operator, self.seed), None
+        return bracketed_scalars(operator, self.seed, self.bracket)
 
 
 def _rows(operator: Attention, queries: list[int]) -> Float32[Tensor, "queries tokens"]:

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.spectra.exact import Scalars, StochasticMap, exact_scalars
 from lib.spectra.krylov import KrylovBasis, rademacher
 from lib.spectra.measures import DenseOperator, Measures, normalise
 from lib.spectra.operator import LinearMap
@@ -160,6 +161,23 @@ def spectrum_bracket(
         bytes=basis_bytes(operator, budget.block, basis.steps) + stored * _matrix_bytes(operator),
         seconds=time.perf_counter() - begin,
         reached=looks["upper"] - looks["lower"] <= budget.width,
+    )
+
+
+def bracketed_scalars(
+    operator: StochasticMap, seed: int, budget: Budget, dense_below: int = DENSE_BELOW
+) -> tuple[Scalars, Bracket]:
+    """`exact_scalars` and `spectrum_bracket`: a full SVD says σ₁, too; a Krylov run is told the energy.
+
+    Raises: as `spectrum_bracket`.
+    """
+    if min(operator.rows, operator.columns) < dense_below:
+        bracket = spectrum_bracket(operator, seed, budget, dense_below=dense_below)
+        return exact_scalars(operator, seed, bracket.largest), bracket
+    scalars = exact_scalars(operator, seed)
+    energy = scalars.frobenius**2
+    return scalars, spectrum_bracket(
+        operator, seed, budget, dense_below=dense_below, frobenius_squared=energy
     )
 
 
