@@ -1,5 +1,7 @@
 """Copies of figures for the dark theme: which colours change, and where the copy lies."""
 
+import itertools
+import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +33,12 @@ def test_what_a_colour_becomes(colour: str, dark: str) -> None:
 
 def test_every_exchanged_hue_is_the_palettes() -> None:
     assert set(themes.LIGHTER) <= {c.removeprefix("#").lower() for c in PALETTE.values()}
+
+
+def test_no_two_hues_become_alike() -> None:
+    dark = [themes.lighter(colour.removeprefix("#").lower()) for colour in PALETTE.values()]
+    levels = [[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in dark]
+    assert min(math.dist(*pair) for pair in itertools.combinations(levels, 2)) > 50
 
 
 def test_only_paint_is_exchanged() -> None:

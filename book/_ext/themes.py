@@ -17,6 +17,7 @@ LIGHTER = {  # of the palette of `book.study.style`
     "0072b2": "4da3e0",
     "d55e00": "f0803a",
     "009e73": "2cc29a",
+    "56b4e9": "8fd0ff",
     "222222": "e4e4e4",
     "8a8a8a": "a9a9a9",
 }

@@ -7,15 +7,43 @@ from typing import Any
 import captions
 from docutils import nodes
 
-# of the names of claims, which are written in small letters
-WORDS = {"alpha": "α", "kappa": "κ", "l": "L", "ld": "Ld", "pde": "PDE", "dirac": "Dirac", "dinov2": "DINOv2"}
+WORDS = {
+    "pde": "PDE",
+    "dirac": "Dirac",
+    "dinov2": "DINOv2",
+}  # of the names of claims, which are in small letters
+NAMES = {  # of claims whose id is too short for a heading
+    "alpha-rate": "the rate α",
+    "clock": "layers as a clock",
+    "coefficient-token-count": "diffusion falls with the token count",
+    "confirms-pde": "agreement confirms the PDE",
+    "delay-proportional": "a delay in proportion to the compression",
+    "depth": "collapse along depth",
+    "dinov2-identity": "the identity of DINOv2 features",
+    "equality-dirac": "equality only for a Dirac measure",
+    "figure-3-colours": "the colours of Fig. 3",
+    "guideline-long": "the guideline for long sequences",
+    "guideline-short": "the guideline for short sequences",
+    "increase-is-slowing": "more entropy is slower concentration",
+    "kappa": "merging lowers κ",
+    "m-controls": "m controls the diffusion",
+    "near-optimal": "a near-optimal trade-off",
+    "one-entropy": "one entropy throughout",
+    "rate-one-over-l": "a rate of 1/L",
+    "rate-one-over-ld": "a rate of 1/(Ld)",
+    "slower-than-unmerged": "merging slows collapse",
+    "uniform-factor": "a uniform merging factor",
+    "validated": "the theory is validated",
+    "variance-rate": "the rate of variance and rank",
+}
 
 
 def label(claim_id: str) -> str:
     """How a claim is called on a page: "Eq. (4)", "Table 1", "Fig. 2", or "Claim: unique steady state"."""
     kind, _, rest = claim_id.partition("-")
     names = {"eq": f"Eq. ({rest})", "table": f"Table {rest}", "fig": f"Fig. {rest}"}
-    return names.get(kind, "Claim: " + " ".join(WORDS.get(word, word) for word in rest.split("-")))
+    words = NAMES.get(rest) or " ".join(WORDS.get(word, word) for word in rest.split("-"))
+    return names.get(kind, f"Claim: {words}")
 
 
 def row(claim: Any, *cells: list[nodes.Node]) -> nodes.row:
@@ -89,9 +117,9 @@ def reach(register: Any, judgement: Any, family: Mapping[str, Any]) -> list[node
 def check_reach(check: Any, family: Mapping[str, Any]) -> str:
     """What is said of one check that was measured on small networks."""
     if check.family not in family:
-        return f"; of the networks {ALONE}"
+        return "; measured on the shipped network only"
     asked = family[check.family]
-    return f"; the family, asked “{asked.says}” ({asked.number}): {asked}"
+    return f". Over the family, “{asked.says}” {asked}"
 
 
 def check_list(register: Any, judgement: Any, family: Mapping[str, Any], profile: Any) -> list[nodes.Node]:
@@ -99,7 +127,7 @@ def check_list(register: Any, judgement: Any, family: Mapping[str, Any], profile
 
     In another profile than the shipped book's lines call things what they are there.
     """
-    from book.study.numbers import number
+    from book.study.numbers import number, unbroken
 
     states, words = ((lambda text: text),) * 2
     if not profile.shipped:
@@ -113,8 +141,8 @@ def check_list(register: Any, judgement: Any, family: Mapping[str, Any], profile
         line = nodes.paragraph("", "", mark, *inline(states(check.states)))
         if outcome.value is not None:
             unit = f" {check.unit}" if check.unit else ""
-            shown = number(outcome.value, 4)
-            line += nodes.Text(f": {shown}{unit} (bound fixed beforehand: {check.bound})")
+            bound = unbroken(str(check.bound))
+            line += nodes.Text(f": {number(outcome.value)}{unit} (bound fixed beforehand: {bound})")
         if outcome.detail:
             line += [nodes.Text(" — "), *inline(words(outcome.detail))]
         if profile.shipped and check.id in register.small:

@@ -1,6 +1,6 @@
 // Boxes that scroll sideways fade out where they go on, and can be moved by keyboard. Without this script they only scroll.
 document.addEventListener("DOMContentLoaded", () => {
-  const BOXES = ".drawn, .cell_output > .output, .pst-scrollable-table-container, div.math, div.highlight pre";
+  const BOXES = ".drawn, .cell_output > .output, .pst-scrollable-table-container, div.math, span.math, div.highlight pre";
   const watched = new Set();
   const mark = (box) => {
     const hidden = box.scrollWidth - box.clientWidth;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
 
@@ -14,10 +15,11 @@ def tell(banners: Iterable[str | None]) -> None:
     banners: of each measurement its `records.Measured.banner`, None where its code is today's.
     """
     each = list(banners)
-    if not (old := sorted({banner for banner in each if banner})):
+    old = Counter(banner for banner in each if banner)
+    if not (count := old.total()):
         return
-    count = sum(banner is not None for banner in each)
-    many = "measurement was" if len(each) == 1 else f"of {len(each)} measurements were"
-    lines = "".join(f"<li>{escape(banner)}</li>" for banner in old)
-    title = f"{count} {many} made with earlier code"
+    which = "measurement was" if len(each) == 1 else f"of {len(each)} measurements were"
+    alike = {banner: f" ({times} of them)" if times > 1 else "" for banner, times in sorted(old.items())}
+    lines = "".join(f"<li>{escape(banner + many)}</li>" for banner, many in alike.items())
+    title = f"{count} {which} made with earlier code"
     display(HTML(f"<details><summary>{title}</summary><ul>{lines}</ul></details>"))

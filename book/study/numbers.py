@@ -18,13 +18,24 @@ def minus(found: object) -> str:
     return str(found).replace("-", "−")
 
 
+def unbroken(text: str) -> str:
+    """With spaces at which no line breaks.
+
+    >>> unbroken("< 0.5") == "<\N{NO-BREAK SPACE}0.5"
+    True
+    """
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def percent(share: float, digits: int = 0, signed: bool = False) -> str:
     """A share as per cent with so many decimals; ``signed`` for changes, with a plus where they rise.
 
-    >>> percent(0.125, 1), percent(-0.5, signed=True)
-    ('12.5 %', '−50 %')
+    >>> [unbroken("12.5 %"), unbroken("0 %")] == [percent(0.125, 1), percent(-0.001, signed=True)]
+    True
     """
-    return minus(f"{100 * share:{'+' if signed else ''}.{digits}f} %")
+    shown = round(100 * share, digits)
+    sign = "+" if signed and shown else ""  # neither +0 nor −0
+    return unbroken(minus(f"{shown + 0.0:{sign}.{digits}f} %"))
 
 
 def number(value: float, digits: int = 3) -> str:

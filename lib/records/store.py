@@ -235,9 +235,10 @@ class Measured:
         """What a page must show above the result, or None while the code is the same."""
         if not self.changed:
             return None
-        shown, others = ", ".join(self.changed[:LISTED]), len(self.changed) - LISTED
+        names, others = [name.removeprefix("code ") for name in self.changed], len(self.changed) - LISTED
         more = f" and {others} more" if others > 0 else ""
-        return f"Measured with other code ({self.record.started[:10]}); changed since: {shown}{more}"
+        since = f"changed since: {', '.join(names[:LISTED])}{more}"
+        return f"Measured with other code ({self.record.started[:10]}); {since}"
 
     @property
     def origin(self) -> str:

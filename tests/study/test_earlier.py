@@ -24,6 +24,11 @@ def test_the_others_are_counted_and_named_once_with_their_underscores(shown):
     earlier.tell(["changed: lib/a/__init__.py", None, "changed: lib/a/__init__.py", "changed: <b>"])
     (html,) = shown
     assert "<summary>3 of 4 measurements were made with earlier code</summary>" in html
-    assert html.count("<li>") == 2 and "lib/a/__init__.py" in html and "&lt;b&gt;" in html
+    assert (
+        html.count("<li>") == 2
+        and html.count(" (2 of them)</li>") == 1
+        and "lib/a/__init__.py" in html
+        and "&lt;b&gt;" in html
+    )
     earlier.tell(["changed"])
     assert "<summary>1 measurement was made with earlier code</summary>" in shown[1]

@@ -38,16 +38,19 @@ def test_every_measured_network_is_a_dot_with_its_interval() -> None:
     assert not hidden.get_visible() and above.get_xscale() == "log"
 
 
-def test_a_sentence_names_the_networks_of_each_word() -> None:
-    labels = {"a": "to 4 frames", "b": "to 12 frames", "c": "to 24 frames", "d": "to 24 frames (anew)"}
+def test_a_sentence_counts_the_largest_group_and_names_the_others() -> None:
+    labels = {"a": "to 4 frames", "b": "to 12 frames", "c": "to 24 frames", "d": "to 24 frames (retrained)"}
     assert ABOVE.sentence(labels) == (
-        "errors grow: true if trained to 4 frames; not true if trained to 24 frames; "
-        "not clear if trained to 12 frames; not measured if trained to 24 frames (anew)."
+        "errors grow: true of 1 of 4 networks; not clear of that trained on up to 12 frames; "
+        "not true of that trained on up to 24 frames; "
+        "not measured for that trained on up to 24 frames (retrained)."
     )
     alike = Statement("diluted", "power", 0.0, dict.fromkeys("abc", HIGH))
     assert alike.sentence({"a": "to 4 frames", "b": "to 12 frames"}) == "diluted: true of all 2 networks."
-    both = alike.sentence(labels | {"c": "to 8 frames"})
-    assert "true if trained to 4 frames, to 12 frames and to 8 frames; not measured if" in both
+    few = Statement("diluted", "power", 1.0, {"a": HIGH, "b": LOW, "c": LOW, "d": LOW})
+    assert few.sentence(labels) == (
+        "diluted: not true of 3 of 4 networks; true of that trained on up to 4 frames."
+    )
 
 
 def test_each_statement_reads_its_numbers_from_the_records(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,9 @@ def test_the_examples_of_the_docstrings():
         (numbers.number(1234.5), "1.23·10³"),
         (numbers.number(-0.0001234, 2), "−0.00012"),
         (numbers.number(0), "0"),
-        (numbers.percent(0.5), "50 %"),
-        (numbers.percent(0.004, signed=True), "+0 %"),
-        (numbers.percent(-0.126, 1), "−12.6 %"),
+        (numbers.percent(0.5), "50\N{NO-BREAK SPACE}%"),
+        (numbers.percent(0.004, signed=True), "0\N{NO-BREAK SPACE}%"),
+        (numbers.percent(-0.126, 1), "−12.6\N{NO-BREAK SPACE}%"),
         (numbers.minus("-1 (-2 … 3)"), "−1 (−2 … 3)"),
     ],
 )

@@ -21,10 +21,10 @@ from book.study.intervals import Interval, mean_ratio, sign_interval
 Array = NDArray[np.float64]
 NETWORKS = {  # weights -> what its label says beside the longest training sequence; in the order of figures
     "trained-to-4": "",
-    "to4-seed0": " (anew)",
+    "to4-seed0": " (retrained)",
     "mini": " (shipped)",
     "trained-to-24": "",
-    "to24-seed0": " (anew)",
+    "to24-seed0": " (retrained)",
     "patch4-seed0": " (finer patches)",
     "equivariant-seed0": " (no reference)",
     "equivariant-to4-seed0": " (no reference)",
@@ -67,14 +67,26 @@ class Statement:
         return "yes" if ends[0] > neutral else "no" if ends[1] < neutral else "not clear"
 
     def sentence(self, labels: Mapping[str, str]) -> str:
-        """For which networks it holds; `labels`: name -> "to 12 frames", what its training saw."""
+        """For which networks it holds; `labels`: name -> "to 12 frames", what its training saw.
+
+        The largest group is counted, the others are named.
+        """
         of: dict[str, list[str]] = {}
         for name, label in labels.items():
             of.setdefault(self.word(name), []).append(label)
-        if list(of) == ["yes"]:
-            return f"{self.says}: true of all {len(labels)} networks."
-        said = {"yes": "true", "no": "not true"} | {word: word for word in ("not clear", "not measured")}
-        parts = [f"{words} if trained {_listed(of[word])}" for word, words in said.items() if word in of]
+        said = {
+            "yes": "true of",
+            "no": "not true of",
+            "not clear": "not clear of",
+            "not measured": "not measured for",
+        }
+        most = max(of, key=lambda word: len(of[word]))
+        parts = [f"{said[most]} {'all ' if len(of) == 1 else f'{len(of[most])} of '}{len(labels)} networks"]
+        for word, those in of.items():
+            if word != most:
+                parts.append(
+                    f"{said[word]} {'that' if len(those) == 1 else 'those'} trained on up {_listed(those)}"
+                )
         return f"{self.says}: {'; '.join(parts)}."
 
 

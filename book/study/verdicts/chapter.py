@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from book.study.numbers import number as digits
+from book.study.numbers import unbroken
 from book.study.verdicts.model import Bound, Check, CheckOutcome
 
 
@@ -86,8 +87,8 @@ class Chapter:
         number = float(value)
         passed = self.bound(name).accepts(number)
         self._record(CheckOutcome(check.id, passed, number, detail))
-        shown, unit = digits(number, 4), f" {check.unit}" if check.unit else ""
-        return Line(f"{'✓' if passed else '✗'} {check.states}: {shown}{unit} ({check.bound})")
+        shown, unit = digits(number), f" {check.unit}" if check.unit else ""
+        return Line(f"{'✓' if passed else '✗'} {check.states}: {shown}{unit} ({unbroken(str(check.bound))})")
 
     def bound(self, name: str) -> Bound:
         """The bound that a measurement declares, for the page to draw or name."""
