@@ -140,6 +140,9 @@ def test_the_bound_of_the_largest_knows_no_unit_and_the_whole_space_is_used():
     assert loose[1][1] == pytest.approx(loose[0][1], rel=1e-9) and loose[0][1] > 1e-3
     largest, error = largest_singular_value(op, max_steps=99, **few)  # 12 steps of 2 are all 24 directions
     assert largest == pytest.approx(1.0, rel=1e-12) and error < 1e-9
+    narrow = prescribed(torch.tensor([1.0, 0.9, 0.8]), 5, seed=5)  # three steps of one column, not one of two
+    largest, error = largest_singular_value(narrow, seed=0, tolerance=0.0)
+    assert largest == pytest.approx(1.0, rel=1e-12) and error < 1e-9
 
 
 @pytest.mark.slow

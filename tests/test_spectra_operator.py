@@ -33,6 +33,7 @@ def operator(kind="peaked", tokens=256, dtype=torch.float64, bias=False):
 @pytest.mark.parametrize("kind", KINDS)
 def test_products_equal_the_matrix(kind, bias):
     op = operator(kind, bias=bias)
+    assert op.passes == 2  # of rows and of columns: what makes the two products
     a, x = op.dense(), torch.randn(256, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(op.matvec(x), a @ x, atol=1e-11)
     assert torch.allclose(op.rmatvec(x), a.T @ x, atol=1e-11)

@@ -47,6 +47,13 @@ def inputs(stored, golden_config):
     return features, (sizes["image_height"], sizes["image_width"]), stored["in.query_points"][None]
 
 
+def test_its_maps_have_its_sizes_and_no_positions_added():
+    made = TINY.extractor
+    assert (made.output_channels, made.pos_embed) == (None, False)
+    for name in ("features", "out_channels", "layers", "down_ratio"):
+        assert getattr(made, name) == getattr(TINY, name)
+
+
 @torch.no_grad()
 def test_parity(small, inputs, stored, golden_config):
     tolerances = golden_config["tolerances"]["small_vggt_io"]

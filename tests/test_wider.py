@@ -98,6 +98,8 @@ def test_absent_solids_and_solids_in_the_way_are_not_seen() -> None:
     origin, direction = rays()
     ball = solid([0, 0, 1.0], 0.7, math.inf, [0.1, 0.2, 3.0])
     assert ball.clear(origin[0][None], 1.0).radius.item() == pytest.approx(0.7)
+    along = torch.tensor([[[0.1, 0.2, 1.2]]])  # a sphere has no length along its pole
+    assert ball.clear(along, 1.0).radius.item() == pytest.approx(0.7)
     gone = ball.clear(torch.tensor([[[0.1, 0.2, 1.4]]]), 1.0)
     assert gone.radius.item() == 0 and nearest_solid(gone, origin, direction)[0].isinf().all()
     can = solid([0.0, 1.0, 0.0], 0.2, 1.0, [0.0, 0.0, 0.0])
