@@ -23,6 +23,7 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
     "trained-to-4": "",
     "to4-seed0": " (retrained)",
     "mini": " (shipped)",
+    "to12-seed1": " (another seed)",
     "trained-to-24": "",
     "to24-seed0": " (retrained)",
     "patch4-seed0": " (finer patches)",
