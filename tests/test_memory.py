@@ -47,6 +47,13 @@ def test_autocast_by_hand():
     tokens, width = config.layout(3, 16, 24).tokens, config.width
     assert half.token_list * 2 == plain.token_list and half.weights == plain.weights
     assert plain.blocks == tokens * width * 4 * (1 + 5 + 2 * 4)
+    merged, rounded = (
+        memory.estimate_memory(config, 3, 16, 24, kept=1.5, autocast=dtype)
+        for dtype in (None, torch.bfloat16)
+    )
+    attention = 2 + 3 * 1.5  # rows for matching; merged queries, keys and values
+    assert merged.blocks == tokens * width * 4 * (1 + 7 + 3 + attention)
+    assert rounded.blocks == tokens * width * (4 * (1 + 7 + attention) + 2 + 2 * 3)
     assert half.blocks == tokens * width * (4 * (1 + 5) + 2 + 2 * 2 * 4)
     assert half.copies == 2 * sum(value.numel() for value in tiny_vggt().aggregator.parameters())
     heads = half.outputs + half.dense  # more than the blocks at this size

@@ -93,6 +93,14 @@ def test_a_record_says_how_much_memory_its_run_took(tmp_path: Path) -> None:
     assert peaks.of_gpu("cpu x86_64") is None
 
 
+def test_the_peak_is_known_without_linux_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    known = peaks.of_process()
+    monkeypatch.setattr(peaks, "STATUS", tmp_path / "none")
+    assert 0.5 * known < peaks.of_process() < 100 * known
+    monkeypatch.setattr(peaks.sys, "platform", "darwin")  # where the same number is in bytes
+    assert peaks.of_process() < known
+
+
 def test_a_record_says_how_much_of_a_gpu_its_run_took(monkeypatch: pytest.MonkeyPatch) -> None:
     held = [512 << 20, 2048 << 20]
     monkeypatch.setattr("torch.cuda.device_count", lambda: len(held))
