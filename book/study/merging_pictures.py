@@ -74,7 +74,7 @@ def kept_curves(asked: Many[float], curves: dict[str, Many[float]], largest: dic
         ax.plot(asked, kept, color=colour, marker=mark, ms=5, label=name)
         if name in largest:
             ax.axvline(largest[name], color=colour, lw=1, ls=":")
-            label = f"nothing more\nto merge\n(m = {largest[name]:.3f})"
+            label = f"nothing more\nto merge\n(m = {largest[name]:.4f})"
             ax.annotate(label, (largest[name], 0.9), xytext=(4, 0), textcoords="offset points", fontsize=8)
     ax.set(xlabel="fusion strength asked for, m", ylabel="kept fraction of keys", ylim=(0, 1.03))
     ax.legend(loc="lower left")

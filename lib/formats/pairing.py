@@ -35,7 +35,8 @@ def pair(
     Args:
         by: "time" (closest pairs first, each pose once), "name" (of the images, with or without folder and
             suffixes), "order" (both hold one pose for each frame); None takes the first that both have.
-        max_difference: seconds that the time stamps of a pair may differ. offset: added to the estimate's.
+        max_difference: seconds that the time stamps of a pair may differ.
+        offset: added to the estimate's.
 
     Raises:
         TrajectoryError: nothing to pair by, or no pair; says how far they are apart.

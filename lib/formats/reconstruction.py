@@ -31,12 +31,15 @@ class Reconstruction:
     """Cameras and points of one scene, in the world and the unit of the prediction.
 
     Attributes:
-        names: of the pictures. times: seconds where a recording has time stamps, else numbers of frames.
+        names: of the pictures.
+        times: seconds where a recording has time stamps, else numbers of frames.
         sizes: (width, height) of the pictures as they are on disk, upright.
         cameras: camera-to-world.
         intrinsics: in pixels of those pictures; pixel centres are integers.
         images: RGB in [0, 1], at the size of the model.
-        points: one for each pixel. depth: z-depth. confidence: 1 where the network knows nothing.
+        points: one for each pixel.
+        depth: z-depth.
+        confidence: 1 where the network knows nothing.
     """
 
     title: str

@@ -48,7 +48,8 @@ class FastVGGTRule(RegisteredRule):
             merge without error; without the bias both rows count fully, as released.
         no_rand: as released (not as documented there): no patch outside frame 0 is a destination.
         cells: draws, a tensor, in [0, stride**2), (S-1, h//stride, w//stride) of them, to use in place of the
-        generator's. strict: raise instead of saturating.
+            generator's.
+        strict: raise instead of saturating.
     """
 
     saturates = True

@@ -39,7 +39,8 @@ class Record:
         arrays: name -> array, stored as npz beside the JSON.
         kept: fraction of tokens that entered global attention, or None where nothing could merge.
         device: "cpu …" or "cuda …" with the processor's name.
-        started: UTC, ISO 8601. seconds: wall-clock time of the run.
+        started: UTC, ISO 8601.
+        seconds: wall-clock time of the run.
         memory, gpu_memory: the most MiB that its process held, and on its GPU; None: was not measured.
     """
 

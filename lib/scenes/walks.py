@@ -39,7 +39,8 @@ def open_scene(scene: str, frames: int, size: int, patch_size: int) -> Sequence:
         scene: "rooms:7" (and the other kinds of `walk`), a folder with a recording or photographs, or
             "FOLDER#1/4", the second of four equal pieces of it.
         frames: S; spread evenly over a recording or its piece.
-        size: pixels of the model's longer side. patch_size: sides are multiples of it.
+        size: pixels of the model's longer side.
+        patch_size: sides are multiples of it.
 
     Raises:
         ValueError: a walk without a room, or several; a recording that cannot be read or is too short.

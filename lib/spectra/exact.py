@@ -64,7 +64,8 @@ def exact_scalars(operator: StochasticMap, seed: int, largest: float | None = No
     """All scalars in about ten passes and O(N) memory.
 
     Args:
-        seed: of the start block for σ₁. largest: σ₁ where a full SVD in float64 has said it: saves passes.
+        seed: of the start block for σ₁.
+        largest: σ₁ where a full SVD in float64 has said it: saves passes.
     """
     begin, before = time.perf_counter(), operator.passes
     squares, row_entropy = operator.row_squares(), float(operator.row_entropies().mean())

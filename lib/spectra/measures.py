@@ -17,8 +17,9 @@ class Measures:
     """Summary of the singular values σ of one matrix; p = σ / Σσ.
 
     size: k, how many singular values there can be. entropy: H = -Σ p ln p in nats. effective_rank: e^H (Roy
-    and Vetterli). normalised_entropy: H / ln k, the paper's Eq. (5) and Table 1. stable_rank: Σσ² / σ₁².
-    participation: (Σσ)² / Σσ². frobenius: sqrt(Σσ²). largest: σ₁. All dimensionless floats.
+    and Vetterli), the paper's Eq. (14). normalised_entropy: H / ln k, as in the paper's Table 1.
+    stable_rank: Σσ² / σ₁². participation: (Σσ)² / Σσ². frobenius: sqrt(Σσ²). largest: σ₁. All dimensionless
+    floats.
     """
 
     size: int

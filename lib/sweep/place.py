@@ -30,9 +30,12 @@ class Place:
     """Where, how many runs at a time, and what each gets.
 
     Attributes:
-        executor: "local" or "slurm". jobs: runs at a time.
-        gpus: of each run. cpus: of each; None: this machine's by `jobs`, on Slurm one.
-        memory: GB of each, minutes: its longest time; None: as Slurm gives, a week.
+        executor: "local" or "slurm".
+        jobs: runs at a time.
+        gpus: of each run.
+        cpus: of each; None: this machine's by `jobs`, on Slurm one.
+        memory: GB of each; None: as Slurm gives.
+        minutes: its longest time; None: a week.
         slurm: other options of sbatch, without their dashes.
 
     Raises:

@@ -156,7 +156,7 @@ class VGGTConfig:
 
     @classmethod
     def vggt_1b(cls, *, enable_track: bool = True) -> VGGTConfig:
-        """The published VGGT-1B (1 797 tensors); `enable_track=False` leaves the track head out."""
+        """The published VGGT-1B (1,797 tensors); `enable_track=False` leaves the track head out."""
         return cls() if enable_track else cls(track_head=None)
 
     def to_dict(self) -> dict[str, Any]:

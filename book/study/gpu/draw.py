@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from book.study.numbers import minus, power
 from book.study.style import PALETTE, RULES
@@ -19,6 +21,14 @@ from lib import records
 from lib.costs.measure import PLAIN
 
 Row = dict[str, Any]
+HEADS = {  # of columns, as a reader sees them
+    "s": "seconds",
+    "aggregator, s": "aggregator, seconds",
+    "whole model, s": "whole model, seconds",
+    "relative": "aggregator, over plain",
+    "attention": "attention, share of the aggregator",
+    "matching": "matching, share of the aggregator",
+}
 JOBS: dict[str, dict[str, str]] = yaml.safe_load(
     Path(__file__).with_name("jobs.yml").read_text(encoding="utf-8")
 )
@@ -128,7 +138,7 @@ def against_length(found: Sequence[records.Record], printed: Mapping[float, floa
     for ax, m in zip(axes.flat, strengths, strict=True):
         for rule, (colour, marker) in RULES.items():
             if pairs := relative(found, rule, m):
-                look = {"color": PALETTE[colour], "marker": marker, "ms": 5, "label": rule}
+                look = {"color": PALETTE[colour], "marker": marker, "ms": 5, "label": reader(rule)}
                 ax.plot(list(pairs), list(pairs.values()), **look)
         ax.axhline(printed[m], color=PALETTE["black"], lw=1, ls=":", label="printed, Table 2")
         ax.set_title(f"m = {m:g}", loc="left")
@@ -217,11 +227,30 @@ TABLES: dict[str, Callable[[Sequence[records.Record]], list[Row]]] = {
 }
 
 
-def digits(value: Any) -> str:
-    """A value as a table shows it: three decimals, or two digits and a power of ten where it is small."""
+def digits(value: Any, decimals: int = 3) -> str:
+    """A value as a table shows it: so many decimals, or two digits and a power of ten where it is small."""
+    if isinstance(value, Integral):
+        return f"{value:,}"
     if not isinstance(value, float):
-        return str(value)
-    return minus(f"{value:.3f}") if value == 0 or abs(value) >= 0.01 else power(value, 1)
+        return reader(str(value))
+    return minus(f"{value:.{decimals}f}") if value == 0 or abs(value) >= 0.01 else power(value, 1)
+
+
+def reader(name: str) -> str:
+    """A way of running as readers call it.
+
+    >>> reader("fastvggt m=0.5"), reader("plain, logits x 1.3")
+    ('FastVGGT m = 0.5', 'plain, logits × 1.3')
+    """
+    return name.replace("fastvggt", "FastVGGT").replace("m=", "m = ").replace(" x ", " × ")
+
+
+def shown(table: pd.DataFrame) -> Styler:
+    """A table for readers: heads and names in words, degrees with two decimals."""
+    found = table.rename(columns=lambda name: HEADS.get(name, name))
+    look = found.style.hide(axis="index").format(digits, na_rep="–")
+    degrees = [name for name in found.columns if name.endswith("°")]
+    return look.format(lambda value: digits(value, 2), subset=degrees, na_rep="–")
 
 
 def table(job: str, folder: Path = records.MEASUREMENTS) -> pd.DataFrame:

@@ -105,11 +105,15 @@ def lines(found: Errors, networks: Mapping[str, str]) -> Figure:
         ax.axvline(trained_frames(network, 0), color=PALETTE["grey"], lw=1, ls=":")
         ax.set_title(networks[network], loc="left")
         ax.set(xscale="log", yscale="log")
-        ax.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=45)
+        ax.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=90, fontsize=8)
         ax.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
         ax.minorticks_off()
     for ax in axes.flat[len(networks) :]:
         ax.set_visible(False)
+    for ax in axes.flat[
+        max(0, len(networks) - COLUMNS) : len(networks)
+    ]:  # the lowest that is seen of each column
+        ax.tick_params(labelbottom=True)
     figure.supxlabel("frames of the same stretch", fontsize=10)
     figure.supylabel("rotation error, °", fontsize=10)
     shared_legend(figure, axes.flat[0], "outside upper center")

@@ -47,10 +47,11 @@ def _numbers(size: Size) -> tuple[int, int, int]:
 def edits(record: Record) -> str:
     """Pages and runs that a build repeats after typical edits, before and after keys by what is used."""
     columns = [record[f"{what}_{when}"] for what in ("pages", "runs") for when in ("before", "now")]
-    head = ("edit", "pages, then", "now", "runs, then", "now")
+    head = ("edit", "pages, before", "pages, now", "runs, before", "runs, now")
     before = record.params["before"]
     note = (
-        f"Counted at commit `{record['commit']}`, beside `{before}`, of {record['pages']} pages that execute."
+        f"How many repeat. *Before* is commit `{before}`, where a page's key held the whole library and its "
+        f"data; *now* is commit `{record['commit']}`, of whose pages {record['pages']} execute."
     )
     return f"{table(head, zip(record['edits'], *columns, strict=True))}\n\n{note}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ QUANTITY = "fastvggt: kept"  # N'/N, in the record
 NAME = "released-kept"  # of the number in the chapter
 NOTEBOOK, GRID, CHAPTER = f"book/runs/{TOPIC}.ipynb", f"book/runs/{TOPIC}.yml", f"book/{TOPIC}.md"
 MEASURE = "lib/costs/measure.py"
+WIDTH = 80  # columns that a page shows of a line
 
 
 class WayError(ValueError):
@@ -67,8 +69,15 @@ def steps(root: Path, record: records.Record) -> str:
         ("A cell gives the number a name", CHAPTER, line(root, CHAPTER, f'say("{NAME}"'), "python"),
         ("A sentence calls the name", CHAPTER, line(root, CHAPTER, f"{{glue:text}}`{NAME}`"), "text"),
     ]
+    fold = textwrap.TextWrapper(
+        WIDTH,
+        initial_indent=" " * 3,
+        subsequent_indent=" " * 7,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     listed = "\n".join(
-        f"{n}. **{says}**: `{file}`, {place}\n\n   ```{language}\n   {text}\n   ```\n"
+        f"{n}. **{says}**: `{file}`, {place}\n\n   ```{language}\n{fold.fill(text)}\n   ```\n"
         for n, (says, file, (place, text), language) in enumerate(parts, 1)
     )
     return f"{listed}\nSo readers of that page see **{record[QUANTITY]:.3f}**.\n"

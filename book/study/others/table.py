@@ -43,6 +43,8 @@ class Source:
 class Series:
     """One quantity, plain and changed, at several numbers of frames ("" where that was not read).
 
+    m: the fusion strength of each, where it is not the same for all.
+
     Raises:
         ValueError: lists of different length, or digits that are no number.
     """
@@ -55,11 +57,14 @@ class Series:
     error: str = "s"
     expects: Expects = Expects.SILENT
     because: str = ""
+    m: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.frames) == len(self.plain) == len(self.changed) > 0:
             raise ValueError(f"frames, plain and changed differ in length: {self.frames}, {self.plain}")
-        for digits in (*self.plain, *self.changed, *filter(None, self.frames)):
+        if self.m and len(self.m) != len(self.frames):
+            raise ValueError(f"m and frames differ in length: {self.m}, {self.frames}")
+        for digits in (*self.plain, *self.changed, *self.m, *filter(None, self.frames)):
             float(digits)
 
     @property

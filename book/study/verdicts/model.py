@@ -38,8 +38,8 @@ class Verdict(StrEnum):
     CONTRADICTED = ("contradicted", "another equation or a measurement says otherwise; we name it.")
     NOT_GENERAL = (
         "not shown to be general",
-        "it is said of VGGT, and only small networks were asked, which fail it or keep it; VGGT-1B may do "
-        "either, and we say what would have to be measured. Or it is said of any network, and too few agree.",
+        "the claim is about VGGT, and only small networks were measured; VGGT-1B may do otherwise, and we "
+        "say what would have to be measured. Or it is about any network, and too few of them agree.",
     )
     NOT_DECIDABLE = ("not decidable here", "nothing that we have speaks for or against; we say what would.")
 
