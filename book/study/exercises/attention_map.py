@@ -82,7 +82,7 @@ SHEET = Sheet(
         "Numerical rank",
         2,
         ("singular value", "rank collapse"),
-        answer="a function of p: how many singular values are of order δ^p for tokens on S²",
+        answer="a function of p: how many singular values are of order δᵖ for tokens on S²",
         right=lambda: lambda p: math.comb(p + 1, 1),
         traps={
             "That counts spherical harmonics; near consensus the sphere is a plane.": lambda: (

@@ -44,7 +44,7 @@ SHEET = Sheet(
         "A threshold for N",
         2,
         ("dilution", "equiangular tokens"),
-        answer="the N* at which the number of tokens makes no difference, in gamma",
+        answer="the N* at which the number of tokens makes no difference, in γ (type gamma)",
         right=_threshold,
         traps={
             "That is γN* = 1 read the wrong way round.": lambda: sp.Symbol("gamma"),

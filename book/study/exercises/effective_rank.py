@@ -61,7 +61,7 @@ SHEET = Sheet(
         "The quarter circle",
         2,
         ("effective rank", "singular value"),
-        answer="r_eff/N",
+        answer="the effective rank over N, for large N",
         right=_bulk,
         traps={
             "That is E x: the entropy needs E[x ln x] as well.": lambda: _quarter_circle(1),

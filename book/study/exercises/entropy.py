@@ -105,7 +105,7 @@ SHEET = Sheet(
         "Neither identity nor noise",
         3,
         ("pre-LN", "value matrix"),
-        answer="the layer at which the coherent law takes over, in vartheta",
+        answer="the layer at which the coherent law takes over, in ϑ (type vartheta)",
         right=lambda: _takes_over("sqrt(l) - t"),
         traps={
             "You solved for the root of ℓ: random steps grow like √ℓ.": lambda: sp.tan(sp.Symbol("vartheta")),

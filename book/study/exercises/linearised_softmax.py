@@ -74,7 +74,7 @@ SHEET = Sheet(
         "The third order",
         2,
         ("softmax",),
-        answer="the coefficient of α³ in c, V and kappa_3",
+        answer="the coefficient of α³ in c, V (the variance) and κ₃ (type kappa_3)",
         right=_from_cumulants,
         traps={
             "The third cumulant is missing: the normalisation has one too.": lambda: _third(
@@ -105,7 +105,7 @@ SHEET = Sheet(
         "The best affine function",
         3,
         ("softmax",),
-        answer="the mean square that is left, in sigma",
+        answer="the mean square that is left, in σ (type sigma)",
         right=_left,
         traps={
             "That is the whole variance; the linear term explains σ² of it.": lambda: sp.sympify(

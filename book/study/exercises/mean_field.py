@@ -29,7 +29,7 @@ SHEET = Sheet(
         "Kuramoto on the circle",
         1,
         ("mean field", "tangent projection"),
-        answer="the angular velocity of the first of three tokens, in theta0, theta1, theta2",
+        answer="the angular velocity of the first of three tokens, in θ₀, θ₁, θ₂ (type theta0 and so on)",
         right=_angular,
         traps={
             "The sign: attention pulls a token towards the others.": lambda: -_angular(),

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from book.study.intervals import Interval
 from book.study.style import PALETTE, SERIES, intervals
@@ -62,6 +63,7 @@ def bracket_by_passes(
     ax.plot(passes, columns["ritz"], color=PALETTE["grey"], lw=1, ls="--", label="Ritz values alone")
     ax.axhline(truth, color=PALETTE["black"], lw=1, label="dense SVD")
     ax.set(xlabel="attention passes", ylabel="H (nats)", title=f"{chosen} head")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(ncols=2)
     return figure
 
