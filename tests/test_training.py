@@ -172,19 +172,25 @@ def test_tracks_of_a_camera_that_stands_still() -> None:
     assert losses.matching_loss(wrong, tracks, (3, 3), 8) > 5
 
 
-def test_hidden_and_outside_patches_have_no_track() -> None:
+@pytest.mark.parametrize(
+    ("step", "moved", "seen"),
+    [
+        (0.5, 4, [0, 1, 1, 0]),  # outside, in sight, in sight (column 6), hidden (column 10)
+        (0.25, 2, [0, 1, 0, 0]),  # on the edge of the picture, in sight, hidden (columns 8 and 12)
+    ],
+)
+def test_hidden_and_outside_patches_have_no_track(step: float, moved: int, seen: list[int]) -> None:
     """A wall at depth 2 seen again after a step aside; in frame 0 a near box covers its right half."""
     cameras = torch.eye(3, 4).repeat(1, 2, 1, 1)
-    cameras[0, 1, 0, 3] = 0.5  # the camera moves to the left: what it sees, frame 0 sees further left
+    cameras[0, 1, 0, 3] = step  # the camera moves to the left: what it sees, frame 0 sees further left
     k = torch.tensor([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]).repeat(1, 2, 1, 1)
     depth = torch.full((1, 2, 16, 16), 2.0)
     depth[0, 0, :, 8:] = 1.0
     target = losses.make_target(Batch(torch.zeros(1, 2, 3, 16, 16), depth, cameras, k))
     tracks = losses.true_tracks(target, 4)
     u = tracks.place[0, 0, :, 0].view(4, 4)
-    assert torch.allclose(u[0], torch.tensor([2.0, 6, 10, 14]) - 4, atol=1e-4)
-    # outside, in sight, in sight (column 6), hidden (column 10)
-    assert tracks.seen[0, 0].view(4, 4)[0].tolist() == [0, 1, 1, 0]
+    assert torch.allclose(u[0], torch.tensor([2.0, 6, 10, 14]) - moved, atol=1e-4)
+    assert tracks.seen[0, 0].view(4, 4)[0].tolist() == seen
 
 
 def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:

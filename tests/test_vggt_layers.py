@@ -248,3 +248,9 @@ def test_a_causal_block_shows_a_frame_nothing_of_later_ones():
         both = block(x, places, layout=layout)
         alone = block(x[:, : layout.tokens_per_frame], places[:, : layout.tokens_per_frame], layout=layout)
     torch.testing.assert_close(both[:, : layout.tokens_per_frame], alone)
+
+
+def test_normalised_queries_and_keys_are_guarded_as_those_of_the_large_model():
+    """VGGT's attention norms have the usual guard of LayerNorm; its other norms are told theirs."""
+    attention = Attention(16, 2, qk_norm=True)
+    assert (attention.q_norm.eps, attention.k_norm.eps) == (1e-5, 1e-5)

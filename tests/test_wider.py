@@ -27,7 +27,8 @@ from lib.scenes.natural import (
 from lib.scenes.photographic import photograph, shake
 from lib.scenes.rooms import RoomStyle, _Draws, render_walks, room_seed
 from lib.scenes.solids import Solids, nearest_solid, surface
-from lib.scenes.wider import INGREDIENTS, _lamp, render_wider_walks
+from lib.scenes import wider as wider_rooms
+from lib.scenes.wider import INGREDIENTS, World, _lamp, _paint, render_wider_walks
 from lib.training.config import mini_model
 from lib.training.data import render_shard
 from lib.training.domains import evaluate_domains_file, wider_walks
@@ -296,3 +297,25 @@ class _Fixed:
 
     def between(self, low: float, high: float, *shape: int) -> torch.Tensor:
         return torch.full((1, *shape), low + (high - low) * self.share)
+
+
+def test_a_surface_is_never_brighter_than_its_own_light() -> None:
+    """However strong the contrast of its texture: colour and texture stay in [0, 1] before the light."""
+    look = torch.ones(1, 1, 16)
+    look[..., 15] = 0.5
+    skin = torch.tensor([[[0.0, 100.0, 0.0, 0.0, 9.0]]])
+    world = World(rooms=None, solids=None, looks=look, skins=skin)  # type: ignore[arg-type]
+    place = torch.rand(500, 2, generator=torch.Generator().manual_seed(0))
+    colour = _paint(world, torch.zeros(500, dtype=torch.long), place, torch.full((500,), 1e-3))
+    assert colour.max() == 0.5 and colour.min() == 0
+
+
+def test_a_grazing_ray_covers_ten_pixels_of_a_wall_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    painted = wider_rooms._paint
+    monkeypatch.setattr(wider_rooms, "_paint", lambda *those: sizes.append(those[-1]) or painted(*those))
+    _, depth, _, intrinsics = wider(size=32)
+    across = depth.flatten() / intrinsics[0, 0, 0, 0]  # of a pixel that looks straight at a wall
+    widest = (sizes[0].sort().values[-20:].mean() / across.max()).item()
+    assert (torch.cat(sizes) <= 10.001 * across.max()).all() and widest > 1
+    assert max((found / across[: len(found)]).max().item() for found in sizes) == pytest.approx(10, rel=1e-3)
