@@ -21,10 +21,13 @@ def minus(found: object) -> str:
 def percent(share: float, digits: int = 0, signed: bool = False) -> str:
     """A share as per cent with so many decimals; ``signed`` for changes, with a plus where they rise.
 
-    >>> percent(0.125, 1), percent(-0.5, signed=True)
-    ('12.5 %', '−50 %')
+    What rounds to zero has no sign.
+
+    >>> percent(0.125, 1), percent(-0.5, signed=True), percent(-0.001, signed=True)
+    ('12.5 %', '−50 %', '0 %')
     """
-    return minus(f"{100 * share:{'+' if signed else ''}.{digits}f} %")
+    text = f"{100 * share:{'+' if signed else ''}.{digits}f}"
+    return minus(text if float(text) else text.lstrip("+-")) + " %"
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -19,7 +19,7 @@ def test_the_examples_of_the_docstrings():
         (numbers.number(-0.0001234, 2), "−0.00012"),
         (numbers.number(0), "0"),
         (numbers.percent(0.5), "50 %"),
-        (numbers.percent(0.004, signed=True), "+0 %"),
+        (numbers.percent(0.004, signed=True), "0 %"),
         (numbers.percent(-0.126, 1), "−12.6 %"),
         (numbers.minus("-1 (-2 … 3)"), "−1 (−2 … 3)"),
     ],
