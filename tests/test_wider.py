@@ -15,6 +15,7 @@ from torch import Tensor
 from lib import train
 from lib.geometry import camera_centres, rotation_angle_deg
 from lib.records.contents import hash_path
+from lib.scenes import wider as wider_rooms
 from lib.scenes.natural import (
     LEVELS,
     SIDE,
@@ -27,7 +28,6 @@ from lib.scenes.natural import (
 from lib.scenes.photographic import photograph, shake
 from lib.scenes.rooms import RoomStyle, _Draws, render_walks, room_seed
 from lib.scenes.solids import Solids, nearest_solid, surface
-from lib.scenes import wider as wider_rooms
 from lib.scenes.wider import INGREDIENTS, World, _lamp, _paint, render_wider_walks
 from lib.training.config import mini_model
 from lib.training.data import render_shard

@@ -73,12 +73,12 @@ def test_tables_and_figure_show_the_records() -> None:
     now = report(5.0, **ARMS)
     photographs = wider.photographs_table(now, report(9.0))
     assert photographs.loc[4, ["shipped", "wider"]].tolist() == ["9", "5"]
-    assert photographs.loc[4, "wider - still"] == "-5 (-5 … -5)"
+    assert photographs.loc[4, "wider − still"] == "−5 (−5 … −5)"
     few = report(5.0)
     for line in few["evaluation"]["rows"]:
         line["rotation_deg"]["values"] = line["rotation_deg"]["values"][:4]
-    assert (wider.photographs_table(few, few)[["wider - still", "wider - shipped"]] == "").all(axis=None)
-    assert wider.left_out_table(now).loc["without hand", "change (°)"] == "1.5 (1.5 … 1.5)"
+    assert (wider.photographs_table(few, few)[["wider − still", "wider − shipped"]] == "").all(axis=None)
+    assert wider.left_out_table(now).loc["without hand", "median paired change (°)"] == "1.5 (1.5 … 1.5)"
     boxes = wider.by_ingredient(now).axes[0].containers
     assert [np.unique(np.asarray(box[0].get_ydata())).tolist() for box in boxes] == [[10.0], [8.0], [5.0]]
     plt.close("all")

@@ -282,4 +282,4 @@ def test_the_map_of_changes_is_clear_where_nothing_changes() -> None:
     (drawn,) = ax.images
     clear, strong = drawn.cmap(drawn.norm(drawn.get_array()))[0]
     assert clear[3] < 0.01 and 0.5 < strong[3] < 0.7
-    assert [text.get_text() for text in ax.texts[:2]] == ["+0", "−100"]
+    assert [text.get_text() for text in ax.texts[:2]] == ["0", "−100"]

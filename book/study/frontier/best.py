@@ -47,10 +47,10 @@ class Best:
 
     def __str__(self) -> str:
         """The rule, hollow (○) where it protects nothing, and how many are not surely worse."""
-        name = f"○ {self.rule.removesuffix(OPEN)}" if self.rule.endswith(OPEN) else self.rule
+        name = f"○\u00a0{self.rule.removesuffix(OPEN)}" if self.rule.endswith(OPEN) else self.rule
         if self.of == 1:
             return f"{name} (alone)"
-        return f"{name} + {len(self.tied)}" if self.tied else name
+        return f"{name}\u00a0+\u00a0{len(self.tied)}" if self.tied else name
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def side_by_side(
                 if row == 0:
                     ax.set_title(f"{'' if column else label}\nframe {frame}", fontsize=8.5, loc="left")
         axes[row, 0].set_ylabel(f"block {row}", fontsize=9)
-        figure.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(0, top), "magma"), cax=axes[row, -1])
+        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, top), "magma")
+        figure.colorbar(scale, cax=axes[row, -1], extend="max")
         axes[row, -1].tick_params(labelsize=8)
     axes[0, -1].set_title("× uniform", fontsize=8.5, loc="left")
     return figure

@@ -100,12 +100,15 @@ def _ratio_axis(ax: Axes) -> None:
 
 def bars(runs: Mapping[str, Run], arms: Sequence[str]) -> Figure:
     """Mean rotation error of each arm for each run that has it, with the number of rooms that fail."""
-    widths = [sum(arm in run.arms for arm in arms) for run in runs.values()]
-    figure, axes = plt.subplots(1, len(runs), figsize=(8.4, 3.4), width_ratios=widths, squeeze=False)
-    for ax, (title, run) in zip(axes[0], runs.items(), strict=True):
+    across = min(3, len(runs))
+    down = math.ceil(len(runs) / across)
+    figure, axes = plt.subplots(down, across, figsize=(8.4, 0.4 + 2.5 * down), squeeze=False)
+    for ax, (title, run) in zip(axes.flat, runs.items(), strict=False):
         _bars(ax, run, arms)
-        ax.set_title(title, fontsize=9.5)
-    axes[0][0].set_ylabel("mean rotation error (°)")
+        ax.set_title(f"{title}\n{len(run.scenes)} rooms", fontsize=9.5)
+    for ax in axes.flat[len(runs) :]:
+        ax.set_visible(False)
+    figure.supylabel("mean rotation error (°)", fontsize=10)
     return figure
 
 
@@ -116,8 +119,10 @@ def _bars(ax: Axes, run: Run, arms: Sequence[str]) -> None:
         spread = errors.std(ddof=1) / len(errors) ** 0.5
         colour, ink = PALETTE[BAR_COLOURS[arms.index(arm)]], PALETTE["black"]
         ax.bar(place, errors.mean(), yerr=spread, color=colour, ecolor=ink)
-        # pure black: it lies on a colour, in either theme
-        words = f"{failures(run, arm)}/{len(errors)}"
-        ax.text(place, errors.mean() * 0.04, words, ha="center", color="black", fontsize=8)
-    ax.set_xticks(range(len(measured)), measured, rotation=25, ha="right", fontsize=8.5)
+        top = (place, errors.mean() + spread)
+        ax.annotate(
+            f"{failures(run, arm)}", top, (0, 2), textcoords="offset points", ha="center", fontsize=8.5
+        )
+    ax.set_xticks(range(len(measured)), measured, fontsize=8.5)
+    ax.margins(y=0.14)
     ax.grid(axis="x", visible=False)

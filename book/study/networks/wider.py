@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from book.study import shipped
 from book.study.hypothesis import read
 from book.study.intervals import Interval, median_interval
+from book.study.numbers import minus
 from book.study.shipped import SHIPPED, Report
 from book.study.style import PALETTE, intervals
 from lib.records.store import StaleResultError
@@ -81,8 +82,8 @@ def photographs_table(report: Report, before: Report) -> pd.DataFrame:
                 "stands still": f"{np.median(still):.3g}",
                 "shipped": f"{np.median(old):.3g}",
                 "wider": f"{np.median(model):.3g}",
-                "wider - still": str(median_interval(model - still, 0)) if len(model) >= ENOUGH else "",
-                "wider - shipped": str(median_interval(model - old, 0)) if len(model) >= ENOUGH else "",
+                "wider − still": minus(median_interval(model - still, 0)) if len(model) >= ENOUGH else "",
+                "wider − shipped": minus(median_interval(model - old, 0)) if len(model) >= ENOUGH else "",
             }
         )
     return pd.DataFrame(rows).set_index("frames")
@@ -117,12 +118,14 @@ def left_out_table(report: Report) -> pd.DataFrame:
     rows = []
     for name in [arm for arm in ARMS if ("all", arm) in rooms]:
         errors, all_in = rooms["all", name], rooms["all", ARMS[0]]
-        change = "" if name == ARMS[0] else str(median_interval(errors - all_in, 0))
+        change = "" if name == ARMS[0] else minus(median_interval(errors - all_in, 0))
         rows.append(
             {
                 "training": name.replace("-", " "),
                 "error (°)": f"{np.median(errors):.3g}",
-                "change (°)": change,
+                "median paired change (°)": change,
             }
         )
-    return pd.DataFrame(rows, columns=["training", "error (°)", "change (°)"]).set_index("training")
+    return pd.DataFrame(rows, columns=["training", "error (°)", "median paired change (°)"]).set_index(
+        "training"
+    )

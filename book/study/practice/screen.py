@@ -109,10 +109,10 @@ def table(machine: Machine, frames: Sequence[int], cards: Mapping[str, Card]) ->
     """One row a number of frames and card, as text."""
     return [
         {
-            "frames": str(count),
+            "frames": f"{count:,}",
             "do this": "; ".join(steps(machine, count, card)),
             "card": name,
-            "needs": f"{machine.gigabytes(count):.0f} GB",
+            "needs": f"{machine.gigabytes(count):.1f} GB",
             "fits": "yes" if machine.gigabytes(count) <= card.gigabytes else "no",
             "seconds": number(machine.seconds(count, card), 3) if count <= machine.most_frames(card) else "",
         }
@@ -133,7 +133,7 @@ def remedies(
         named = {
             f"factor at {w} × {h} px": f"{one.factor:.3f}" for (h, w), one in zip(sizes, each, strict=True)
         }
-        rows.append({"frames": str(count), "bias on frame 0 (nats)": f"{each[0].bias:.2f}"} | named)
+        rows.append({"frames": f"{count:,}", "bias on frame 0 (nats)": f"{each[0].bias:.2f}"} | named)
     return rows
 
 

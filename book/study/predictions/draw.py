@@ -30,9 +30,51 @@ SQUARES: dict[str, dict[str, Any]] = {  # how an outcome is drawn
     "refuted": {"color": "#9C3D00"},
     "refuted, not clearly": {"mfc": "#F2C4A2", "mec": "#9C3D00"},
 }
+NAMES = {  # what a quantity is called in the tables, where its own name says too little
+    "profile_shift": "largest shift of ln spread, four times as many tokens",
+    "copies_change": "change by repeated keys",
+    "slope_keys": "order in the radius, keys merged",
+    "slope_queries": "order in the radius, queries merged too",
+    "sign_right": "share of signs right",
+    "delay_exponent": "exponent of d in the delay",
+    "saturated_difference": "difference between m = 0.7 and m = 0.9",
+    "rank_turns": "rise of the rank inside the range of m",
+    "spread_turns": "rise of the spread inside the range of m",
+    "dynamic_share_biased": "dynamic share of the change of rank, size bias",
+    "static_share_plain": "static share of the change of rank, no size bias",
+    "token_against_frame": "fall of the token part over that of the frame part, ln",
+    "repeats_over_new": "change by repeated frames over that by new ones",
+    "new_frames_effect": "change of ln frame part by new frames",
+    "moved_rank_correlation": "rank correlation over heads, law and measured",
+    "random_odds_factor": "growth of the odds at initialisation",
+    "late_slope": "slope of ln spread, late in depth",
+    "static_over_fitted": "error of the static part over that of the fitted law",
+    "first_change_sign": "share of signs of the first change right",
+    "first_change_correlation": "correlation of first changes",
+    "first_change_slope": "slope of first changes, measured on predicted",
+    "summed_change_sign": "share of signs right, changes summed over depth",
+    "sink_error": "largest error of the share of frame 0",
+    "sink_restored": "share of frame 0, weighted run against short one",
+    "sink_strongest": "largest share of frame 0 in 8 frames",
+    "sink_merged_plain": "error of the share of frame 0, merged",
+    "sink_merged_biased": "error of the share of frame 0, merged with size bias",
+    "odds_global_uniform": "correlation of Δ ln odds, global blocks",
+    "odds_frame_uniform": "correlation of Δ ln odds, frame blocks",
+    "odds_law_sign": "share of signs of Δ ln odds right",
+    "odds_law_error": "error of Δ ln odds over that of V = I",
+    "late_slope_law": "error of the late slope",
+    "late_slope_uniform": "error of the late slope, uniform attention",
+    "null_weak": "rank over random tokens, m = 0.2",
+    "null_turn": "blocks above random tokens, m = 0.2 minus saturation",
+    "null_in_sink": "rank over random tokens, block of the sink",
+    "dynamic_against_static": "dynamic over static part, size bias",
+    "entry_error": "error of the change of ln frame part",
+    "initial_correlation": "correlation of Δ ln odds at initialisation",
+    "turn_ratio": "rotation error, weighted over plain",
+}
 RUNS = {
-    "few": ("every fourth frame", "blue", "o-"),
-    "copies": ("those, four times each", "orange", "s--"),
+    "few": ("every fourth frame", "green", "o-"),
+    "copies": ("those, four times each", "blue", "s--"),
     "all": ("all frames", "vermilion", "^-"),
 }
 
@@ -50,8 +92,9 @@ def cell(prediction: Hypothesis, record: Record) -> str:
         return "not decided"
     mark = MARKS[prediction.judge(value)] + ("" if clear(prediction, record) else "?")
     if ends is None:
-        return f"{mark} {number(value, 2)}"
-    return f"{mark} {number(value, 2)}<br><small>{number(ends[0], 2)} …\u00a0{number(ends[1], 2)}</small>"
+        return f"{mark}\u00a0{number(value, 2)}"
+    low, high = (number(end, 2) for end in ends)
+    return f"{mark}\u00a0{number(value, 2)}<br><small>{low}\u00a0…\u00a0{high}</small>"
 
 
 def interval(prediction: Hypothesis) -> str:
@@ -66,7 +109,7 @@ def outcomes(
 ) -> pd.io.formats.style.Styler:
     """One row a prediction; columns: heading -> run -> record. Refuted ones are as loud as can be."""
     rows = [
-        {"": p.id, "quantity": p.quantity.replace("_", " "), "predicted": interval(p)}
+        {"": p.id, "quantity": NAMES.get(p.quantity, p.quantity.replace("_", " ")), "predicted": interval(p)}
         | {heading: cell(p, runs[p.run]) if p.run in runs else "" for heading, runs in columns.items()}
         for p in predictions
     ]

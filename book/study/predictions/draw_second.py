@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from book.study.hypothesis import Hypothesis
 from book.study.predictions.declared import SECOND
 from book.study.predictions.heads import clear_cases
-from book.study.style import PALETTE
+from book.study.style import PALETTE, shared_legend
 from lib.merging import FastVGGTRule, TokenLayout
 from lib.records import Record
 
@@ -66,9 +66,9 @@ def sinks(columns: Columns) -> Figure:
 
 def first_changes(columns: Columns) -> Figure:
     """P14: change of the spread, measured and predicted; beside it how often four criteria have the sign."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.6), width_ratios=[1.2, 1])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.2), width_ratios=[1.2, 1])
     names = ("first_change_sign", "first_change_uniform", "first_change_pull", "first_change_length")
-    labels = ("T5′", "uniform\nattention", "V = I,\nβ = 0", "|M_w|² − |M|²\n(P4)")
+    labels = ("T5′", "uniform\nattention", "V = I,\nβ = 0", "$|M_w|^2-|M|^2$\n(P4)")
     width = 0.8 / len(columns)
     for k, ((heading, runs), colour) in enumerate(zip(columns.items(), COLOURS, strict=False)):
         if "main" not in runs:
@@ -79,7 +79,7 @@ def first_changes(columns: Columns) -> Figure:
         right.bar(np.arange(4) + (k - (len(columns) - 1) / 2) * width, shares, width, color=PALETTE[colour])
     _diagonal(left, *left.get_xlim())
     left.set(xlabel="T5′, 10⁻³", ylabel="change of the spread by merging, 10⁻³")
-    left.legend(fontsize=8)
+    shared_legend(figure, left, ncols=3, fontsize=8)
     right.axhline(0.5, color=PALETTE["black"], lw=0.8, ls=":")
     right.set(xticks=range(4), xticklabels=labels, ylabel="share of signs right", ylim=(0, 1))
     return figure
@@ -87,7 +87,7 @@ def first_changes(columns: Columns) -> Figure:
 
 def odds_changes(columns: Columns) -> Figure:
     """P20: Δ ln odds of each global attention branch and room: V = I, uniform attention, signed law."""
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.6), sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(10.5, 4.0), sharey=True)
     titles = ((4, "V = I, measured steps"), (2, "uniform attention"), (3, "signed law, κ, ν measured"))
     for ax, (column, title) in zip(axes, titles, strict=True):
         for (heading, runs), colour in zip(columns.items(), COLOURS, strict=False):
@@ -99,7 +99,7 @@ def odds_changes(columns: Columns) -> Figure:
         ax.axhline(0, color=PALETTE["black"], lw=0.8)
         ax.set(xlabel="predicted", title=title)
     axes[0].set_ylabel("Δ ln odds, measured")
-    axes[1].legend(fontsize=8)
+    shared_legend(figure, axes[1], ncols=3, fontsize=8)
     return figure
 
 

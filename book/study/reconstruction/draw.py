@@ -106,8 +106,9 @@ def table_of_changes(found: Sequence[Comparison], names: Mapping[tuple[str, int]
                 shades[i, j] = 100 * cell.relative.median
                 sign = {"better": "▼", "worse": "▲", "unclear": ""}[cell.side]
                 strong = "bold" if sign else "normal"
-                words = minus(f"{shades[i, j]:+.0f}{sign}")
-                ax.text(j, i, words, ha="center", va="center", fontsize=8.5, weight=strong)
+                words = f"{shades[i, j]:+.0f}"
+                words = ("0" if words in ("+0", "-0") else minus(words)) + sign
+                ax.text(j, i, words, ha="center", va="center", fontsize=7.5, weight=strong)
     drawn = ax.imshow(shades, cmap=_clear_at_zero(), norm=TwoSlopeNorm(0, -LIMIT, LIMIT), aspect="auto")
     ax.set_yticks(range(len(rows)), [ERRORS[e].replace("\n", " ") for e in rows])
     ticks = [f"{strength(s):g}\n{_kept(found, key, s):.2f}" for key, s in columns]
