@@ -246,7 +246,7 @@ def test_chapter_writes_outcomes_and_reads_them_back(tmp_path):
     register = small_register()
     chapter = verdicts.Chapter("one", register.checks_of("one"), tmp_path / "checks")
     chapter.identity("a", lambda: sp.sin(0) == 0, detail="$x$")
-    assert "0.25 (< 1)" in chapter.measure("b", np.float64(0.25))
+    assert "0.25 (<\N{NO-BREAK SPACE}1)" in chapter.measure("b", np.float64(0.25))
     assert repr(chapter.complete()).startswith("✓ all 2")
     found = verdicts.read_outcomes(tmp_path / "checks")
     assert found["one/b"] == CheckOutcome("one/b", True, 0.25)
