@@ -257,6 +257,16 @@ def test_camera_errors_refuse_what_has_no_answer(change, error, message):
         metrics.camera_errors(change(poses), change(poses))
 
 
+def test_a_rotation_may_deviate_by_the_tolerance_and_no_more(monkeypatch):
+    poses = np.tile(np.diag([1.125, 1, 1, 1]), (5, 1, 1))  # R R^T - 1 is 17/64, exactly
+    poses[:, :3, 3] = np.random.default_rng(0).normal(size=(5, 3))
+    monkeypatch.setattr("lib.metrics.cameras._ROTATION_TOLERANCE", 17 / 64)
+    metrics.camera_errors(poses, poses)
+    monkeypatch.setattr("lib.metrics.cameras._ROTATION_TOLERANCE", np.nextafter(17 / 64, 0))
+    with pytest.raises(ValueError, match="is not a rotation"):
+        metrics.camera_errors(poses, poses)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_camera_errors_refuse_a_line_other_lengths_and_bad_choices():
     poses = random_poses(0, 5)
