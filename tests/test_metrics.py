@@ -257,6 +257,20 @@ def test_camera_errors_refuse_what_has_no_answer(change, error, message):
         metrics.camera_errors(change(poses), change(poses))
 
 
+@pytest.mark.parametrize(
+    ("convention", "inverted", "origin"), [("centres", True, False), ("fastvggt", False, True)]
+)
+def test_a_convention_says_which_matrices_are_aligned_and_whether_at_frame_0(convention, inverted, origin):
+    truth = random_poses(1, 6)
+    estimate = truth + 0.0
+    estimate[:, :3, 3] += np.random.default_rng(3).normal(size=(6, 3)) / 5
+    found = metrics.camera_errors(estimate, truth, convention)
+    pair = [np.linalg.inv(poses) if inverted else poses for poses in (estimate, truth)]
+    moved = found.alignment.poses(pair[0])
+    assert found.ate == pytest.approx(metrics.trajectory_errors(*pair, origin=origin).ate)
+    assert (np.abs(moved[0] - pair[1][0]).max() < 1e-9) == origin
+
+
 def test_a_rotation_may_deviate_by_the_tolerance_and_no_more(monkeypatch):
     poses = np.tile(np.diag([1.125, 1, 1, 1]), (5, 1, 1))  # R R^T - 1 is 17/64, exactly
     poses[:, :3, 3] = np.random.default_rng(0).normal(size=(5, 3))

@@ -222,7 +222,8 @@ def test_small_matrices_are_dense():
     assert got.entropy == pytest.approx(dense_measures(head_operator("random", 256, 0).dense()).entropy)
 
 
-def test_a_budget_allows_four_gibibytes_of_bases():
+def test_a_budget_asks_for_a_twentieth_of_a_nat_in_four_gibibytes_of_bases():
+    assert Budget().width == 0.05
     million = DenseOperator(torch.empty(2**20, 2**20, device="meta"))  # 512 MiB a step
     assert Budget().most_steps(million) == 8
 

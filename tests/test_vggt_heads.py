@@ -47,6 +47,11 @@ class TestPositionalTable:
 
 
 class TestCameraHead:
+    def test_each_norm_has_its_guard(self):
+        """The modulated one has its own; the others take the model's. Source: VGGT, the camera head."""
+        head = CameraHead(16, CameraHeadConfig(trunk_depth=1, heads=2), 1e-4)
+        assert (head.adaln_norm.eps, head.token_norm.eps, head.trunk_norm.eps) == (1e-6, 1e-4, 1e-4)
+
     def test_matches_stored_iterations(self, probes, golden_config):
         sizes = golden_config["probes"]["camera"]
         config = CameraHeadConfig(

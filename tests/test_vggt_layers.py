@@ -254,3 +254,5 @@ def test_normalised_queries_and_keys_are_guarded_as_those_of_the_large_model():
     """VGGT's attention norms have the usual guard of LayerNorm; its other norms are told theirs."""
     attention = Attention(16, 2, qk_norm=True)
     assert (attention.q_norm.eps, attention.k_norm.eps) == (1e-5, 1e-5)
+    other = Attention(16, 2, qk_norm=True, norm_eps=1e-3)
+    assert (other.q_norm.eps, other.k_norm.eps) == (1e-3, 1e-3)
