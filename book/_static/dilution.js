@@ -19,7 +19,7 @@
   const keepingBias = (frames, trained) => Math.log((frames - 1) / (trained - 1));
 
   const { node, control, range, tick, frame, each } = window.living;
-  const WIDTH = 620, HEIGHT = 312, LEFT = 62, RIGHT = 26, TOP = 28, BOTTOM = 44, MOST = 1024, LEAST = 0.002;
+  const WIDTH = 620, HEIGHT = 312, LEFT = 74, RIGHT = 26, TOP = 28, BOTTOM = 44, MOST = 1024, LEAST = 0.002;
   const x = (s) => LEFT + ((WIDTH - LEFT - RIGHT) * Math.log2(s / 4)) / Math.log2(MOST / 4);
   const y = (p) => TOP + ((HEIGHT - TOP - BOTTOM) * Math.log(p)) / Math.log(LEAST);
   const percent = (p) => `${Number((100 * p).toPrecision(2))} %`;
