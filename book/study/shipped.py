@@ -17,7 +17,7 @@ from lib.records.store import StaleResultError
 
 SHIPPED = ROOT / "data" / "weights" / "mini.safetensors"
 FAMILY = (  # by longest sequence, then date
-    *("trained-to-4", "to4-seed0"),
+    *("trained-to-4", "to4-seed0", "to4-seed1"),
     *("mini", "to12-seed1"),
     *("trained-to-24", "to24-seed0"),
 )

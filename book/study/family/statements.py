@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 NETWORKS = {  # weights -> what its label says beside the longest training sequence; in the order of figures
     "trained-to-4": "",
     "to4-seed0": " (retrained)",
+    "to4-seed1": " (another seed)",
     "mini": " (shipped)",
     "to12-seed1": " (another seed)",
     "trained-to-24": "",
