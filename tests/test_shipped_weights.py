@@ -148,7 +148,7 @@ def test_comparison_runs_are_those_of_their_records_and_differ_in_training_lengt
     draw = pytest.importorskip("book.study.networks.draw")
     import matplotlib.pyplot as plt
 
-    files = {name: shipped.SHIPPED.with_name(f"{name}.safetensors") for name in shipped.FAMILY}
+    files = {name: shipped.SHIPPED.with_name(f"{name}.safetensors") for name in draw.FAMILY}
     reports = {name: shipped.read_report(path) for name, path in files.items()}
     assert [report["config"]["most_frames"] for report in reports.values()] == [4, 4, 4, 12, 12, 24, 24]
     ax = draw.errors_by_training_length(reports).axes[0]

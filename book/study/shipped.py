@@ -16,11 +16,6 @@ from lib.records.fingerprints import ROOT
 from lib.records.store import StaleResultError
 
 SHIPPED = ROOT / "data" / "weights" / "mini.safetensors"
-FAMILY = (  # by longest sequence, then date
-    *("trained-to-4", "to4-seed0", "to4-seed1"),
-    *("mini", "to12-seed1"),
-    *("trained-to-24", "to24-seed0"),
-)
 Report = Mapping[str, Any]  # the JSON record of a weights file
 VGGT_1B, VGGT_1B_FRAMES = "facebook/VGGT-1B", 24  # trained on 2 to 24 frames a scene. Source: VGGT, section 4
 

@@ -17,6 +17,11 @@ from book.study.style import PALETTE, intervals, shared_legend
 LOSSES = {"camera": "vermilion", "depth": "blue", "point": "green", "match": "purple", "track": "orange"}
 WHO = {"model": ("mini VGGT", "blue", "o"), "still": ("stands still", "grey", "s")}
 WALKS = {"longer": "longer walks", "denser": "the same walk, denser", "large": "large rooms, longer walks"}
+FAMILY = (  # by longest sequence, then date
+    *("trained-to-4", "to4-seed0", "to4-seed1"),
+    *("mini", "to12-seed1"),
+    *("trained-to-24", "to24-seed0"),
+)
 FAMILY_COLOURS = ("vermilion", "blue", "green", "purple")
 SHOWN = (8, 32, 128)  # frames of the table of the family
 ERRORS = {
