@@ -6,7 +6,7 @@ Only the records that a statement needs are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -102,9 +102,14 @@ def label(name: str) -> str:
     return f"to {report(name)['config']['most_frames']} frames{NOTES[name]}" if name in NOTES else name
 
 
-def labels() -> dict[str, str]:
+def labels(names: Iterable[str] = NETWORKS) -> dict[str, str]:
     """Network of the family -> its `label`."""
-    return {name: label(name) for name in NETWORKS}
+    return {name: label(name) for name in names}
+
+
+def shipping() -> list[str]:
+    """Networks of the family whose weights are here, for what a page computes itself."""
+    return [name for name in NETWORKS if shipped.SHIPPED.with_name(f"{name}.safetensors").is_file()]
 
 
 @cache
@@ -162,15 +167,15 @@ def _least_growth(name: str) -> Interval:
     return sign_interval(found[:, found.mean(0).argmin()])
 
 
-def each(number: Callable[[str], Interval]) -> dict[str, Interval]:
-    """Of every network of the family.
+def each(number: Callable[[str], Interval], names: Iterable[str] = NETWORKS) -> dict[str, Interval]:
+    """Of every network of the family, or of some of it.
 
     Raises:
         NotMeasured: in another profile, whose networks are not these.
     """
     if not profile.BOOK.shipped:
         raise profile.NotMeasured("the networks of the family and their rooms are those of the shipped book")
-    return {name: number(name) for name in NETWORKS}
+    return {name: number(name) for name in names}
 
 
 def diluted() -> Statement:
