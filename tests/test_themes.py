@@ -46,8 +46,16 @@ def test_only_paint_is_exchanged() -> None:
     assert themes.for_dark(svg) == svg.replace("fill: #222222", "fill: #e4e4e4")
 
 
+def test_places_lose_digits_that_nobody_sees_and_nothing_else_does() -> None:
+    svg = '<path id="a1.23456" d="M 1.23456 7.891 L 2 3.4z" transform="scale(0.015625)"/><use x="0.98765" y="12"/>'
+    assert themes.shorter(svg + "<text>0.12345</text>") == (
+        '<path id="a1.23456" d="M 1.23 7.89 L 2 3.4z" transform="scale(0.015625)"/><use x="0.98" y="12"/>'
+        "<text>0.12345</text>"
+    )
+
+
 def test_a_drawn_figure_gets_a_twin(tmp_path: Path) -> None:
-    (tmp_path / "drawn.svg").write_text('<svg><path style="stroke: #222222"/></svg>')
+    (tmp_path / "drawn.svg").write_text('<svg><path d="M 0.125 1" style="stroke: #222222"/></svg>')
     holder = nodes.container(
         "", nodes.image(uri="drawn.svg", alt="A curve."), nodes.image(uri="photo.png", alt="A photograph.")
     )
@@ -58,4 +66,5 @@ def test_a_drawn_figure_gets_a_twin(tmp_path: Path) -> None:
         ("drawn-dark.svg", "A curve.", ["only-dark"]),
         ("photo.png", "A photograph.", []),
     ]
-    assert "e4e4e4" in (tmp_path / "drawn-dark.svg").read_text()
+    dark = (tmp_path / "drawn-dark.svg").read_text()
+    assert "e4e4e4" in dark and "M 0.12 1" in dark and "M 0.12 1" in (tmp_path / "drawn.svg").read_text()

@@ -21,6 +21,12 @@ LIGHTER = {  # of the palette of `book.study.style`
     "222222": "e4e4e4",
     "8a8a8a": "a9a9a9",
 }
+PLACES, FINER = re.compile(r' (?:d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
+
+
+def shorter(svg: str) -> str:
+    """Places and paths to a hundredth of a unit; both copies of a figure travel with every page."""
+    return PLACES.sub(lambda found: FINER.sub(r"\1", found[0]), svg)
 
 
 def for_dark(svg: str) -> str:
@@ -42,8 +48,9 @@ def with_dark_copies(app: Sphinx, tree: nodes.document) -> None:
     """Give each drawn figure of a page its dark copy; the theme shows one of the two."""
     for image in [node for node in tree.findall(nodes.image) if node["uri"].endswith(".svg")]:
         drawn = Path(app.env.relfn2path(image["uri"])[1])
-        copy = drawn.with_name(f"{drawn.stem}-dark.svg")
-        copy.write_text(for_dark(drawn.read_text(encoding="utf-8")), encoding="utf-8")
+        copy, figure = drawn.with_name(f"{drawn.stem}-dark.svg"), shorter(drawn.read_text(encoding="utf-8"))
+        drawn.write_text(figure, encoding="utf-8")
+        copy.write_text(for_dark(figure), encoding="utf-8")
         twin = image.deepcopy()
         twin["uri"] = image["uri"].removesuffix(".svg") + "-dark.svg"
         image["classes"].append("only-light")

@@ -87,4 +87,5 @@ def test_touching_it(page) -> None:
 @pytest.mark.slow
 def test_what_stands_at_the_axes(page) -> None:
     labels = page.eval_on_selector_all(".living svg text", "found => found.map(e => e.textContent)")
-    assert labels == ["4", "16", "64", "256", "1024", "100 %", "10 %", "1 %", "number of frames"]
+    frames, shares = ["4", "16", "64", "256", "1024"], ["100 %", "10 %", "1 %"]
+    assert labels == [*frames, *shares, "number of frames", "attention on frame 0"]
