@@ -44,7 +44,7 @@ NETWORKS = {
     ),
     # the same pictures in 144 patches in place of 36
     "patch4": replace(_TO_24, model=mini_model(patch_size=4)),
-    # twice the blocks; the tracking loss reads a block that is neither at the same place in depth nor of the same number
+    # twice the blocks; the tracking loss reads a block of neither the same place in depth nor the same number
     "deep12": replace(_TO_24, model=mini_model(depth=12), match_layer=4, track_layer=8),
 }
 
