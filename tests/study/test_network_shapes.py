@@ -18,12 +18,12 @@ def test_every_declared_quantity_is_measured_and_nothing_else():
     errors = {"plain": np.array([2.0, 4.0]), "anchored": np.array([1.0, 2.0])}
     walks = np.array([9.0, 3.0]), np.array([2.0, 2.0])
     found: dict[str, float] = {}
-    for shape in (*designs.SHAPES, *READERS):
+    for shape in (*designs.SHAPES, *READERS, "untracked"):
         found |= designs.ratios(shape, {"entropy": keys}, LENGTHS, errors, walks)
     by_block = {"entropy": np.log(np.array(LENGTHS, float))[:, None, None] * POWERS}
     for shape in READERS:
         found |= readers(shape, by_block, LENGTHS)
-    least = {"seed1_least", "seed1_few_least", "patch4_least"}  # numbers of the family: `general.resists`
+    least = {f"{one}_least" for one in ("seed1", "seed1_few", "patch4", "untracked")}  # of `general.resists`
     assert {one.quantity for one in hypothesis.read(designs.DECLARED_SHAPES)} == found.keys() | least
     assert found["patch4_dilution"] == pytest.approx(1) and found["deep12_anchor"] == 0.5
     assert found["large_growth"] == 3
