@@ -170,14 +170,18 @@ def test_without_a_ledger_page_only_the_claims_with_boxes_are_asked_for(book):
 
 
 @pytest.mark.parametrize(
-    ("claim", "label"),
-    [("eq-4", "Eq. (4)"), ("table-2", "Table 2"), ("fig-1", "Fig. 1"), ("claim-a-b", "Claim: a b")],
+    ("name", "called", "label"),
+    [
+        ("eq-4", "", "Eq. (4)"),
+        ("table-2", "", "Table 2"),
+        ("fig-1", "", "Fig. 1"),
+        ("claim-a-b", "", "Claim: a b"),
+        ("claim-clock", "layers as a clock", "Claim: layers as a clock"),
+    ],
 )
-def test_labels(monkeypatch, claim, label):
-    monkeypatch.syspath_prepend(str(ROOT / "book" / "_ext"))
-    import verdict_nodes
-
-    assert verdict_nodes.label(claim) == label
+def test_a_claim_is_called_by_its_number_its_id_or_the_name_it_was_given(name, called, label):
+    claim = Claim(name, "§3", "p", "c", Verdict.HOLDS, "b", called=called)
+    assert claim.label == label
 
 
 def test_in_another_profile_our_words_are_said_to_be_of_the_shipped_book(monkeypatch):

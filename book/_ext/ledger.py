@@ -101,7 +101,7 @@ class VerdictBox(LedgerDirective):
 
     def box(self, claim: Any) -> nodes.Node:
         self.reads(claim.chapter)
-        head = nodes.paragraph("", "", nodes.strong("", draw.label(claim.id)), classes=["verdict-head"])
+        head = nodes.paragraph("", "", nodes.strong("", claim.label), classes=["verdict-head"])
         head += [
             nodes.inline("", f" {claim.place} ", classes=["verdict-place"]),
             self.slot("badge", claim.id),

@@ -7,44 +7,6 @@ from typing import Any
 import captions
 from docutils import nodes
 
-WORDS = {
-    "pde": "PDE",
-    "dirac": "Dirac",
-    "dinov2": "DINOv2",
-}  # of the names of claims, which are in small letters
-NAMES = {  # of claims whose id is too short for a heading
-    "alpha-rate": "the rate α",
-    "clock": "layers as a clock",
-    "coefficient-token-count": "diffusion falls with the token count",
-    "confirms-pde": "agreement confirms the PDE",
-    "delay-proportional": "a delay in proportion to the compression",
-    "depth": "collapse along depth",
-    "dinov2-identity": "the identity of DINOv2 features",
-    "equality-dirac": "equality only for a Dirac measure",
-    "figure-3-colours": "the colours of Fig. 3",
-    "guideline-long": "the guideline for long sequences",
-    "guideline-short": "the guideline for short sequences",
-    "increase-is-slowing": "more entropy is slower concentration",
-    "kappa": "merging lowers κ",
-    "m-controls": "m controls the diffusion",
-    "near-optimal": "a near-optimal trade-off",
-    "one-entropy": "one entropy throughout",
-    "rate-one-over-l": "a rate of 1/L",
-    "rate-one-over-ld": "a rate of 1/(Ld)",
-    "slower-than-unmerged": "merging slows collapse",
-    "uniform-factor": "a uniform merging factor",
-    "validated": "the theory is validated",
-    "variance-rate": "the rate of variance and rank",
-}
-
-
-def label(claim_id: str) -> str:
-    """How a claim is called on a page: "Eq. (4)", "Table 1", "Fig. 2", or "Claim: unique steady state"."""
-    kind, _, rest = claim_id.partition("-")
-    names = {"eq": f"Eq. ({rest})", "table": f"Table {rest}", "fig": f"Fig. {rest}"}
-    words = NAMES.get(rest) or " ".join(WORDS.get(word, word) for word in rest.split("-"))
-    return names.get(kind, f"Claim: {words}")
-
 
 def row(claim: Any, *cells: list[nodes.Node]) -> nodes.row:
     """A row of a claim, which can be linked to and which `ledger.js` can choose by kind and chapter."""
@@ -57,7 +19,7 @@ def row(claim: Any, *cells: list[nodes.Node]) -> nodes.row:
 
 def name(claim: Any) -> nodes.paragraph:
     """The name of a claim, as a link to its own row."""
-    link = nodes.reference("", label(claim.id), internal=True, refuri=f"#ledger-{claim.id}")
+    link = nodes.reference("", claim.label, internal=True, refuri=f"#ledger-{claim.id}")
     return nodes.paragraph("", "", nodes.strong("", "", link), classes=["claim"])
 
 

@@ -165,6 +165,7 @@ class Claim:
     assumptions, where it breaks, by what it is contradicted, or what would decide it. ``about`` is the
     claim's scope, needed where small networks decide. ``denies``: a premise that the paper states and the
     rescues deny, so that they add no assumption. ``chapter`` judges it and is filled in by the register.
+    ``called`` is its name on pages, where its id does not say it.
 
     Raises:
         ValueError: it ``denies`` a premise and has no rescues.
@@ -184,10 +185,18 @@ class Claim:
     chapter: str = ""
     about: Scope | None = None
     denies: str = ""
+    called: str = ""
 
     def __post_init__(self) -> None:
         if self.denies and not self.rescues:
             raise ValueError(f"claim {self.id!r} denies a premise of the paper, but no check rescues it")
+
+    @property
+    def label(self) -> str:
+        """How it is called on a page: "Eq. (4)", "Table 1", "Fig. 2", or "Claim: unique steady state"."""
+        kind, _, rest = self.id.partition("-")
+        names = {"eq": f"Eq. ({rest})", "table": f"Table {rest}", "fig": f"Fig. {rest}"}
+        return names.get(kind) or f"Claim: {self.called or rest.replace('-', ' ')}"
 
     @property
     def checks(self) -> tuple[str, ...]:
