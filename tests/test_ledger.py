@@ -11,6 +11,7 @@ import pytest
 
 from book.study import verdicts
 from book.study.family import rule
+from book.study.verdicts import Claim, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 
