@@ -74,6 +74,21 @@ def test_links_and_pictures_are_found_from_a_deck() -> None:
     assert slides.seen_from_a_deck("https://example.org/x", "book/one.html") == "https://example.org/x"
 
 
+def test_a_chapter_without_a_question_begins_with_what_one_can_do_after_it(tmp_path: Path) -> None:
+    banner = "<div><ul><li>Measured with other code.</li></ul></div>"
+    first, *_ = read(tmp_path, banner, "<p>After this chapter you can</p><ul><li>read.</li></ul>")
+    assert first.body == "<p>After this you can</p><ul><li>read.</li></ul>"
+    first, *_ = read(tmp_path, banner, "<p>Begin.</p>")
+    assert first.body == "<p>Begin.</p>"
+
+
+def test_a_picture_keeps_its_place_until_it_is_loaded(tmp_path: Path) -> None:
+    caption = '<figcaption><span class="caption-text">A line.</span></figcaption>'
+    image = '<img src="../x.svg" width="837" height="729" style="--own: 837px"/>'
+    made = read(tmp_path, f'<h2>Look</h2><figure id="fig-x">{image}{caption}</figure>')[-1]
+    assert 'width="837"' in made.body and 'height="729"' in made.body and "style" not in made.body
+
+
 def test_a_verdict_is_name_badge_and_reason(tmp_path: Path) -> None:
     box = (
         '<div class="verdict-box"><p class="verdict-head"><strong>Eq. (1)</strong>'

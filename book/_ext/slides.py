@@ -28,9 +28,10 @@ SHORT = 5  # lines that are set larger
 CAPTION = 260  # letters; the rest of a caption is left to the page
 LEARNED = re.compile(r"What was learned")
 QUESTION = re.compile(r"The question")
+GOALS = re.compile(r"(.*\s)?After this \w+ you can$", re.DOTALL)
 SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
 UNSEEN = re.compile(r"<(pre|script|style)\b.*?</\1>", re.DOTALL)  # most of a page, and no part of a slide
-KEPT = {"href", "src", "alt", "class"}
+KEPT = {"href", "src", "alt", "class", "width", "height"}
 CLASSES = {"math", "only-light", "only-dark"}
 
 
@@ -109,7 +110,9 @@ def title_slide(chapter: Chapter) -> Slide:
     """The chapter's name, and its question, or what one can do after it, or its first words."""
     section = chapter.section(QUESTION)
     asked = section.find("p", recursive=False) if section else None
-    goals = next((ul for ul in chapter.tree.find_all("ul") if not ul.find_previous("h2")), None)
+    goals = next(
+        (p.find_next_sibling("ul") for p in chapter.tree.find_all("p") if GOALS.match(p.get_text())), None
+    )
     if asked is None and goals:
         return Slide(chapter.title, f"<p>After this you can</p>{chapter.whole(goals)}", "title")
     if asked is None:
