@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from book.study.fits import growth
+from book.study.hold import carried_on, fit
 
 Array = NDArray[np.float64]
 READERS = {
@@ -17,11 +18,28 @@ READERS = {
 
 
 def readers(name: str, arrays: Mapping[str, Array], lengths: Sequence[int]) -> dict[str, float]:
-    """Powers of S with which keys in effect grow, medians over rooms.
+    """What is declared of them, from arrays of `designs.measure`.
 
-    ``{name}_reader``: of the block whose patch tokens the loss reads. ``{name}_former``: of the others of
-    `READERS` the least. arrays: "entropy" (lengths, rooms, blocks), nats, as `designs.measure` gives it.
+    ``{name}_reader``: power of S with which keys in effect grow in the block whose patch tokens the loss
+    reads, median over rooms; ``{name}_former``: the least of those of the others in `READERS`. Of `foretold`:
+    ``{name}_hold``, keys by the law over measured, in the block that is read; ``{name}_better``, the mean
+    distance by the law over that by the power.
     """
     powers = np.median(growth(arrays["entropy"], lengths), 0)
     block, others = READERS[name]
-    return {f"{name}_reader": float(powers[block]), f"{name}_former": float(powers[list(others)].min())}
+    found = {"reader": float(powers[block]), "former": float(powers[list(others)].min())}
+    by_law, by_power = foretold(arrays, lengths)
+    found["hold"] = float(np.exp(by_law[block]))
+    found["better"] = float(np.abs(by_law).mean() / np.abs(by_power).mean())
+    return {f"{name}_{number}": value for number, value in found.items()}
+
+
+def foretold(arrays: Mapping[str, Array], lengths: Sequence[int]) -> tuple[Array, Array]:
+    """(blocks,) ln of keys in effect at the longest of `lengths`, foretold less measured, means over rooms.
+
+    By `book.study.hold.fit` to the three shortest, and by the power between the last two of these carried on.
+    """
+    few, mean = lengths[:3], arrays["entropy"].mean(1)
+    by_law = [fit(few, block[:3]).entropy(lengths[-1]) for block in mean.T]
+    by_power = [carried_on(few, block[:3], lengths[-1]) for block in mean.T]
+    return np.array(by_law) - mean[-1], np.array(by_power) - mean[-1]
