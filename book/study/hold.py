@@ -68,6 +68,18 @@ def carried_on(frames: Sequence[int], entropy: Array, to: int) -> float:
     return float(high + (high - low) / (end - last) * (np.log(to) - end))
 
 
+def foretold(frames: Sequence[int], entropy: Array) -> tuple[Array, Array]:
+    """(blocks,) ln of keys in effect at the last of `frames`, foretold less measured, means over rooms.
+
+    By `fit` to the three first, and by the power between the last two of these `carried_on`.
+    entropy: (lengths, rooms, blocks), nats.
+    """
+    few, mean = frames[:3], entropy.mean(1)
+    by_law = [fit(few, block[:3]).entropy(frames[-1]) for block in mean.T]
+    by_power = [carried_on(few, block[:3], frames[-1]) for block in mean.T]
+    return np.array(by_law) - mean[-1], np.array(by_power) - mean[-1]
+
+
 def _shares(own: Array) -> Array:
     """Entropy of two shares, nats."""
     return -own * np.log(own) - (1 - own) * np.log1p(-own)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from book.study.hold import HALVES, Hold, carried_on, fit
+from book.study.hold import HALVES, Hold, carried_on, fit, foretold
+from book.study.real_heads.draw import held
 
 FRAMES = [8, 16, 32, 64, 128]
 
@@ -51,3 +52,24 @@ def test_three_unknowns_need_three_lengths() -> None:
         fit([8, 16], np.array([1.0, 2.0]))
     with pytest.raises(ValueError, match="three unknowns"):
         fit([8, 16, 32], np.array([1.0, 2.0]))
+
+
+def test_what_a_law_foretells_of_blocks_that_follow_it_is_what_is_measured() -> None:
+    blocks = [
+        Hold(50.0, held=3.0, others=2.0).entropy(FRAMES),
+        Hold(1e-2, held=1.0, others=9.0).entropy(FRAMES),
+    ]
+    by_law, by_power = foretold(FRAMES, np.stack([blocks] * 4).transpose(2, 0, 1))
+    assert np.abs(by_law).max() < 1e-2
+    assert by_power[0] < -0.1 and abs(by_power[1]) < 1e-2
+
+
+def test_the_picture_shows_the_sharpest_block_and_the_law_beyond_what_it_was_shown() -> None:
+    laws = Hold(1e-2, held=1.0, others=9.0), Hold(float(HALVES[800]), held=3.0, others=0.5)
+    entropy = np.stack([np.stack([law.entropy(FRAMES) for law in laws], -1)] * 4, 1)
+    (ax,) = held({"one": entropy}, {"one": 12}, FRAMES).axes
+    known, foreseen, shown, hidden = (line.get_data() for line in ax.lines[:4])
+    keys = np.exp(laws[1].entropy(FRAMES))
+    assert (known[0][0], known[0][-1], foreseen[0][-1]) == pytest.approx((8, 32, 128))
+    assert foreseen[1][-1] == pytest.approx(keys[-1], rel=1e-3)
+    assert list(shown[1]) == pytest.approx(keys[:3]) and list(hidden[1]) == pytest.approx(keys[3:])

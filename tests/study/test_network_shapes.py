@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from book.study import hypothesis
-from book.study.hold import Hold
 from book.study.networks import designs
-from book.study.networks.readers import READERS, foretold, readers
+from book.study.networks.readers import READERS, readers
 
 LENGTHS = [8, 16, 32, 64, 128]
 POWERS = np.array([1, 1, 1, 0.5, 0.25, 1, 0.75, 1, 0.125, 1, 1, 1]) * np.ones((3, 1))  # by block
@@ -31,13 +30,3 @@ def test_every_declared_quantity_is_measured_and_nothing_else():
     assert found["moved_reader"] == pytest.approx(0.25) and found["moved_former"] == pytest.approx(0.5)
     assert found["deep12_reader"] == pytest.approx(0.125) and found["deep12_former"] == pytest.approx(0.5)
     assert designs.ratios("large", {"entropy": keys}, LENGTHS).keys() == {"large_dilution"}
-
-
-def test_what_a_law_foretells_of_blocks_that_follow_it_is_what_is_measured():
-    blocks = [
-        Hold(50.0, held=3.0, others=2.0).entropy(LENGTHS),
-        Hold(1e-2, held=1.0, others=9.0).entropy(LENGTHS),
-    ]
-    by_law, by_power = foretold({"entropy": np.stack([blocks] * 4).transpose(2, 0, 1)}, LENGTHS)
-    assert np.abs(by_law).max() < 1e-2
-    assert by_power[0] < -0.1 and abs(by_power[1]) < 1e-2

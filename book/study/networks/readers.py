@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from book.study.fits import growth
-from book.study.hold import carried_on, fit
+from book.study.hold import foretold
 
 Array = NDArray[np.float64]
 READERS = {
@@ -28,18 +28,7 @@ def readers(name: str, arrays: Mapping[str, Array], lengths: Sequence[int]) -> d
     powers = np.median(growth(arrays["entropy"], lengths), 0)
     block, others = READERS[name]
     found = {"reader": float(powers[block]), "former": float(powers[list(others)].min())}
-    by_law, by_power = foretold(arrays, lengths)
+    by_law, by_power = foretold(lengths, arrays["entropy"])
     found["hold"] = float(np.exp(by_law[block]))
     found["better"] = float(np.abs(by_law).mean() / np.abs(by_power).mean())
     return {f"{name}_{number}": value for number, value in found.items()}
-
-
-def foretold(arrays: Mapping[str, Array], lengths: Sequence[int]) -> tuple[Array, Array]:
-    """(blocks,) ln of keys in effect at the longest of `lengths`, foretold less measured, means over rooms.
-
-    By `book.study.hold.fit` to the three shortest, and by the power between the last two of these carried on.
-    """
-    few, mean = lengths[:3], arrays["entropy"].mean(1)
-    by_law = [fit(few, block[:3]).entropy(lengths[-1]) for block in mean.T]
-    by_power = [carried_on(few, block[:3], lengths[-1]) for block in mean.T]
-    return np.array(by_law) - mean[-1], np.array(by_power) - mean[-1]
