@@ -126,18 +126,6 @@ def test_the_picture_of_a_causal_network_shows_both_frames_and_errors_by_place()
     assert drawn["causal, last frame"] == pytest.approx(np.median(last, 1))
 
 
-def test_the_picture_of_blocks_marks_the_one_that_a_loss_reads() -> None:
-    lengths, powers = [8, 16, 32], np.array([1.0, 0.25, 0.75])
-    arrays = {"entropy": np.log(lengths)[:, None, None] * powers * np.ones((3, 4, 3))}
-    axes = draw.powers_by_block({"one": arrays, "none": arrays}, {"one": 1, "none": None}, lengths).axes
-    for ax, wanted in zip(axes, ([([0, 2], [1.0, 0.75]), ([1], [0.25])], [([0, 1, 2], powers)]), strict=True):
-        drawn = [one.lines[0].get_data() for one in ax.containers]
-        assert [(list(blocks), list(found)) for blocks, found in drawn] == [
-            (blocks, pytest.approx(found)) for blocks, found in wanted
-        ]
-        assert ax.get_ylim()[0] == 0
-
-
 def test_the_picture_of_two_trainings_shows_their_errors_and_the_block_that_resists() -> None:
     lengths, powers = [8, 16, 32], np.array([1.0, 0.25])
     entropy = np.log(lengths)[:, None, None] * powers * np.ones((3, 4, 2))

@@ -158,8 +158,10 @@ def test_the_rule_says_its_numbers_and_a_reach_its_count() -> None:
 
 
 def test_kinds_are_architecture_and_longest_training_sequence() -> None:
-    assert rule.kind("mini") == "with reference frame, patches of 8, to 12 frames"
-    assert rule.kind("equivariant-to4-seed0") == "without reference frame, patches of 8, to 4 frames"
+    assert rule.kind("mini") == "with reference frame, 6 blocks, patches of 8, to 12 frames"
+    assert (
+        rule.kind("equivariant-to4-seed0") == "without reference frame, 6 blocks, patches of 8, to 4 frames"
+    )
     assert rule.kind("to24-seed0") == rule.kind("trained-to-24") != rule.kind("mini")
 
 

@@ -66,11 +66,12 @@ def reach(statement: Statement, kinds: Mapping[str, str], asked: Rule = RULE) ->
 
 
 def kind(name: str) -> str:
-    """Architecture and longest training, as "with reference frame, patches of 8, to 12 frames"."""
+    """Architecture and longest training, as "with reference frame, 6 blocks, patches of 8, to 12 frames"."""
     config = statements.report(name)["config"]
     model = config["model"]
     reference = "with" if model.get("reference", True) else "without"
-    return f"{reference} reference frame, patches of {model['patch_size']}, to {config['most_frames']} frames"
+    size = f"{model['depth']} blocks, patches of {model['patch_size']}"
+    return f"{reference} reference frame, {size}, to {config['most_frames']} frames"
 
 
 def reaches(names: Iterable[str]) -> dict[str, Reach]:

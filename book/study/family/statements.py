@@ -25,9 +25,12 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
     "to4-seed1": " (another seed)",
     "mini": " (shipped)",
     "to12-seed1": " (another seed)",
+    "track4-seed1": " (tracks moved)",
+    "untracked-seed1": " (no tracks)",
     "trained-to-24": "",
     "to24-seed0": " (retrained)",
     "patch4-seed0": " (finer patches)",
+    "deep12-seed0": " (12 blocks)",
     "equivariant-seed0": " (no reference)",
     "equivariant-to4-seed0": " (no reference)",
 }

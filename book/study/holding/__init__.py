@@ -1,0 +1,1 @@
+"""Which block holds on to its keys on long sequences, and why."""

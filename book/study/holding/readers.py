@@ -1,0 +1,41 @@
+"""Networks whose tracking loss reads another block than usual, or none, and what is declared of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from book.study.fits import growth
+from book.study.hold import foretold
+
+Array = NDArray[np.float64]
+DECLARED = Path(__file__).with_name("declared.yml")
+NETWORKS = {"moved": "track4-seed1", "untracked": "untracked-seed1", "deep12": "deep12-seed0"}
+# the block whose patch tokens the loss reads; those where another rule has the block that resists
+READERS = {"moved": (4, (3,)), "deep12": (8, (3, 6))}
+
+
+def quantities(shape: str, arrays: Mapping[str, Array], lengths: Sequence[int]) -> dict[str, float]:
+    """What is declared of a network's keys, from arrays of `book.study.networks.designs.measure`.
+
+    Powers of S with which keys in effect grow, medians over rooms. ``{shape}_dilution``: mean over blocks;
+    ``_least``: of the block where it is least; ``_reader``: of the block whose patch tokens the loss reads;
+    ``_former``: the least of those of the others in `READERS`. Of `foretold`: ``_hold``, keys by the law over
+    measured, in the block that is read; ``_better``, the mean distance by the law over that by the power.
+    """
+    by_block = growth(arrays["entropy"], lengths)
+    powers = np.median(by_block, 0)
+    found = {"dilution": float(by_block.mean()), "least": float(powers[by_block.mean(0).argmin()])}
+    if shape in READERS:
+        block, others = READERS[shape]
+        by_law, by_power = foretold(lengths, arrays["entropy"])
+        found |= {
+            "reader": float(powers[block]),
+            "former": float(powers[list(others)].min()),
+            "hold": float(np.exp(by_law[block])),
+            "better": float(np.abs(by_law).mean() / np.abs(by_power).mean()),
+        }
+    return {f"{shape}_{number}": value for number, value in found.items()}
