@@ -215,6 +215,22 @@ def test_a_head_that_is_absent_is_told_where_the_file_was_asked_for(tmp_path, mo
     assert told[0].filename == __file__ and loaded.config == whole
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_head_is_called_absent_where_all_are_there_or_none(tmp_path, monkeypatch):
+    """A file that holds nothing of any head is one of another model, not one without heads."""
+    dense = dict(features=8, out_channels=(8, 8, 8, 8), layers=(0, 0, 0, 0))
+    track = TrackHeadConfig(**dense, hidden=8, heads=2, blocks=1, virtual_tracks=2)
+    heads = {"depth_head": DenseHeadConfig(2, "exp", **dense), "point_head": DenseHeadConfig(4, **dense)}
+    whole = tiny_config(depth=1, track_head=track, **heads)
+    monkeypatch.setattr(VGGTConfig, "vggt_1b", classmethod(lambda cls: whole))
+    weights = VGGT.from_seed(whole, 0).state_dict()
+    torch.save(weights, tmp_path / "all.pt")
+    assert checkpoint.load(tmp_path / "all.pt").config == whole
+    torch.save({k: v for k, v in weights.items() if k.startswith("aggregator.")}, tmp_path / "none.pt")
+    with pytest.raises(checkpoint.MissingKeysError, match=r"lacks camera_head\."):
+        checkpoint.load(tmp_path / "none.pt")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_weights(saved, tmp_path, value):
     model = tiny_vggt(seed=3)
