@@ -726,8 +726,8 @@ def test_where_a_point_is_seen_in_frame_0(
     maps = torch.full((1, 2, 4, 5), 9.0)
     row, column = min(max(round(v), 0), 3), min(max(round(u), 0), 4)
     maps[0, 0, row, column] = first
-    k = torch.tensor([[8.0, 0.0, 2.0], [0.0, 4.0, 1.0], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
-    point = torch.tensor([(u - 2) / 8 * depth, (v - 1) / 4 * depth, depth]).expand(1, 2, 4, 5, 3)
+    k = torch.tensor([[8.0, 0.0, 2.0], [0.0, 4.0, 1.5], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
+    point = torch.tensor([(u - 2) / 8 * depth, (v - 1.5) / 4 * depth, depth]).expand(1, 2, 4, 5, 3)
     nothing = torch.zeros(1, 2, 9)
     cameras = torch.eye(3, 4).expand(1, 2, 3, 4)
     target = losses.Target(nothing, maps, point, maps > 0, cameras, k, torch.ones(1))
@@ -738,7 +738,7 @@ def test_where_a_point_is_seen_in_frame_0(
 
 def test_a_point_behind_frame_0_is_not_seen() -> None:
     maps, point = torch.full((1, 2, 4, 5), 1e-3), torch.tensor([0.0, 0.0, -1.0]).expand(1, 2, 4, 5, 3)
-    k = torch.tensor([[8.0, 0.0, 2.0], [0.0, 4.0, 1.0], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
+    k = torch.tensor([[8.0, 0.0, 2.0], [0.0, 4.0, 1.5], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
     cameras = torch.eye(3, 4).expand(1, 2, 3, 4)
     target = losses.Target(torch.zeros(1, 2, 9), maps, point, maps > 0, cameras, k, torch.ones(1))
     assert not losses.true_tracks(target, 1).seen.any()
