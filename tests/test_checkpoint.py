@@ -170,6 +170,67 @@ def test_long_lists_of_keys_are_counted(saved):
         checkpoint.load(saved)
 
 
+def test_a_list_that_is_not_too_long_is_whole(saved):
+    rewrite(saved, lambda weights: [weights.pop(name) for name in list(weights)[:5]])
+    with pytest.raises(checkpoint.MissingKeysError, match=r"lacks (\S+, ){4}\S+ of the model's"):
+        checkpoint.load(saved)
+
+
+def test_a_model_is_saved_into_folders_that_are_not_there_yet(camera, tmp_path):
+    path = tmp_path / "new" / "newer" / "w.safetensors"
+    checkpoint.save(camera, path)
+    assert checkpoint.load(path).config == camera.config and checkpoint.read_metadata(path) == {}
+    torch.save(camera.state_dict(), path.with_suffix(".pt"))
+    with pytest.raises(checkpoint.CorruptCheckpointError, match="only those carry metadata"):
+        checkpoint.read_metadata(path.with_suffix(".pt"))
+
+
+def test_weights_that_were_pickled_on_a_gpu_are_read_without_one(camera, tmp_path, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        torch.save(camera.state_dict(), tmp_path / "w.pt")
+    loaded = checkpoint.load(tmp_path / "w.pt", camera.config)
+    assert torch.equal(loaded.aggregator.camera_token, camera.aggregator.camera_token)
+
+
+def test_a_tensor_that_a_file_cannot_fill_is_named(camera, tmp_path, monkeypatch):
+    class More(VGGT):
+        def __init__(self, config):
+            super().__init__(config)
+            self.register_buffer("table", torch.zeros(3), persistent=False)
+
+    checkpoint.save(camera, tmp_path / "w.safetensors")
+    monkeypatch.setattr(checkpoint, "VGGT", More)
+    with pytest.raises(checkpoint.MissingKeysError, match="left table without values"):
+        checkpoint.load(tmp_path / "w.safetensors")
+
+
+def test_a_head_that_is_absent_is_told_where_the_file_was_asked_for(tmp_path, monkeypatch):
+    model = tiny_vggt(depth=1, depth_head=None, point_head=None, seed=3)
+    whole = tiny_config(depth=1, depth_head=None, point_head=None)
+    monkeypatch.setattr(VGGTConfig, "vggt_1b", classmethod(lambda cls: whole))
+    torch.save(model.state_dict(), tmp_path / "own.pt")
+    with pytest.warns(UserWarning, match="nothing of depth_head, point_head, track_head: the") as told:
+        loaded = checkpoint.load(tmp_path / "own.pt")
+    assert told[0].filename == __file__ and loaded.config == whole
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_head_is_called_absent_where_all_are_there_or_none(tmp_path, monkeypatch):
+    """A file that holds nothing of any head is one of another model, not one without heads."""
+    dense = dict(features=8, out_channels=(8, 8, 8, 8), layers=(0, 0, 0, 0))
+    track = TrackHeadConfig(**dense, hidden=8, heads=2, blocks=1, virtual_tracks=2)
+    heads = {"depth_head": DenseHeadConfig(2, "exp", **dense), "point_head": DenseHeadConfig(4, **dense)}
+    whole = tiny_config(depth=1, track_head=track, **heads)
+    monkeypatch.setattr(VGGTConfig, "vggt_1b", classmethod(lambda cls: whole))
+    weights = VGGT.from_seed(whole, 0).state_dict()
+    torch.save(weights, tmp_path / "all.pt")
+    assert checkpoint.load(tmp_path / "all.pt").config == whole
+    torch.save({k: v for k, v in weights.items() if k.startswith("aggregator.")}, tmp_path / "none.pt")
+    with pytest.raises(checkpoint.MissingKeysError, match=r"lacks camera_head\."):
+        checkpoint.load(tmp_path / "none.pt")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_weights(saved, tmp_path, value):
     model = tiny_vggt(seed=3)
@@ -206,7 +267,8 @@ def test_truncated_pickle(model, tmp_path, keep):
     torch.save(model.state_dict(), path)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
-    with pytest.raises(checkpoint.CorruptCheckpointError):
+    why = r"\(\w" if keep else ""  # of a file without a byte there is nothing to say
+    with pytest.raises(checkpoint.CorruptCheckpointError, match=rf"no readable pickle|PyTorch file {why}"):
         checkpoint.load(path, model.config)
 
 

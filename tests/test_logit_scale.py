@@ -102,6 +102,9 @@ def test_factors_are_what_their_names_say():
     assert LengthScale(12).factor(0, LAYOUT) == pytest.approx(math.log(48 * 41) / math.log(12 * 41))
     assert LengthScale(12).factor(0, short) == 1
     assert LengthScale(12, layers=(3,)).factor(0, LAYOUT) == 1
+    three = TokenLayout(frames=9, patches_high=1, patches_wide=2, special=1)
+    assert LengthScale(1).factor(0, three) == pytest.approx(math.log(27) / math.log(3))
+    assert LengthScale(0.1).factor(0, three) == pytest.approx(math.log2(27))  # of two tokens at least
     sink = SinkScale(12, (math.log(11), -1.0))
     # w0 = e^b/(e^b + 11) = 1/2 at 12 frames; at 48 frames f b - ln 47 = b - ln 11
     assert sink.factor(0, LAYOUT) * math.log(11) - math.log(47) == pytest.approx(0, abs=1e-12)
@@ -114,11 +117,15 @@ def test_text_and_value():
     assert parse_scale("1.5 in 0 3") == FixedScale(1.5, (0, 3))
     assert parse_scale("length 12") == LengthScale(12.0)
     assert parse_scale("sink 12 0.5 3") == SinkScale(12.0, (0.5, 3.0))
+    assert parse_scale("sink 12 0.5") == SinkScale(12.0, (0.5,))
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "none in 3", "0", "-1", "nan", "inf", "length", "length 0", "sink 1 2", "sink 12", "1 2", "x"],
+    [
+        *("", "none in 3", "0", "-1", "nan", "inf", "length", "length 0", "sink 1 2", "sink 12", "1 2", "x"),
+        "length length 3",
+    ],
 )
 def test_a_text_that_is_no_scale_is_named(text):
     with pytest.raises(ValueError, match="logit scale"):

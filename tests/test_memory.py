@@ -32,6 +32,7 @@ def test_token_list_and_weights_are_what_the_model_holds():
     model = tiny_vggt()
     estimate = memory.estimate_memory(model.config, 3, 16, 24, batch=2)
     assert estimate.weights == 4 * sum(value.numel() for value in model.parameters())
+    assert estimate.images == 4 * 2 * 3 * 3 * 16 * 24 and estimate.copies == 0
     keep = model.config.layers_read(("camera", "depth", "points"))
     with torch.no_grad():
         features, _ = model.aggregator(torch.rand(2, 3, 3, 16, 24), keep=keep)
@@ -59,6 +60,23 @@ def test_autocast_by_hand():
     heads = half.outputs + half.dense  # more than the blocks at this size
     assert half.activations == half.images + half.copies + half.token_list + heads
     assert (half.dense, half.outputs) == (plain.dense, plain.outputs), "heads run outside autocast"
+
+
+def test_attention_weighs_more_than_a_narrow_mlp():
+    """The residual stream twice, norm1(x), queries, keys and values, and what rotating them takes."""
+    config = tiny_config(mlp_ratio=1.0)
+    tokens = config.layout(3, 16, 24).tokens
+    found = memory.estimate_memory(config, 3, 16, 24).blocks
+    assert found == tokens * config.width * 4 * (1 + 7 + 3)
+
+
+def test_an_estimate_says_its_parts_and_their_largest_sum():
+    numbers = {"weights": 10, "images": 2, "token_list": 3, "blocks": 4, "dense": 5, "tracks": 6}
+    parts = {name: 10**8 * number for name, number in (numbers | {"outputs": 1, "copies": 7}).items()}
+    estimate = memory.MemoryEstimate("two frames", **parts)
+    assert estimate.activations == 10**8 * (2 + 7 + 3 + 1 + 6) and estimate.peak == 29 * 10**8
+    listed = ", ".join(f"{name} {value / 1e9:.2f} GB" for name, value in parts.items())
+    assert str(estimate) == f"two frames: 2.90 GB at the peak ({listed})"
 
 
 @pytest.mark.slow
@@ -149,9 +167,11 @@ def test_refusal_names_the_numbers():
 
 def test_available_memory(tmp_path, monkeypatch):
     assert 0 < memory.available_memory("cpu") < 2**50
-    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable:   500 kB\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nA: b: c\nMemAvailable:   500 kB\n")
     assert memory._meminfo_available(tmp_path / "meminfo") == 500 * 1024
     assert memory._meminfo_available(tmp_path / "absent") is None
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert memory._control_group_left(tmp_path) is None  # a limit without what is used of it
     (tmp_path / "memory.current").write_text("300\n")
     for limit, left in (("max", None), ("1000", 700), ("100", 0)):
         (tmp_path / "memory.max").write_text(f"{limit}\n")
@@ -163,8 +183,9 @@ def test_available_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_control_group_left", lambda: None)
     assert memory.available_memory("cpu") == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # a Mac
     monkeypatch.delattr(memory.os, "sysconf")
-    with pytest.warns(UserWarning, match="cannot tell how much memory there is"):
+    with pytest.warns(UserWarning, match="cannot tell how much memory there is") as told:
         assert memory.available_memory("cpu") > 2**60
+    assert told[0].filename == __file__  # where the memory was asked for
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 2])

@@ -10,9 +10,10 @@ import pytest
 import torch
 from small_models import tiny_vggt
 
-from lib.merging import FastVGGTRule, KeyValueGridRule, UniformRule
-from lib.probe import Probe, Sample, alignment, as_arrays, token_statistics
+from lib.merging import FastVGGTRule, KeyValueGridRule, TokenLayout, UniformRule
+from lib.probe import Probe, Sample, alignment, as_arrays, attention_operators, token_statistics
 from lib.spectra import Budget, Measures
+from lib.vggt import AttentionEvent
 
 FRAMES, TOKENS = 6, 240  # 5 special tokens and 5 x 7 patches a frame
 RULES = [
@@ -166,6 +167,14 @@ def test_arrays_for_a_record(model, images):
     assert table["features.gamma"].shape == (3,) and table["scalars.stable_rank"].shape == (3, 3)
     assert table["layer"].tolist() == [0, 1, 2] and table["head"][0].tolist() == [0, 1, 2]
     assert np.isfinite(table["alignment.beta"]).all()
+    assert {column.dtype for column in table.values()} == {np.dtype(np.float64)}
+    assert all(head.merged is None for reading in probe.readings for head in reading.heads)
+    heads = [replace(head, own_frame_mass=None) for head in probe.readings[0].heads[:1]]
+    partly = replace(probe.readings[0], heads=(*heads, *probe.readings[0].heads[1:]))
+    assert np.isnan(as_arrays([partly, probe.readings[1]])["own_frame_mass"]).tolist() == [
+        [True, False, False],
+        [False] * 3,
+    ]
     with pytest.raises(ValueError, match="one kind"):
         as_arrays([*probe.readings, _frame_reading(model, images)])
 
@@ -186,7 +195,8 @@ def test_token_statistics_against_all_pairs():
     assert got.gamma == pytest.approx(float(cosines.mean()), abs=1e-6)
     assert got.resultant == pytest.approx(float(unit.mean(0).norm()), abs=1e-7)
     assert got.gamma_sd == pytest.approx(float(cosines.std()), rel=0.05)
-    assert got.gamma_quantiles[2] == pytest.approx(float(cosines.median()), abs=0.02)
+    for share, value in zip((0.05, 0.25, 0.5, 0.75, 0.95), got.gamma_quantiles, strict=True):
+        assert value == pytest.approx(float(cosines.quantile(share)), abs=0.02)
     frames = unit.view(4, 30, 16)
     within = ((frames - frames.mean(1, keepdim=True)) ** 2).sum() / 120
     assert got.token == pytest.approx(float(within), abs=1e-6)
@@ -195,6 +205,102 @@ def test_token_statistics_against_all_pairs():
     assert got.norm == pytest.approx(float(x.norm(dim=1).mean()), rel=1e-5)
     with pytest.raises(ValueError, match="no direction"):
         token_statistics(torch.zeros(8, 4), torch.zeros(8, 4), 2, seed=0)
+
+
+def test_short_tokens_have_directions_too():
+    x = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    whole, short = (token_statistics(scale * x, scale * x, 2, seed=0) for scale in (1.0, 2.0**-10))
+    assert whole.gamma == short.gamma and whole.norm == 2**10 * short.norm
+    assert whole == token_statistics(x, x, 2, seed=0, pairs=4096)
+
+
+@pytest.mark.parametrize(("directions", "alike"), [([0, 1, 0, 1], 1 / 3), ([0, 1, 1, 1], 1 / 2)])
+def test_all_pairs_of_different_tokens_are_as_likely(directions, alike):
+    """Cosines are 1 or 0 here, so that their spread tells in what share of the sampled pairs they are 1."""
+    got = token_statistics(torch.eye(2)[directions], torch.eye(2)[directions], 1, seed=0, pairs=20_000)
+    assert got.gamma == pytest.approx(alike)
+    assert got.gamma_sd == pytest.approx(math.sqrt(alike * (1 - alike)), abs=0.01)
+
+
+def test_a_sample_knows_its_cosines_to_all_tokens():
+    x = torch.randn(7, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 8)[:, None]
+    sample = Sample.draw(x, 3, seed=1)
+    assert len(set(sample.queries.tolist())) == 3
+    expected = torch.nn.functional.cosine_similarity(x[sample.queries, None], x[None], dim=-1)
+    torch.testing.assert_close(sample.cosines, expected)
+
+
+def test_alignment_by_hand():
+    """Two queries among four tokens: what is said of pairs leaves out the query itself."""
+    cosines = torch.tensor([[1.0, 0.5, 0.0, -0.5], [0.0, 0.5, 1.0, 0.25]])
+    logits = torch.tensor([[1.0, 0.5, 0.25, 0.0], [0.5, 1.5, 2.0, 1.0]])
+    attention = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
+    sample = Sample(torch.tensor([0, 2]), cosines)
+    found = alignment(logits, attention, sample, gamma=0.5, self_mass=0.35, cluster_cosine=0.5)
+    # around their row's mean: cosines (0.5, 0, -0.5) and (-0.25, 0.25, 0), logits half and twice as large
+    assert found.beta == pytest.approx(0.5 / 0.625)
+    assert found.correlation == pytest.approx(0.5 / math.sqrt(0.625 * 0.625))
+    assert found.logit_sd == pytest.approx(math.sqrt(0.625 / 6))
+    assert found.self_gap == pytest.approx((0.75 + 1) / 2)
+    assert found.critical_tokens == pytest.approx(math.exp(0.4))
+    assert (found.cluster_mass, found.cluster_share) == (pytest.approx((0.7 + 0.5) / 2), 0.5)
+    steep = alignment(1e4 * logits, attention, sample, gamma=0.5, self_mass=0.35)
+    assert steep.critical_tokens == math.exp(700) and steep.cluster_cosine == 0.9
+    assert steep.cluster_mass == pytest.approx((0.4 + 0.3) / 2)  # no other token is that near
+
+
+def made_event(kind="global", scenes=2, tokens=40):
+    """An event of one head without a model: two frames of 20 tokens."""
+    generator = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(scenes, 1, tokens, 4, generator=generator) for _ in range(3))
+    x, update = (torch.randn(scenes, tokens, 8, generator=generator) for _ in range(2))
+    return AttentionEvent(kind, 0, x, q, k, v, q, k, 0.4, None, TokenLayout(2, 3, 6, special=2), update)
+
+
+def read(event, **options):
+    probe = Probe(**options)
+    probe.observe(event)
+    return probe.readings
+
+
+def test_a_probe_samples_32_queries_and_scales_their_logits(monkeypatch):
+    event = made_event()
+    times = iter((10.0, 12.5))
+    monkeypatch.setattr("lib.probe.observer.clock", lambda x: next(times))
+    (reading,) = read(event)
+    (head,) = reading.heads
+    assert reading.seconds == 2.5 and (reading.frames, head.merged) == (2, None)
+    sample, logits = Sample.draw(event.x[0], 32, seed=0), 0.4 * event.q[0, 0] @ event.k[0, 0].T
+    assert reading.features == token_statistics(event.x[0], event.update[0], 2, seed=0)
+    expected = alignment(
+        logits[sample.queries],
+        logits.softmax(-1)[sample.queries],
+        sample,
+        reading.features.gamma,
+        float(logits.softmax(-1).trace() / 40),
+    )
+    for name, value in vars(expected).items():
+        assert getattr(head.alignment, name) == pytest.approx(value, rel=1e-4), name
+
+
+def test_queries_count_from_the_start_of_a_scene_and_of_a_frame():
+    event = made_event()
+    (second,) = read(event, items=[1], queries=[39])
+    attention = (0.4 * event.q[1, 0] @ event.k[1, 0].T).softmax(-1)
+    torch.testing.assert_close(second.heads[0].heatmaps, attention[39:])
+    (alone,) = read(replace(event, layout=None), items=[1], queries=[39])
+    assert torch.equal(alone.heads[0].heatmaps, second.heads[0].heatmaps)
+    frames = read(made_event("frame", 4, 20), kinds=["frame"], items=[1, 3], queries=[19, 20, 39, 40])
+    assert [reading.queries for reading in frames] == [(0, 19)] * 2  # of frame 1 of either scene
+
+
+def test_an_operator_is_that_of_the_first_item_unless_another_is_named():
+    event = made_event()
+    for item, options in ((0, {}), (1, {"item": 1})):
+        inner, outer = attention_operators(event, 0, **options)
+        attention = (0.4 * event.q[item, 0] @ event.k[item, 0].T).softmax(-1)
+        assert inner is outer
+        torch.testing.assert_close(outer.attention_rows(torch.arange(40)).float(), attention)
 
 
 def test_alignment_recovers_the_law_it_assumes():

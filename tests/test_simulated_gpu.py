@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from simulated_gpu import Card, CardError
@@ -19,6 +21,7 @@ from lib.training.data import Batch
 from lib.training.evaluation import evaluate
 from lib.training.loop import Trainer
 from lib.vggt import FixedScale, memory
+from lib.vggt.layers import softmax_attention
 
 RULES = {
     "plain": None,
@@ -67,6 +70,17 @@ def test_mixed_types_in_attention_are_refused():
     with Card(), pytest.raises(CardError, match="attention of"):
         q = torch.ones(1, 1, 4, 8).to("cuda")
         torch.nn.functional.scaled_dot_product_attention(q, q, q.double())
+
+
+def test_counted_keys_weigh_there_as_on_a_cpu():
+    """There the logarithm of a count is one more column of the keys, whatever the scale."""
+    q, k, v = torch.randn(3, 2, 2, 5, 12, generator=torch.Generator().manual_seed(0))
+    sizes = torch.tensor([[1.0, 7.0, 1.0, 2.0, 1.0], [3.0, 1.0, 1.0, 1.0, 4.0]]).log()
+    truth = softmax_attention(q, k, v, SimpleNamespace(log_sizes=sizes), 0.7)
+    with Card():
+        plan = SimpleNamespace(log_sizes=sizes.to("cuda"))
+        found = softmax_attention(*(part.to("cuda") for part in (q, k, v)), plan, 0.7).cpu()
+    torch.testing.assert_close(found, truth, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ from lib.training.export import export_weights, storage_change
 from lib.training.loop import Trainer
 from lib.training.optimisation import Average, StackedMuon, low_precision, rate_share
 from lib.training.validation import validate, validation_walks
-from lib.vggt.cameras import encode_pose
+from lib.vggt.cameras import decode_pose, encode_pose
 from lib.vggt.checkpoint import load
 from lib.vggt.model import VGGT
 
@@ -640,6 +640,8 @@ def test_confident_loss_by_hand() -> None:
     exact = losses.confident_loss(target, confidence, target, valid).item()
     assert exact == pytest.approx(2e-4 - 0.2 * math.log(2))
     assert losses.confident_loss(prediction, confidence, target, ~valid & valid).item() == 0
+    one = losses.confident_loss(prediction, confidence, target, torch.tensor([[[True, False, False]]]))
+    assert one.item() == pytest.approx(2 * 5 - 0.2 * math.log(2))
 
 
 def test_matching_and_tracking_loss_by_hand() -> None:
@@ -658,6 +660,88 @@ def test_matching_and_tracking_loss_by_hand() -> None:
     for seen, expected in (([1.0, 0.0], 5.0), ([0.0, 1.0], 1.0), ([1.0, 1.0], 3.0), ([0.0, 0.0], 0.0)):
         tracks = losses.Tracks(at, torch.tensor([[seen]]))
         assert losses.tracking_loss(shifts, tracks, (1, 2), 4).item() == pytest.approx(expected, abs=1e-4)
+    shifts[0, 1] = torch.tensor([[0.0, 0.0], [-0.5, 0.0]])
+    exact = losses.tracking_loss(shifts, losses.Tracks(at, torch.ones(1, 1, 2)), (1, 2), 4)
+    assert exact.item() == pytest.approx(1e-4)  # the root's guard against an infinite slope
+
+
+def test_a_place_beyond_the_outer_patch_centres_belongs_to_the_outer_patch() -> None:
+    """Three patches of four pixels, centres 2, 6 and 10; descriptors of the outer two change places."""
+    descriptors = torch.eye(3)[torch.tensor([[0, 1, 2], [2, 1, 0]])][None]
+    near = math.log1p(2 * math.exp(-10))
+    for x, expected in ((-1.0, near), (6.0, near + 10), (11.5, near + 10)):
+        tracks = losses.Tracks(torch.tensor([x, 2.0]).expand(1, 1, 3, 2), torch.tensor([[[0.0, 0.0, 1.0]]]))
+        found = losses.matching_loss(descriptors, tracks, (1, 3), 4).item()
+        assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_one_valid_pixel_is_the_unit_of_length() -> None:
+    """Of pictures that are not square; pixels of no depth do not count."""
+    depth = torch.zeros(1, 2, 4, 6)
+    depth[0, 1, 2, 3] = 2.0
+    k = torch.tensor([[5.0, 0.0, 1.0], [0.0, 8.0, 1.0], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
+    batch = Batch(torch.zeros(1, 2, 3, 4, 6), depth, torch.eye(3, 4).expand(1, 2, 3, 4), k)
+    for reference in (True, False):
+        target = losses.make_target(batch, reference)
+        assert target.scale.item() == pytest.approx(math.dist((0.8, 0.25, 2.0), (0, 0, 0)))
+        assert target.valid.sum() == 1 and target.valid[0, 1, 2, 3]
+        assert target.depth.max() == 2 / target.scale
+        views = torch.tensor([2 * math.atan(4 / 2 / 8), 2 * math.atan(6 / 2 / 5)])
+        torch.testing.assert_close(target.pose[0, 1, 7:], views)
+
+
+def test_relations_between_frames_by_hand() -> None:
+    encodings = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = losses.between_frames(encodings)
+    for scene in range(2):
+        cameras, _ = decode_pose(encodings[scene], (4, 4))
+        for i in range(3):
+            for j in range(3):
+                turned = cameras[i, :, :3] @ cameras[j, :, :3].T
+                moved = cameras[i, :, 3] - turned @ cameras[j, :, 3]
+                expected = torch.cat([moved, turned.flatten(), encodings[scene, i, 7:]])
+                torch.testing.assert_close(found[scene, 3 * i + j], expected)
+
+
+PLACES = (  # (u, v) in frame 0's 5 x 4 pixels, depth of the point, depth that frame 0 sees there; visible?
+    *((2.0, 1.25, 1.0, 1.0, 1), (-1.0, 1.25, 1.0, 1.0, 0), (9.0, 1.25, 1.0, 1.0, 0)),
+    *(
+        (0.0, 1.25, 1.0, 1.0, 0),
+        (0.25, 1.25, 1.0, 1.0, 1),
+        (3.75, 1.25, 1.0, 1.0, 1),
+        (4.0, 1.25, 1.0, 1.0, 0),
+    ),
+    *((2.0, 0.0, 1.0, 1.0, 0), (2.0, 0.25, 1.0, 1.0, 1), (2.0, 2.75, 1.0, 1.0, 1), (2.0, 3.0, 1.0, 1.0, 0)),
+    *((2.0, -3.0, 1.0, 1.0, 0), (2.0, 9.0, 1.0, 1.0, 0)),
+    *((2.0, 1.25, 20.0, 20.5, 1), (2.0, 1.25, 20.0, 21.0, 0), (2.0, 1.25, 20.0, 19.0, 0)),
+    *((2.0, 1.25, 1.5e-3, 1.5e-3, 1), (2.0, 1.25, 1e-3, 1e-3, 0)),
+)
+
+
+@pytest.mark.parametrize(("u", "v", "depth", "first", "visible"), PLACES)
+def test_where_a_point_is_seen_in_frame_0(
+    u: float, v: float, depth: float, first: float, visible: int
+) -> None:
+    """Strictly inside, in front of the camera, and at the depth that the nearest pixel has to a twentieth."""
+    maps = torch.full((1, 2, 4, 5), 9.0)
+    row, column = min(max(round(v), 0), 3), min(max(round(u), 0), 4)
+    maps[0, 0, row, column] = first
+    k = torch.tensor([[8.0, 0.0, 2.0], [0.0, 4.0, 1.5], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
+    point = torch.tensor([(u - 2) / 8 * depth, (v - 1.5) / 4 * depth, depth]).expand(1, 2, 4, 5, 3)
+    nothing = torch.zeros(1, 2, 9)
+    cameras = torch.eye(3, 4).expand(1, 2, 3, 4)
+    target = losses.Target(nothing, maps, point, maps > 0, cameras, k, torch.ones(1))
+    tracks = losses.true_tracks(target, 1)
+    torch.testing.assert_close(tracks.place[0, 0, 0], torch.tensor([u, v]))
+    assert tracks.seen.unique().tolist() == [visible]
+
+
+def test_a_point_behind_frame_0_is_not_seen() -> None:
+    maps, point = torch.full((1, 2, 4, 5), 1e-3), torch.tensor([0.0, 0.0, -1.0]).expand(1, 2, 4, 5, 3)
+    k = torch.tensor([[8.0, 0.0, 2.0], [0.0, 4.0, 1.5], [0.0, 0.0, 1.0]]).expand(1, 2, 3, 3)
+    cameras = torch.eye(3, 4).expand(1, 2, 3, 4)
+    target = losses.Target(torch.zeros(1, 2, 9), maps, point, maps > 0, cameras, k, torch.ones(1))
+    assert not losses.true_tracks(target, 1).seen.any()
 
 
 @pytest.mark.parametrize(("nearer", "seen"), [(0.96, 1.0), (0.94, 0.0), (1.04, 1.0), (1.06, 0.0)])

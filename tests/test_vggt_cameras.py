@@ -73,6 +73,12 @@ class TestQuaternions:
         np.testing.assert_allclose(quaternion.norm(), 1, atol=1e-12)
         np.testing.assert_allclose(quaternion_to_matrix(quaternion).numpy(), matrix, atol=1e-12)
 
+    def test_half_turns_about_an_axis_are_that_axis(self):
+        for axis in range(3):
+            turn = -torch.ones(3)
+            turn[axis] = 1
+            assert torch.equal(matrix_to_quaternion(turn.diag())[:3], torch.eye(3)[axis])
+
 
 class TestEncoding:
     @settings(deadline=None, max_examples=25)
@@ -126,6 +132,10 @@ class TestGeometry:
         a = torch.from_numpy(Rotation.random(random_state=0).as_matrix())
         b = torch.from_numpy(Rotation.from_rotvec([0, 0.6 * angle, 0.8 * angle]).as_matrix()) @ a
         assert float(rotation_angle_deg(a, b)) == pytest.approx(np.degrees(angle), rel=1e-7, abs=1e-10)
+
+    def test_a_half_turn_in_few_digits_is_an_angle(self):
+        turn = torch.tensor([-1.001, -1.001, 1.0]).diag()  # rounding makes it longer than a rotation
+        assert rotation_angle_deg(turn, torch.eye(3)) == 180
 
     def test_gradient_reaches_the_encoding_through_rotation_and_focal_length(self):
         encoding = torch.tensor([0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.9, 1.0, 1.2], requires_grad=True)

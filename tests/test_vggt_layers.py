@@ -8,7 +8,15 @@ from parity import assert_close_golden
 
 from lib.merging import Plan, TokenLayout
 from lib.merging.placement import positions
-from lib.vggt.layers import Attention, Block, rope_angles, rope_tables, rotate
+from lib.vggt.layers import (
+    Attention,
+    Block,
+    normal_parameter,
+    rope_angles,
+    rope_tables,
+    rotate,
+    softmax_attention,
+)
 
 
 def _probe_block(probes, golden_config, name):
@@ -104,9 +112,19 @@ class TestRope:
         for table, rounded in zip(exact, half, strict=True):
             assert rounded.dtype == torch.bfloat16 and torch.equal(table.bfloat16(), rounded)
 
+    def test_without_autocast_angles_have_the_precision_of_the_model(self):
+        places = torch.tensor([[[37, 301]]])
+        cos, sin = rope_tables(places, 16, 100.0, torch.bfloat16)
+        angles = torch.cat([rope_angles(places[0, 0, axis], 8, 100.0).bfloat16() for axis in (0, 1)])
+        half = (slice(0, 4), slice(8, 12))  # the other elements pair with these
+        assert torch.equal(torch.cat([cos[0, 0, 0, part] for part in half]), angles.cos())
+        assert torch.equal(torch.cat([-sin[0, 0, 0, part] for part in half]), angles.sin())
+
     def test_rejects_head_dimension_not_divisible_by_four(self):
         with pytest.raises(ValueError, match="divisible by 4, got 6"):
             Attention(12, 2, rope_base=100.0)
+        with pytest.raises(ValueError, match="width 10 is not a multiple of heads 4"):
+            Attention(10, 4)
 
 
 class TestBlock:
@@ -129,6 +147,7 @@ class TestBlock:
         assert (event.kind, event.layer, event.layout) == ("global", 3, layout)
         assert event.plan is None and event.x is x
         assert torch.equal(event.q, event.q_full) and torch.equal(event.k, event.k_full)
+        assert event.scale == block.attn.scale == 12**-0.5  # a head has twelve channels
         # softmax by hand from what was seen gives the reported update
         weights = (event.q @ event.k.transpose(-1, -2) * event.scale).softmax(-1)
         by_hand = block.ls1(block.attn.proj((weights @ event.v).transpose(1, 2).flatten(2)))
@@ -256,3 +275,55 @@ def test_normalised_queries_and_keys_are_guarded_as_those_of_the_large_model():
     assert (attention.q_norm.eps, attention.k_norm.eps) == (1e-5, 1e-5)
     other = Attention(16, 2, qk_norm=True, norm_eps=1e-3)
     assert (other.q_norm.eps, other.k_norm.eps) == (1e-3, 1e-3)
+
+
+def test_a_block_is_what_it_is_told_and_else_the_usual_one():
+    usual, told = Block(8, 2), Block(8, 2, qk_norm=True, norm_eps=1e-3, mlp_ratio=3.0)
+    assert (usual.kind, usual.layer, usual.causal) == ("", 0, False)
+    assert (usual.mlp.fc1.out_features, told.mlp.fc1.out_features) == (32, 24)
+    assert isinstance(usual.attn.q_norm, torch.nn.Identity) and usual.attn.rope_base is None
+    assert isinstance(Attention(8, 2).k_norm, torch.nn.Identity)
+    assert {usual.norm1.eps, usual.norm2.eps} == {1e-5}
+    assert {norm.eps for norm in (told.norm1, told.norm2, told.attn.q_norm, told.attn.k_norm)} == {1e-3}
+
+
+def test_new_parameters_have_the_spread_that_was_asked_for():
+    torch.manual_seed(0)
+    assert normal_parameter(100, 50).std().item() == pytest.approx(1.0, rel=0.05)
+    assert normal_parameter(100, 50, std=0.25).std().item() == pytest.approx(0.25, rel=0.05)
+
+
+@pytest.mark.parametrize("sizes", [None, [1.0, 7.0, 1.0, 2.0]])
+@pytest.mark.parametrize(
+    ("dtype", "trained", "fused"),
+    [(torch.bfloat16, True, False), (torch.bfloat16, False, True), (torch.float32, True, True)],
+)
+def test_only_training_in_bf16_on_a_cpu_does_without_the_fused_kernel(
+    monkeypatch, sizes, dtype, trained, fused
+):
+    """There the fused one is slow backwards; what comes out is the same softmax of counted keys."""
+    calls, kernel = [], torch.nn.functional.scaled_dot_product_attention
+
+    def watched(*arguments, **options):
+        calls.append(arguments)
+        return kernel(*arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    q, k, v = (
+        torch.randn(1, 2, 4, 8, generator=torch.Generator().manual_seed(n)).to(dtype) for n in range(3)
+    )
+    plan = None if sizes is None else _Identity(torch.tensor([sizes]).log())
+    found = softmax_attention(q.clone().requires_grad_(trained), k, v, plan, 0.5)
+    logits = 0.5 * q.double() @ k.double().transpose(-1, -2) + torch.tensor(sizes or [1.0] * 4).double().log()
+    tolerance = 1e-5 if dtype == torch.float32 else 0.03
+    torch.testing.assert_close(
+        found.double(), logits.softmax(-1) @ v.double(), atol=tolerance, rtol=tolerance
+    )
+    assert len(calls) == int(fused) and found.dtype == dtype
+
+
+def test_by_default_a_block_leaves_its_logits_as_they_are():
+    block = _random_block()
+    x, places, layout = _tokens()
+    assert torch.equal(block(x, places, layout=layout), block(x, places, layout=layout, factor=1.0))
+    assert not torch.allclose(block(x, places), block(x, places, factor=2.0))

@@ -1,5 +1,6 @@
 """What holds for any VGGT: symmetries, arguments that must not change results, merging, errors."""
 
+import inspect
 import json
 from dataclasses import fields, replace
 
@@ -9,6 +10,10 @@ from small_models import tiny_config, tiny_vggt
 
 from lib.merging import FastVGGTRule, KeyValueGridRule
 from lib.vggt import VGGT, CameraHeadConfig, PatchEmbedConfig, Prediction, VGGTConfig
+from lib.vggt.aggregator import Aggregator
+from lib.vggt.dense_head import DenseHead
+from lib.vggt.memory import estimate_memory
+from lib.vggt.tracks import TrackHead
 
 DENSE = ("pose_enc", "depth", "depth_conf", "world_points", "world_points_conf")
 TENSORS = (*DENSE, "extrinsics", "intrinsics")
@@ -75,6 +80,33 @@ class TestSymmetries:
             assert torch.equal(entering[:, frame, :special], own.expand(2, -1, -1))
         assert not torch.equal(entering[0, 0, :special], entering[0, 1, :special])
 
+    def test_images_are_normalised_as_those_that_the_patch_embedding_knows(self, model):
+        """Mean and spread of the colours of ImageNet, before each patch becomes a token."""
+        images, watcher = _images(2), Watcher()
+        model(images, probe=watcher, heads=())
+        mean, spread = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+        projection = model.aggregator.patch_embed.proj
+        tokens = torch.nn.functional.conv2d(
+            (images - mean) / spread, projection.weight, projection.bias, stride=8
+        )
+        entering = watcher.events[0].x[:, model.config.special_tokens :]
+        torch.testing.assert_close(entering, tokens.flatten(2).transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+    def test_cameras_are_read_off_the_last_camera_tokens(self, model):
+        """The token in front of each frame, after the last pair of blocks; the last round is the answer."""
+        images, last = _images(3), model.config.depth - 1
+        features, _ = model.aggregator(images[None], keep={last})
+        rounds = model.camera_head(features[last][:, :, 0])
+        found = model(images, heads=("camera",))
+        assert all(torch.equal(a, b) for a, b in zip(found.pose_enc_list, rounds, strict=True))
+        assert torch.equal(found.pose_enc, rounds[-1]) and not torch.equal(rounds[-1], rounds[-2])
+
+    def test_special_tokens_begin_with_the_spread_of_the_configuration(self):
+        torch.manual_seed(0)
+        aggregator = Aggregator(tiny_config(depth=1, depth_head=None, point_head=None, token_std=0.02))
+        for token in (aggregator.camera_token, aggregator.register_token):
+            assert token.std().item() == pytest.approx(0.02, rel=0.25)
+
     @pytest.mark.parametrize("kind", ["conv", "dinov2"])
     def test_row_and_column_are_told_apart(self, kind):
         patch_embed = PatchEmbedConfig(kind=kind, depth=1, heads=3)
@@ -116,7 +148,7 @@ class TestNeutralArguments:
         assert all(plan is not None for plan in plans)
         assert all(event.plan is None for event in watcher.events if event.kind == "frame")
 
-    @pytest.mark.parametrize("heads", [("camera",), ("depth",), ("points", "camera")])
+    @pytest.mark.parametrize("heads", [("camera",), ("depth",), ("points",), ("points", "camera")])
     def test_a_subset_of_heads_equals_the_full_run(self, model, heads):
         images = _images(3)
         full, part = model(images), model(images, heads=heads)
@@ -138,11 +170,20 @@ class TestNeutralArguments:
         for name in DENSE:
             torch.testing.assert_close(getattr(whole, name), getattr(chunked, name), atol=2e-6, rtol=1e-5)
 
+    def test_frames_are_decoded_eight_at_once_unless_asked_otherwise(self):
+        """The memory estimate counts on it."""
+        takers = (VGGT.forward, DenseHead.forward, DenseHead.extract, TrackHead.forward, estimate_memory)
+        defaults = [inspect.signature(taker).parameters["frames_chunk"].default for taker in takers]
+        assert defaults == [8] * 5
+
     def test_only_layers_that_are_read_are_kept(self, model):
         features, _ = model.aggregator(_images(1, 2), keep={1})
         assert set(features) == {1}
         read = model.config.layers_read
         assert read(("camera",)) == {2} and read(("depth",)) == {0, 1, 2}
+        early = tiny_config(depth_head=replace(model.config.depth_head, layers=(0, 0, 1, 1)))
+        assert early.layers_read(("depth",)) == {0, 1} and early.layers_read(("depth", "camera")) == {0, 1, 2}
+        assert tiny_config(camera_head=None).layers_read(("camera",)) == set()
 
     @pytest.mark.parametrize("rule", [None, KeyValueGridRule(stride=2, size_bias=True)])
     def test_autocast_leaves_the_heads_in_full_precision(self, model, rule):
@@ -268,6 +309,11 @@ class TestConfig:
         filled = {entry.name for entry in fields(prediction) if getattr(prediction, entry.name) is not None}
         assert filled == {"report", "depth", "depth_conf"}
 
+    def test_the_large_model_can_do_without_its_track_head(self):
+        whole, part = VGGTConfig.vggt_1b(), VGGTConfig.vggt_1b(enable_track=False)
+        assert whole.enable_track and not part.enable_track
+        assert part == replace(whole, track_head=None)
+
     def test_iterations_are_configurable(self):
         model = tiny_vggt(camera_head=CameraHeadConfig(trunk_depth=1, heads=4, iterations=2))
         assert len(model(_images(2), heads=("camera",)).pose_enc_list) == 2
@@ -302,6 +348,7 @@ class TestErrors:
             (torch.rand(0, 3, 16, 24), "S >= 1"),
             (torch.rand(2, 3, 18, 24), "height 18 is not a multiple of the patch size 8; use 16 or 24"),
             (torch.rand(2, 3, 16, 5), "width 5 is not a multiple of the patch size 8; use 8"),
+            (torch.rand(2, 3, 0, 24), "height 0 is not a multiple of the patch size 8; use 8"),
             (torch.full((2, 3, 16, 24), float("nan")), "NaN or infinite"),
             (torch.rand(2, 3, 16, 24) / 0, "NaN or infinite"),
             ((1 / torch.arange(24)).expand(2, 3, 16, 24), "NaN or infinite"),

@@ -50,6 +50,16 @@ def test_without_a_reference_frame_cameras_and_points_are_given_from_frame_0() -
 
 
 @torch.inference_mode()
+def test_without_cameras_points_stay_where_the_head_puts_them() -> None:
+    network = model(reference=False)
+    plain, alone = network(images()), network(images(), heads=("points",))
+    camera = plain.extrinsics[0]  # takes frame 0's coordinates to those of the head
+    back = torch.einsum("sij,shwj->shwi", camera[..., :3], plain.world_points[0])
+    assert torch.allclose(alone.world_points[0], back + camera[:, None, None, :, 3], atol=1e-5)
+    assert not torch.allclose(alone.world_points, plain.world_points, atol=1e-3)
+
+
+@torch.inference_mode()
 def test_later_frames_change_nothing_before_them_in_a_causal_network() -> None:
     other = images()
     other[2:] = other[2:].flip(-1)
