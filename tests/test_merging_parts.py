@@ -338,6 +338,18 @@ def test_destinations_are_one_free_token_in_a_square_of_the_stride():
         assert int(UniformRule(0.1, stride=stride).destinations_of(layout, free, 10).sum()) == count
 
 
+def test_of_equally_similar_tokens_the_first_merge_first():
+    layout, x = TokenLayout(4, 8, 8), torch.ones(1, 4 * 69, 4)  # cosines of exactly 1
+    uniform = UniformRule(0.3, matching="features")
+    (first, _), released = groups_of(uniform, layout, x.device)[0], FastVGGTRule(0.3)
+    assert uniform.plan(x, layout).sources.tolist() == [first[:83].tolist()]
+    first = released.mergeable(layout).nonzero().flatten()
+    assert released.plan(x, layout).sources.tolist() == [first[:82].tolist()]
+    assert AdaptiveRule(0.0, most=0.3).plan(x, layout).sources.diff().min() > 0, "of no loss all"
+    rows = Grouping.from_rows(torch.arange(300)[None] % 2, 2)
+    assert rows.members.tolist() == [[*range(0, 300, 2), *range(1, 300, 2)]]
+
+
 def test_largest_m_of_a_grid_and_of_both_sides():
     layout, single = TokenLayout(4, 5, 7), TokenLayout(4, 1, 1, special=0)
     assert KeyValueGridRule(0.1).unprotected().largest_m(layout) == 159 / 160

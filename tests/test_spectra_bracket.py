@@ -20,6 +20,7 @@ from lib.spectra import (
     bracket,
     bracketed_scalars,
     dense_measures,
+    exact_scalars,
     frame_pooled,
     largest_singular_value,
     rademacher,
@@ -172,6 +173,8 @@ def test_the_largest_is_sought_in_thirty_steps_of_64_columns_or_an_eighth_of_all
     op = prescribed(torch.linspace(1, 0.9, 40), 45, seed=5)
     largest_singular_value(op, 0, block=1, tolerance=0.0)
     assert op.passes == 2 * 30
+    slow = DenseOperator(torch.diag(torch.linspace(1, 0.7, 64, dtype=torch.float64)))
+    assert 2.5e-4 < largest_singular_value(slow, 0, block=2)[1] <= 5e-4, "half of the tolerance"
 
 
 def test_two_steps_are_enough_and_one_is_not():
@@ -486,6 +489,20 @@ def test_a_full_svd_is_exact_and_costs_the_matrix_and_no_pass():
     assert (got.size, got.standard_error, got.rounding, got.captured) == (2, 0, 0, 1)
     assert (got.nuclear, got.largest, got.stable_rank) == pytest.approx((4, 3, 10 / 9))
     assert (got.passes, got.steps, got.block, got.bytes) == (0, 0, 0, 5 * 2 * 8)
+
+
+def clock():
+    ticks = iter([5.0, 12.0])
+    return SimpleNamespace(perf_counter=lambda: next(ticks))
+
+
+def test_seconds_are_those_from_begin_to_end(monkeypatch):
+    op = AttentionOperator(torch.eye(16), torch.eye(16), 1.0)
+    for below in (0, 17):
+        monkeypatch.setattr(bracket, "time", clock())
+        assert spectrum_bracket(op, 0, Budget(block=8), steps=2, dense_below=below).seconds == 7
+    monkeypatch.setattr("lib.spectra.exact.time", clock())
+    assert exact_scalars(op, 0).seconds == 7
 
 
 def test_a_matrix_of_just_twice_the_bases_is_stored():

@@ -87,6 +87,14 @@ def test_uniform_attention_between_other_numbers_of_queries_and_keys(queries, ke
     assert mine.sink == pytest.approx(1 / keys)
 
 
+def test_a_key_that_nobody_attends_to_adds_nothing_to_the_entropies():
+    op = AttentionOperator(torch.ones(3, 1).double(), torch.tensor([[0.0], [-1000.0]]).double(), 1.0)
+    assert op.column_mass.tolist() == [pytest.approx(3), 0]
+    mine = exact_scalars(op, seed=0)
+    assert (mine.row_entropy, mine.column_entropy) == pytest.approx((0, 0), abs=1e-12)
+    assert (mine.sink, mine.sink_index) == (pytest.approx(1), 0)
+
+
 def test_entries_are_wrong_by_half_a_step_of_their_type_or_by_what_adds_up_in_full_precision():
     steps = {torch.float64: 8, torch.float32: 8, torch.bfloat16: 0.5, torch.float16: 0.5}
     for dtype, share in steps.items():
