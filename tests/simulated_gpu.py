@@ -308,7 +308,9 @@ class Card(TorchFunctionMode):
             return None
         found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, scale=kwargs.get("scale"))
         lse = found[1] if flash else nn.functional.pad(found[1], (0, -found[1].shape[-1] % 32))
-        return found[0], lse
+        if not flash and not args[4]:  # the efficient kernel says it only where it is asked
+            lse = lse[..., :0]
+        return found[0], lse, None, None  # and both say more, of which random numbers would be drawn
 
 
 class _Event:

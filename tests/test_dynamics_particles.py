@@ -69,8 +69,26 @@ def test_attention_never_holds_all_logits():
 
     x = dyn.uniform_cloud(2000, 4, 0)
     with Watch():
+        dyn.attend(x, x, x, 1.0, chunk=1)
+    assert largest == 8 * 2000, "eight rows at least"
+    with Watch():
         dyn.simulate(x, dyn.Layer(1.0, 0.1), 1)
-    assert 0 < largest <= 1 << 17
+    assert 1 << 16 < largest <= 1 << 17
+
+
+def test_neither_many_equal_channels_nor_large_values_nor_small_weights_overflow():
+    ones = torch.ones(1, 16, dtype=torch.float64)
+    assert dyn.attend(ones, ones, ones, 60.0).tolist() == ones.tolist(), "a logit of 960"
+    one = torch.ones(1, 1)
+    assert dyn.attend(one, one, 1e13 * one, 60.0).tolist() == [[torch.tensor(1e13).item()]]
+    x, w = dyn.uniform_cloud(9, 3, 0), torch.arange(1.0, 10.0, dtype=torch.float64)
+    torch.testing.assert_close(dyn.attend(x, x, x, 2.0, 1e-200 * w), dyn.attend(x, x, x, 2.0, w))
+
+
+def test_rows_of_an_attention_matrix_sum_to_one():
+    a = dyn.attention_matrix(dyn.biased_cloud(12, 4, 0.5, 0), 3.0)
+    torch.testing.assert_close(a.sum(-1), torch.ones(12, dtype=torch.float64))
+    assert (a.sum(0) - 1).abs().max() > 0.05
 
 
 # Symmetries ------------------------------------------------------------------------------------------------
@@ -125,6 +143,24 @@ def test_random_values_are_new_in_every_layer_and_reproducible():
     assert not torch.allclose(first, repeated)
 
 
+def test_random_values_of_a_layer_are_drawn_with_its_number_added_to_the_seed():
+    x = end = dyn.biased_cloud(20, 6, 0.5, 0)
+    for number in range(3):
+        drawn = dyn.gaussian(6, 6, number) / math.sqrt(6)
+        end = dyn.advance(end, dyn.Layer(1.0, 0.3, "pre", values=drawn), 0)
+    torch.testing.assert_close(dyn.simulate(x, dyn.Layer(1.0, 0.3, "pre", values="random"), 3).tokens, end)
+
+
+def test_only_a_layer_without_normalisation_sees_how_long_tokens_are():
+    x = dyn.biased_cloud(10, 4, 0.5, 0)
+    for norm in ("post", "pre"):
+        layer = dyn.Layer(3.0, 0.2, norm)
+        torch.testing.assert_close(dyn.simulate(2 * x, layer, 2).tokens, dyn.simulate(x, layer, 2).tokens)
+    raw = dyn.Layer(0.7, 0.2, "none")
+    expected = 2 * x + 0.2 * torch.softmax(0.7 * 4 * x @ x.T, -1) @ (2 * x)
+    torch.testing.assert_close(dyn.simulate(2 * x, raw, 1).tokens, expected)
+
+
 # Merging ---------------------------------------------------------------------------------------------------
 
 
@@ -133,10 +169,9 @@ def test_random_values_are_new_in_every_layer_and_reproducible():
 def test_size_biased_merging_of_duplicates_changes_nothing(seed, beta):
     x = dyn.biased_cloud(12, 5, 0.5, seed)
     copies = torch.randint(1, 5, (12,), generator=torch.Generator().manual_seed(seed))
-    p = copies / copies.sum()
     layer = dyn.Layer(beta, 0.2)
     full = dyn.simulate(x.repeat_interleave(copies, 0), layer, 8)
-    merged = dyn.simulate(x, layer, 8, driving=p.double())
+    merged = dyn.simulate(x, layer, 8, driving=copies.double())  # of any sum
     torch.testing.assert_close(merged.tokens.repeat_interleave(copies, 0), full.tokens)
     torch.testing.assert_close(merged.spread, full.spread)
 
@@ -204,6 +239,29 @@ def test_spread_and_odds_agree_with_their_definitions():
     assert run.spread[0] == pytest.approx(1 - r2)
     assert run.R[0] == pytest.approx(math.sqrt(r2))
     assert run.odds[0] == pytest.approx(r2 / (1 - r2))
+
+
+def test_an_observer_sees_the_stream_that_every_number_is_of():
+    x, seen = dyn.biased_cloud(25, 7, 0.5, 0), []
+    run = dyn.simulate(x, dyn.Layer(1.0, 0.1), 3, observe=lambda layer, z: seen.append((layer, z)))
+    assert [layer for layer, _ in seen] == [0, 1, 2, 3]
+    torch.testing.assert_close(seen[0][1], x)
+    assert torch.equal(seen[-1][1], run.tokens)
+    torch.testing.assert_close(torch.stack([dyn.spread(z) for _, z in seen]), run.spread)
+
+
+def test_a_collapsed_cloud_runs_to_the_end_unless_a_stop_is_asked_for():
+    same = torch.eye(3, dtype=torch.float64)[:1].repeat(4, 1)
+    assert dyn.simulate(same, dyn.Layer(1.0, 0.1), 3).spread.tolist() == [0.0] * 4
+
+
+def test_spread_and_mean_length_by_hand():
+    line = torch.tensor([[2.0], [-1.0], [1.0], [5.0]], dtype=torch.float64)
+    mass = torch.tensor([0.5, 0.25, 0.25, 0.0], dtype=torch.float64)
+    assert (dyn.mean_length(line), dyn.spread(line)) == (0.5, 0.75)
+    assert (dyn.mean_length(line, mass), dyn.spread(line, mass)) == (0.5, 0.75)
+    mass = mass.flip(0)
+    assert (dyn.mean_length(line, mass), dyn.spread(line, mass)) == (0.5, 0.75)
 
 
 def test_layers_to_interpolates_and_stop_ends_the_run():
@@ -278,6 +336,28 @@ def test_equiangular_cloud(cosine):
     torch.testing.assert_close(x @ x.T, want)
 
 
+def test_equiangular_tokens_are_the_axes_unless_a_cosine_is_given_and_one_is_itself():
+    torch.testing.assert_close(dyn.equiangular_cloud(3), torch.eye(3, dtype=torch.float64))
+    assert dyn.equiangular_cloud(1, 1.0).tolist() == dyn.equiangular_cloud(1, -0.5).tolist() == [[1.0]]
+
+
+def test_numbers_are_drawn_in_double_precision_and_rounded_afterwards():
+    double, single = dyn.gaussian(3, 2, 0), dyn.gaussian(3, 2, 0, torch.float32)
+    assert torch.equal(single, double.float()) and not torch.equal(single.double(), double)
+
+
+def test_the_last_axis_is_divided_by_its_length_whatever_comes_before():
+    assert dyn.unit(torch.tensor([3.0, 4.0])).tolist() == pytest.approx([0.6, 0.8])
+    assert dyn.unit(torch.tensor([[[0.0, 2.0], [5.0, 0.0]]])).tolist() == [[[0.0, 1.0], [1.0, 0.0]]]
+
+
+@pytest.mark.parametrize("bias", [0.33, -1.0])
+def test_a_biased_cloud_leans_along_the_first_axis_by_its_bias(bias):
+    mean = dyn.biased_cloud(4000, 64, bias, 0).mean(0)
+    assert float(mean[0]) == pytest.approx(bias / math.sqrt(1 + bias**2), rel=0.03)
+    assert float(mean[1:].abs().max()) < 0.02
+
+
 @pytest.mark.parametrize("width", [2, 3, 8])
 def test_poisson_cloud_has_the_mean_length_of_its_law(width):
     x = mf.poisson_cloud(40_000, width, 0.5, 0)
@@ -301,6 +381,7 @@ def test_the_layer_of_a_spread_lies_between_its_neighbours_on_the_log_scale():
     path = dyn.Trajectory(torch.tensor([1.0, 0.5, 0.1, 0.05], dtype=torch.float64), torch.eye(3).double())
     expected = 1 + (math.log(0.5) - math.log(0.2)) / (math.log(0.5) - math.log(0.1))
     assert path.layers_to(0.2) == pytest.approx(expected)
+    assert path.layers_to(0.05) == math.inf, "it never falls below"
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3, 8])

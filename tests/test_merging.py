@@ -395,6 +395,7 @@ def test_layout_and_plan_validate():
     with pytest.raises(ValueError, match="every one of the 3 rows needs a member"):
         Grouping.from_rows(torch.tensor([[0, 2, 2]]), 3)
     same = Grouping.from_rows(torch.arange(3)[None], 3)
+    assert Plan(3, same, torch.ones(1, 3, dtype=torch.float64)).log_sizes is None
     with pytest.raises(ValueError, match="belong together"):
         Plan(3, same, torch.ones(1, 3, dtype=torch.float64), queries=same)
     with pytest.raises(ValueError, match="region must be at least 1 frame"):

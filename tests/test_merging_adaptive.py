@@ -1,6 +1,7 @@
 """The adaptive rule: what a tolerance guarantees, its two budgets, its caps."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -86,6 +87,41 @@ def test_only_rows_of_one_direction_are_duplicates(angle, length):
     loss = 2 * (1 - math.cos(angle))
     assert AdaptiveRule(0.9 * loss, **rule).plan(x[None], layout) is None
     assert AdaptiveRule(1.1 * loss, **rule).plan(x[None], layout).sources.tolist() == [[twin]]
+
+
+@pytest.mark.parametrize(("loss", "merges"), [(0.6e-6, True), (1.5e-6, False)])
+def test_a_millionth_is_rounding_and_more_is_not(loss, merges):
+    layout = TokenLayout(2, 2, 4, special=0)
+    rule = AdaptiveRule(0.0, protect_first_frame=False, budget="pair", stride=4)
+    target = int(replace(rule, tolerance=4.0).plan(torch.eye(16)[None], layout).destinations[0, 0])
+    x, twin = torch.eye(16), (target + 3) % 16
+    x[twin] = math.cos(loss**0.5) * x[target] + math.sin(loss**0.5) * x[twin]
+    assert (rule.plan(x[None], layout) is not None) == merges
+
+
+def test_pairs_within_a_tolerance_by_hand():
+    """A block adds them up and divides by all its tokens; a pair stands for itself. The bound is within."""
+    losses = torch.tensor([0.25, 0.5, 1.0])
+    for total, pairs in ((0.0, 0), (0.25, 1), (0.5, 1), (0.75, 2), (1.5, 2), (1.75, 3)):
+        assert AdaptiveRule(total / 4).permitted(losses, 4) == pairs
+    for most, pairs in ((0.0, 0), (0.25, 1), (0.5, 2), (0.75, 2), (1.0, 3)):
+        assert AdaptiveRule(most, budget="pair").permitted(losses, 4) == pairs
+
+
+@pytest.mark.parametrize(("stride", "destinations"), [(2, 27), (3, 12)])
+def test_all_but_one_free_token_in_a_square_of_the_stride_may_merge(stride, destinations):
+    """Of 108: those of three frames of 6 x 6 patches."""
+    rule = AdaptiveRule(4.0, stride=stride)
+    assert rule.plan(tokens(0), LAYOUT).sources.shape == (1, 108 - destinations)
+    assert rule.scored_pairs(LAYOUT) == (108 - destinations) * destinations
+    assert AdaptiveRule(4.0, most=0.0).scored_pairs(LAYOUT) == 0
+
+
+def test_of_two_free_tokens_one_may_merge():
+    layout = TokenLayout(2, 1, 2, special=0)
+    plan = AdaptiveRule(4.0).plan(tokens(0)[:, :4], layout)
+    assert sorted([*plan.sources[0].tolist(), *plan.destinations[0].tolist()]) == [2, 3]
+    assert AdaptiveRule(4.0).scored_pairs(layout) == 1
 
 
 def test_most_caps_and_saturates():

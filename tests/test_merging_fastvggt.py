@@ -241,7 +241,30 @@ def test_cells_are_sheared_where_the_width_is_no_multiple_of_the_stride():
     assert straight[straight >= 0].tolist() == sheared[sheared >= 0].tolist() == [0, 9, 10]
 
 
-@pytest.mark.parametrize(("share", "step"), [(0.1, 10), (0.25, 4), (0.3, 3)])
+def test_cells_are_drawn_from_the_seed_and_given_ones_are_values():
+    drawn = [FastVGGTRule(0.5, seed=seed).destinations(LAYOUT).tolist() for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    given = [FastVGGTRule(0.5, cells=torch.full((3, 2, 3), place)) for place in (1, 1, 2)]
+    assert given[0] == given[1] != given[2] and hash(given[0]) == hash(given[1])
+    assert json.loads(json.dumps(given[0].cells)) == [[[1, 1, 1]] * 2] * 3
+    none = FastVGGTRule(0.5, cells=torch.zeros(0, 2, 3))
+    assert none.destinations(TokenLayout(1, 5, 7)).tolist() == list(range(40)), "one frame has no cells"
+    assert FastVGGTRule(0.5, no_rand=True).destinations(TokenLayout(2, 2, 2, special=1)).tolist() == [
+        *range(6)
+    ]
+
+
+def test_pairs_scored_by_hand():
+    """50 tokens: 32 destinations, and of the others 2 of the 5 protected ones may not merge either."""
+    rule = FastVGGTRule(0.2, cells=torch.tensor([[[0, 1, 2], [3, 1, 0]]]))
+    layout = TokenLayout(2, 4, 6, special=1)
+    assert rule.protected(layout).tolist() == [0, 10, 20, 30, 40]
+    assert (rule.largest_m(layout), rule.scored_pairs(layout)) == (16 / 50, 16 * 32)
+
+
+@pytest.mark.parametrize(
+    ("share", "step"), [(0.1, 10), (0.25, 4), (0.3, 3), (0.6, 1), (0.01, 160), (0.0, 1), (0.006, 1)]
+)
 def test_protected_tokens_are_a_fixed_stride_over_the_whole_sequence(share, step):
     layout = TokenLayout(4, 5, 7)  # 160 tokens
     expected = list(range(0, int(160 * share) * step, step))
@@ -308,7 +331,7 @@ def test_cells_and_replayed_pairs_are_checked():
         FastVGGTRule(0.5).replay(LAYOUT, torch.tensor([[0]]), torch.tensor([[1]]))
 
 
-@pytest.mark.parametrize("m", [0.0, 0.001, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("m", [0.0, 0.001, 0.008, 0.3, 0.6, 0.9])  # 0.008 merges one token
 @pytest.mark.parametrize(
     "layout", [TokenLayout(4, 6, 6), TokenLayout(3, 7, 9), TokenLayout(1, 4, 4, special=0)]
 )

@@ -6,9 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lib.merging import Grouping, KeyValueGridRule, TokenLayout, UniformRule
+from lib.merging import (
+    AdaptiveRule,
+    FastVGGTRule,
+    Grouping,
+    KeyValueGridRule,
+    SplitRule,
+    TokenLayout,
+    UniformRule,
+)
 from lib.merging.matching import best_match, projected, unit_rows
-from lib.merging.placement import apportion, dither_order, nearest_kept, positions
+from lib.merging.once import basis_of, groups_of, places_of, thinned
+from lib.merging.placement import apportion, dither_order, nearest_kept, place_evenly, positions
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -76,6 +85,12 @@ def test_scores_are_never_held_whole():
         assert seen.numel <= 512 * 2048
 
 
+def test_a_tile_on_a_cpu_is_512_by_2048():
+    with LargestTensor() as seen:
+        best_match(noise(600, 2), noise(2100, 2, seed=1), "fp32")
+    assert seen.numel == 512 * 2048
+
+
 def test_match_needs_a_destination():
     with pytest.raises(ValueError, match="at least one destination"):
         best_match(noise(3, 4), noise(0, 4), "fp32")
@@ -90,6 +105,11 @@ def test_projection_is_fixed_by_its_seed_and_keeps_cosines_roughly():
     assert projected(x[:, :64], 64, seed=3) is not None and torch.equal(
         projected(x[:, :64], 64, 3), x[:, :64]
     )
+    basis_of.cache_clear()
+    assert torch.equal(low, projected(x, 64, seed=3)), "drawn anew"
+    columns = projected(torch.eye(512, dtype=torch.float64), 64, seed=3)
+    torch.testing.assert_close(columns.T @ columns, torch.eye(64, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(projected(torch.eye(512), 64, seed=3), columns.float(), atol=1e-6, rtol=0)
     unit = unit_rows(low, "fp32")
     assert torch.equal(best_match(unit[:100], unit[100:], "fp32")[1], torch.arange(100))
 
@@ -266,3 +286,97 @@ def test_frames_of_a_seed_keep_patches_in_the_same_order_shifted_around_the_edge
     shifts = {tuple(base.roll((i, j), (0, 1)).flatten().tolist()) for i in range(8) for j in range(8)}
     seeded = [tuple(order) for order in dither_order(layout, 5).tolist()]
     assert set(seeded) <= shifts and len(set(seeded)) > 1
+    places = torch.randint(8, (6, 2), generator=torch.Generator().manual_seed(5)).tolist()
+    assert [order[0] for order in seeded] == [base[i, j] for i, j in places], "as drawn, so that it repeats"
+
+
+def test_dither_order_of_another_grid_is_that_of_the_larger_matrix_around_it():
+    larger = dither_order(TokenLayout(1, 8, 8), None).view(8, 8)[:5, :5].flatten()
+    assert torch.equal(dither_order(TokenLayout(1, 5, 5), None)[0], larger.argsort().argsort())
+
+
+def test_special_tokens_are_placed_last():
+    layout = TokenLayout(2, 2, 3, special=3)
+    kept = place_evenly(layout, torch.ones(2, 9, dtype=torch.bool), torch.tensor([6, 7]), seed=None)
+    assert kept[0].tolist() == [False] * 3 + [True] * 6
+    assert kept[1].tolist() == [True] + [False] * 2 + [True] * 6
+
+
+def test_one_item_goes_into_the_only_bin_that_holds_any():
+    assert apportion(1, torch.tensor([0, 1, 0])).tolist() == [0, 1, 0]
+
+
+def test_what_blocks_share_is_made_outside_inference_mode():
+    """So that a pass with gradients may use it afterwards."""
+    layout, cpu = TokenLayout(3, 3, 3, special=1), torch.device("cpu")
+    for cached in (places_of, groups_of, thinned, basis_of):
+        cached.cache_clear()
+    with torch.inference_mode():
+        places = places_of(FastVGGTRule(0.3), layout, cpu)
+        made = [*vars(places).values(), *groups_of(UniformRule(0.3), layout, cpu)[0]]
+        made += [*thinned(KeyValueGridRule(0.3), layout, cpu), basis_of(8, 4, 0, cpu, torch.float32)]
+    assert len(made) == 10 and not any(tensor.is_inference() for tensor in made)
+
+
+def test_a_group_without_free_tokens_needs_no_destination_and_one_with_a_single_token_keeps_it():
+    """Frame 0 is protected. In pairs of frames of one patch one token of three can merge: 2 or 3."""
+    single = TokenLayout(4, 1, 1, special=0)
+    assert UniformRule(0.1, region=1).largest_m(TokenLayout(4, 5, 7)) == 102 / 160
+    assert UniformRule(0.3, region=1).plan(noise(1, 160, 8), TokenLayout(4, 5, 7)).kept == 0.7
+    rule = UniformRule(0.25, region=2, matching="features")
+    assert rule.largest_m(single) == 0.25
+    plan = rule.plan(noise(1, 4, 8), single)
+    assert {*plan.sources[0].tolist(), *plan.destinations[0].tolist()} == {2, 3}
+    nearly = UniformRule(0.1, region=9, matching="position").plan(noise(1, 10, 8), TokenLayout(10, 1, 1, 0))
+    assert nearly.sources.tolist()[0][0] < 9, "the last frame is a group of its own"
+
+
+def test_destinations_are_one_free_token_in_a_square_of_the_stride():
+    layout = TokenLayout(4, 5, 7)
+    free = torch.ones(4, 40, dtype=torch.bool)
+    for stride, count in ((1, 150), (2, 40), (3, 18), (4, 10)):
+        assert int(UniformRule(0.1, stride=stride).destinations_of(layout, free, 10).sum()) == count
+
+
+def test_of_equally_similar_tokens_the_first_merge_first():
+    layout, x = TokenLayout(4, 8, 8), torch.ones(1, 4 * 69, 4)  # cosines of exactly 1
+    uniform = UniformRule(0.3, matching="features")
+    (first, _), released = groups_of(uniform, layout, x.device)[0], FastVGGTRule(0.3)
+    assert uniform.plan(x, layout).sources.tolist() == [first[:83].tolist()]
+    first = released.mergeable(layout).nonzero().flatten()
+    assert released.plan(x, layout).sources.tolist() == [first[:82].tolist()]
+    assert AdaptiveRule(0.0, most=0.3).plan(x, layout).sources.diff().min() > 0, "of no loss all"
+    rows = Grouping.from_rows(torch.arange(300)[None] % 2, 2)
+    assert rows.members.tolist() == [[*range(0, 300, 2), *range(1, 300, 2)]]
+
+
+def test_largest_m_of_a_grid_and_of_both_sides():
+    layout, single = TokenLayout(4, 5, 7), TokenLayout(4, 1, 1, special=0)
+    assert KeyValueGridRule(0.1).unprotected().largest_m(layout) == 159 / 160
+    assert SplitRule(0.1, region=2).largest_m(single) == 0.5, "twice what the queries reach"
+    assert SplitRule(0.5, query_m=0.25, region=2).largest_m(single) == 0.75, "what the keys reach"
+    assert SplitRule(0.5, query_m=0.26, region=2).largest_m(single) == 0
+
+
+def test_both_sides_of_a_split_have_its_seed():
+    rule = SplitRule(0.5, seed=5)
+    assert (rule.for_keys.seed, rule.for_queries.seed) == (5, 5)
+
+
+def test_a_grid_of_a_seed_repeats():
+    rule = KeyValueGridRule(stride=3, seed=1)
+    kept = [rule.kept_tokens(TokenLayout(9, 7, 7)) for _ in range(3)]
+    assert torch.equal(kept[0], kept[1]) and torch.equal(kept[0], kept[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": 0}, "stride must be at least 1, got 0"),
+        ({"matching": "colour"}, "matching must be one of .* got 'colour'"),
+        ({"similarity": "fp8"}, "similarity must be one of .* got 'fp8'"),
+    ],
+)
+def test_options_of_the_uniform_rule_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        UniformRule(0.3, **options)

@@ -9,7 +9,17 @@ import pytest
 import torch
 from conftest import ROOT
 
-from lib.merging import RULES, AdaptiveRule, RegisteredRule, Setting, TokenLayout, UniformRule
+from lib.merging import (
+    RULES,
+    AdaptiveRule,
+    FastVGGTRule,
+    KeyValueGridRule,
+    RegisteredRule,
+    Setting,
+    SplitRule,
+    TokenLayout,
+    UniformRule,
+)
 from lib.run import Params, merging_rule, prepare, random_config, run
 from lib.vggt import VGGT
 
@@ -27,6 +37,27 @@ def test_every_rule_answers_what_experiments_ask(name):
     assert free == Setting(name, 0.3, True, protected=False).merging(7) != rule
     assert free.plan(FEATURES, LAYOUT).kept <= rule.plan(FEATURES, LAYOUT).kept
     assert (rule.scored_pairs(LAYOUT) > 0) == (rule.matching_operations(LAYOUT, 24) > 0) == (name != "grid")
+
+
+def test_what_a_rule_does_unless_told_otherwise():
+    """Records name a rule by its m alone; the released constants are those of FastVGGT."""
+    assert FastVGGTRule(0.3) == FastVGGTRule(0.3, 33, 2, 0.1, "bf16", False, False, None, False)
+    assert UniformRule(0.3) == UniformRule(0.3, True, True, None, 2, "projected", 64, "fp32", False, True, 33)
+    assert KeyValueGridRule(0.3) == KeyValueGridRule(0.3, None, True, True, False, None)
+    assert AdaptiveRule(0.3) == AdaptiveRule(0.3, "block", None, True, True, 2, False, True, 33)
+    assert SplitRule(0.3) == SplitRule(0.3, None, 20, True, False, 33)
+
+
+def test_one_rule_follows_the_tokens_and_one_saturates():
+    assert [name for name, rule in RULES.items() if rule.adaptive] == ["adaptive"]
+    assert [name for name, rule in RULES.items() if rule.saturates] == ["fastvggt"]
+
+
+def test_unprotected_rules_spare_neither_the_first_frame_nor_special_tokens():
+    for rule in (UniformRule(0.3).unprotected(), AdaptiveRule(0.3).unprotected()):
+        assert (rule.protect_first_frame, rule.protect_special) == (False, False)
+    grid = KeyValueGridRule(0.3).unprotected()
+    assert (grid.keep_first_frame, grid.keep_special) == (False, False)
 
 
 def test_a_setting_without_words_is_plain():
@@ -53,7 +84,14 @@ def test_bad_settings_are_named(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["plain", "uniform 0.97 unprotected", "grid 0.5 biased", "fastvggt 0.123456789"]
+    "text",
+    [
+        "plain",
+        "uniform 0.97 unprotected",
+        "grid 0.5 biased",
+        "fastvggt 0.123456789",
+        "split 0.5 biased unprotected",
+    ],
 )
 def test_settings_are_written_as_they_are_read(text):
     assert Setting.parse(text).name == text
@@ -86,6 +124,10 @@ def test_scores_are_counted_with_protections_and_groups():
     assert pairs["all"] == (free - 63) * 63  # one free token in four is a destination
     assert pairs["free"] == (LAYOUT.tokens - 85) * 85
     assert UniformRule(0.4, matching="position").scored_pairs(LAYOUT) == 0
+    assert UniformRule(0.4).scored_pairs(LAYOUT) == pairs["all"], "one group"
+    assert UniformRule(0.4, stride=3).scored_pairs(LAYOUT) == (free - 28) * 28
+    assert UniformRule(0.9).unprotected().scored_pairs(LAYOUT) == 306 * 34, "of 340 tokens 34 stay"
+    assert UniformRule(0.4, region=2).scored_pairs(LAYOUT) == (free - 63) * 63 / 3
 
 
 def test_operations_of_matching_by_hand():
@@ -106,6 +148,14 @@ def test_what_remains_is_known_before_the_features(name, m):
     kept, pairs = (1.0, LAYOUT.tokens**2) if plan is None else (plan.kept, plan.pairs)
     assert rule.kept(LAYOUT) == pytest.approx(kept, rel=1e-12)
     assert rule.kept_pairs(LAYOUT) == pytest.approx(pairs / LAYOUT.tokens**2, rel=1e-12)
+
+
+def test_what_remains_at_the_largest_m_and_none_beyond_it():
+    largest = UniformRule(0.1).largest_m(LAYOUT)
+    assert largest == 251 / 340
+    assert UniformRule(largest).kept(LAYOUT) == pytest.approx(1 - largest)
+    with pytest.raises(ValueError, match=r"m = 0\.8 is out of reach here; the largest is 0\.738"):
+        UniformRule(0.8).kept(LAYOUT)
 
 
 def test_what_remains_where_only_keys_merge_or_features_decide():

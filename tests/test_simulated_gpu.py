@@ -9,12 +9,13 @@ import torch
 from simulated_gpu import Card, CardError
 from small_models import tiny_vggt
 
+from lib import dynamics
 from lib.merging import AdaptiveRule, FastVGGTRule, KeyValueGridRule, UniformRule
 from lib.probe import Probe
 from lib.run import forward
 from lib.scenes.rooms import RoomStyle, render_walks, room_seed
 from lib.scenes.wider import render_wider_walks
-from lib.spectra import AttentionOperator, Budget, exact_scalars, spectrum_bracket
+from lib.spectra import AttentionOperator, Budget, exact_scalars, frame_pooled, spectrum_bracket
 from lib.training import losses
 from lib.training.config import TrainConfig, mini_model
 from lib.training.data import Batch
@@ -64,6 +65,22 @@ def test_what_keeps_a_gpu_waiting_is_counted_where_it_is_asked():
         assert card.waited() == 4
         forward(tiny_vggt().to("cuda"), images())
         assert card.waited("lib/vggt/model.py") == 1
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_particles_move_there_as_on_a_cpu(merged):
+    x, layer = dynamics.biased_cloud(40, 6, 0.4, 0), dynamics.Layer(2.0, 0.1, values="random")
+
+    def moved(tokens):
+        groups = dynamics.groups_of((torch.arange(40) // 2).to(tokens.device), size_bias=True)
+        return dynamics.simulate(tokens, layer, 3, merge=(lambda u, number: groups) if merged else None)
+
+    truth = moved(x)
+    with Card():
+        found = moved(x.to("cuda"))
+        assert found.tokens.is_cuda and not found.spread.is_cuda
+        torch.testing.assert_close(found.tokens.cpu(), truth.tokens)
+        torch.testing.assert_close(found.spread, truth.spread)
 
 
 def test_mixed_types_in_attention_are_refused():
@@ -135,10 +152,18 @@ def test_spectra_use_the_kernel_of_their_type(dtype, kernel):
         operator = AttentionOperator(q.to("cuda", dtype), k.to("cuda", dtype), 0.25)
         scalars = exact_scalars(operator, 0)
         bracket = spectrum_bracket(operator, 0, Budget(block=16), dense_below=0, steps=6)
+        pooled = frame_pooled(operator, 10)
         assert card.kernels and all(f" {kernel} " in where for where in card.kernels)
         assert card.waited() <= 60
     assert scalars.stable_rank == pytest.approx(truth.stable_rank, rel=0.02)
+    assert pooled.sum(1).tolist() == pytest.approx([1.0] * 10, abs=0.01)
     assert bracket.lower <= bracket.entropy <= bracket.upper
+
+
+def test_a_kernel_that_says_no_log_sum_exp_is_not_asked():
+    q = torch.ones(4, 8, dtype=torch.float64)
+    with Card(), pytest.raises(NotImplementedError, match=r"log-sum-exp for torch\.float64 on cuda"):
+        AttentionOperator(q.to("cuda"), q.to("cuda"), 1.0)
 
 
 @pytest.mark.slow

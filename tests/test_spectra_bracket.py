@@ -1,6 +1,7 @@
 """Measures, Krylov basis and the bracket against dense SVD and prescribed spectra."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,12 +18,16 @@ from lib.spectra import (
     Measures,
     basis_bytes,
     bracket,
+    bracketed_scalars,
     dense_measures,
+    exact_scalars,
+    frame_pooled,
     largest_singular_value,
     rademacher,
     spectrum_bracket,
 )
 from lib.spectra.bracket import _entropy_of_sums
+from lib.spectra.krylov import orthonormalise
 
 
 def prescribed(values: torch.Tensor, rows: int, seed: int) -> DenseOperator:
@@ -57,6 +62,8 @@ def test_measures_of_known_spectra():
     assert two.participation == pytest.approx(1.6)
     assert two.normalised_entropy == pytest.approx(two.entropy / math.log(3))
     assert Measures.of(torch.tensor([2.0])).normalised_entropy == 0.0
+    assert Measures.of(torch.ones(2)).normalised_entropy == pytest.approx(1)
+    assert Measures.of(torch.ones(2), size=4).normalised_entropy == pytest.approx(0.5)
 
 
 @settings(max_examples=50, deadline=None)
@@ -98,6 +105,28 @@ def test_three_rounds_stay_orthogonal_where_two_do_not():
     assert loss_of_orthogonality(rounds=2) > 1e-2
 
 
+@pytest.mark.parametrize(("length", "rounds"), [(0.8, 3), (0.5, 2)])
+def test_a_third_round_follows_only_where_the_second_took_something(length, rounds):
+    """A basis vector of this length takes the same share of a column in every round."""
+    axis = torch.eye(4)[:, :1]
+    _, r = orthonormalise(axis, length * axis)
+    assert abs(r.item()) == pytest.approx((1 - length**2) ** rounds)
+
+
+def test_a_start_block_of_other_columns_is_refused():
+    with pytest.raises(ValueError, match=r"start block \(3, 2\) must be \(4, b\)"):
+        KrylovBasis(DenseOperator(torch.eye(4)), torch.ones(3, 2))
+
+
+def test_signs_are_as_often_up_as_down_and_those_of_their_seed():
+    signs = rademacher(200, 50, 3)
+    assert signs.dtype == torch.float32 and signs.unique().tolist() == [-1, 1]
+    assert abs(float(signs.mean())) < 0.05
+    assert torch.equal(signs, rademacher(200, 50, 3)) and not torch.equal(signs, rademacher(200, 50, 4))
+    double = rademacher(200, 50, 3, DenseOperator(torch.eye(2).double()))
+    assert double.dtype == torch.float64 and torch.equal(double, signs.double())
+
+
 def test_basis_spans_the_krylov_space_and_counts_its_passes():
     op = prescribed(SPECTRA["power"], 700, seed=2)
     basis = KrylovBasis(op, rademacher(600, 16, 0, like=op))
@@ -122,6 +151,30 @@ def test_largest_singular_value(name):
     assert largest <= truth * (1 + 1e-9)
     assert truth <= largest * (1 + error) + 1e-9
     assert largest == pytest.approx(truth, rel=1e-4)
+
+
+def test_the_bound_of_the_largest_by_hand():
+    """One step from v = (1, 1) / √2 with A = diag(2, 1): θ² = 5/2, AᵀA v - θ² v = (3, -3) / 2√2."""
+    op = DenseOperator(torch.diag(torch.tensor([2.0, 1.0], dtype=torch.float64)))
+    assert largest_singular_value(op, 0, max_steps=1) == pytest.approx((math.sqrt(2.5), 0.3))
+
+
+def test_the_largest_is_sought_in_thirty_steps_of_64_columns_or_an_eighth_of_all(monkeypatch):
+    asked = []
+
+    def signs(rows, columns, seed, like):
+        asked.append(columns)
+        return rademacher(rows, columns, seed, like)
+
+    monkeypatch.setattr("lib.spectra.krylov.rademacher", signs)
+    for size in (80, 600):
+        largest_singular_value(DenseOperator(torch.eye(size)), 0)
+    assert asked == [10, 64]
+    op = prescribed(torch.linspace(1, 0.9, 40), 45, seed=5)
+    largest_singular_value(op, 0, block=1, tolerance=0.0)
+    assert op.passes == 2 * 30
+    slow = DenseOperator(torch.diag(torch.linspace(1, 0.7, 64, dtype=torch.float64)))
+    assert 2.5e-4 < largest_singular_value(slow, 0, block=2)[1] <= 5e-4, "half of the tolerance"
 
 
 def test_two_steps_are_enough_and_one_is_not():
@@ -367,6 +420,12 @@ def test_a_basis_of_all_columns_captures_all_the_energy_and_not_more():
         prescribed(SPECTRA["power"][:64], 64, seed=2), 0, Budget(block=32), steps=2, dense_below=0
     )
     assert whole.captured == pytest.approx(1, rel=1e-6) and whole.captured <= 1
+    half = float((SPECTRA["power"][:64] ** 2).sum()) / 2
+    rich = spectrum_bracket(
+        prescribed(SPECTRA["power"][:64], 64, seed=2), 0, Budget(block=32), steps=2, dense_below=0,
+        frobenius_squared=half,
+    )  # fmt: skip
+    assert rich.captured == 1
 
 
 @given(
@@ -389,3 +448,146 @@ def test_steps_foreseen_are_those_of_a_bracket_that_narrows_at_a_steady_rate(rat
 @pytest.mark.parametrize("wide", [0.3, 0.2])
 def test_where_the_bracket_does_not_narrow_the_basis_triples(wide):
     assert bracket._foreseen({6: wide, 9: 0.3}, 0.05) == 27
+
+
+def test_a_rate_that_more_than_suffices_asks_for_one_step_more():
+    assert bracket._foreseen({8: 0.6, 9: 0.06}, 0.05) == 10
+
+
+@pytest.mark.parametrize(
+    ("widths", "asked", "looked"),
+    [
+        ({6: 1.0, 9: 0.25, 17: 0.125, 40: 0.0625}, 0.01, [6, 9, 17, 40]),  # 17 by the rate, 48 are too many
+        ({6: 1.0, 9: 0.25}, 0.25, [6, 9]),
+        ({6: 1.0}, 1.0, [6]),
+    ],
+)
+def test_a_basis_grows_by_what_is_foreseen_until_it_is_narrow_or_spent(widths, asked, looked, monkeypatch):
+    grown = []
+    monkeypatch.setattr(bracket, "_look", lambda *_: {"lower": 1.0, "upper": 1.0 + widths[grown[-1]]})
+    found = bracket._widened(SimpleNamespace(extend=grown.append), 1.0, asked, bracket.FIRST_STEPS, 40)
+    assert grown == looked and found["upper"] == 1 + widths[looked[-1]]
+
+
+def test_a_bracket_just_as_wide_as_asked_for_is_narrow_enough():
+    op = prescribed(SPECTRA["power"][:64], 70, seed=2)
+    found = spectrum_bracket(op, 0, Budget(block=8), steps=3, dense_below=0)
+    again = spectrum_bracket(op, 0, Budget(block=8, width=found.width), steps=3, dense_below=0)
+    assert again.width == found.width > 0.05 and again.reached and not found.reached
+
+
+def test_one_byte_may_be_a_budget():
+    assert Budget(bytes=1).bytes == 1
+
+
+def test_a_full_svd_is_exact_and_costs_the_matrix_and_no_pass():
+    op = prescribed(torch.tensor([3.0, 1.0]), 5, seed=1)
+    op.matvec(torch.ones(2, 1, dtype=torch.float64))
+    got, entropy = spectrum_bracket(op, 0), -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    looks = (got.lower, got.entropy, got.upper, got.ritz, got.radau, got.gauss)
+    assert looks == pytest.approx([entropy] * 6) and (got.method, got.reached) == ("dense", True)
+    assert (got.size, got.standard_error, got.rounding, got.captured) == (2, 0, 0, 1)
+    assert (got.nuclear, got.largest, got.stable_rank) == pytest.approx((4, 3, 10 / 9))
+    assert (got.passes, got.steps, got.block, got.bytes) == (0, 0, 0, 5 * 2 * 8)
+
+
+def clock():
+    ticks = iter([5.0, 12.0])
+    return SimpleNamespace(perf_counter=lambda: next(ticks))
+
+
+def test_seconds_are_those_from_begin_to_end(monkeypatch):
+    op = AttentionOperator(torch.eye(16), torch.eye(16), 1.0)
+    for below in (0, 17):
+        monkeypatch.setattr(bracket, "time", clock())
+        assert spectrum_bracket(op, 0, Budget(block=8), steps=2, dense_below=below).seconds == 7
+    monkeypatch.setattr("lib.spectra.exact.time", clock())
+    assert exact_scalars(op, 0).seconds == 7
+
+
+def test_a_matrix_of_just_twice_the_bases_is_stored():
+    op = AttentionOperator(torch.eye(8), torch.eye(8), 1.0)  # 256 bytes
+    stored = bracket._stored_if_small(op, 128)
+    assert isinstance(stored, DenseOperator) and torch.allclose(stored.matrix.double(), op.dense())
+    assert stored.entry_error == op.entry_error and bracket._stored_if_small(op, 127) is op
+    assert bracket._stored_if_small(stored, 10**6) is stored
+
+
+@pytest.mark.parametrize(("below", "dense"), [(2001, True), (2000, False)])
+def test_scalars_and_their_bracket_agree_on_which_matrix_is_dense(below, dense, monkeypatch):
+    asked = []
+
+    def bracketed(operator, seed, budget, **options):
+        asked.append(options)
+        return SimpleNamespace(largest=3.0)
+
+    monkeypatch.setattr(bracket, "spectrum_bracket", bracketed)
+    monkeypatch.setattr(
+        bracket, "exact_scalars", lambda op, seed, largest=None: SimpleNamespace(frobenius=3.0, told=largest)
+    )
+    scalars, _ = bracketed_scalars(SimpleNamespace(rows=3000, columns=2000), 0, Budget(), below)
+    assert scalars.told == (3.0 if dense else None)
+    assert asked == [{"dense_below": below} | ({} if dense else {"frobenius_squared": 9.0})]
+
+
+@pytest.mark.parametrize(
+    ("last", "weight", "exact"),
+    [
+        (0.9e-6, 1.0, True),
+        (1.1e-6, 1.0, False),
+        (0.9e-6, 0.26, True),
+        (0.9e-6, 0.24, False),
+        (0.9e-6, 3.9, True),
+        (0.9e-6, 4.1, False),
+    ],
+)
+def test_a_pair_is_exact_if_it_leaves_the_last_block_and_weighs_about_one(last, weight, exact):
+    """Three values 3, 2, 1, whose vectors have a fifth of their length² in the middle block of three."""
+    own = 0.8 - last
+    blocks = torch.tensor([own, 0.2, last], dtype=torch.float64).sqrt()
+    vectors = torch.kron(blocks[:, None], torch.eye(3, dtype=torch.float64))  # (9, 3)
+    theta = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
+    squares = torch.tensor([[0.5, 1.5, 1.0], [1.5, 1.0, 0.5], [0.5, 1.0, 1.5]], dtype=torch.float64)
+    basis = SimpleNamespace(
+        block=3, start_factor=(squares * weight / own).sqrt(), operator=SimpleNamespace(dtype=torch.float64)
+    )
+    values, sums = bracket._quadrature(theta[:, None] * vectors.T, basis, 14.0)
+    assert values.tolist() == pytest.approx([3, 2, 1] + [0] * (len(values) - 3))
+    if exact:
+        assert sums.nuclear == pytest.approx(6) and sums.error == pytest.approx(0, abs=1e-9)
+        assert sums.entropy == pytest.approx(Measures.of(theta).entropy)
+    else:
+        assert sums.error > 1e-3
+
+
+def test_small_values_keep_their_digits_in_double_precision_and_missing_ones_are_zero():
+    twins = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0 + 1e-12, 0.0]], dtype=torch.float64)
+    theta, vectors = bracket._right_factors(twins, torch.float64)
+    assert theta.tolist() == pytest.approx([2, 5e-13, 0], rel=1e-2, abs=0) and vectors.shape == (3, 3)
+
+
+@pytest.mark.parametrize(("apart", "method"), [(0.9e-4, "ritz"), (1.1e-4, "quadrature")])
+def test_ritz_values_within_a_ten_thousandth_of_a_nat_of_gauss_are_all(apart, method, monkeypatch):
+    sums = iter([bracket._Sums(math.log(2) + apart, 0.01, 2.0), bracket._Sums(0.5, 0.02, 1.0)])
+    monkeypatch.setattr(bracket, "_quadrature", lambda *_: (torch.ones(2), next(sums)))
+    operator = SimpleNamespace(entry_error=1e-15, rows=4, columns=9)
+    got = bracket._look(SimpleNamespace(av=torch.eye(4), block=2, operator=operator), 2.0)
+    assert got["method"] == method and (got["standard_error"], got["nuclear"]) == (0.02, 1.5)
+    assert got["entropy"] == pytest.approx(
+        math.log(2) if method == "ritz" else (math.log(2) + 0.5) / 2, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(("share", "corrected"), [(0.9e-5, False), (1.1e-5, True)])
+def test_probes_are_corrected_from_a_hundred_thousandth_of_the_energy_on(share, corrected):
+    rest = 100 * share
+    e = rest * torch.linspace(0.5, 1.5, 9, dtype=torch.float64)
+    fixed = torch.tensor([0.5, 0.25, 100 - rest], dtype=torch.float64)
+    got = _entropy_of_sums(fixed, torch.stack([2 + 3 * e, 1 - e / 2, e], -1), 100.0)
+    assert (got.error < 1e-12) == corrected and got.error < 1e-3
+
+
+def test_pooling_takes_64_frames_a_pass():
+    for frames, passes in ((64, 1), (65, 2)):
+        op = DenseOperator(torch.eye(frames, dtype=torch.float64))
+        assert torch.equal(frame_pooled(op, frames), op.matrix) and op.passes == passes

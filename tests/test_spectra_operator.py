@@ -73,7 +73,7 @@ def test_scalars_equal_the_matrix(kind, bias):
     assert (mine.sink, mine.sink_index) == (pytest.approx(float(mass.max())), int(mass.argmax()))
 
 
-@pytest.mark.parametrize(("queries", "keys"), [(40, 24), (7, 30)])
+@pytest.mark.parametrize(("queries", "keys"), [(40, 24), (7, 30), (5, 2)])
 def test_uniform_attention_between_other_numbers_of_queries_and_keys(queries, keys):
     """All scalars in closed form; N' keys are the measure of evenness, whatever the number of rows."""
     op = AttentionOperator(torch.zeros(queries, 4).double(), torch.randn(keys, 4).double(), 0.5)
@@ -85,6 +85,20 @@ def test_uniform_attention_between_other_numbers_of_queries_and_keys(queries, ke
     assert mine.normalised_row_entropy == pytest.approx(1) and mine.column_entropy == pytest.approx(1)
     assert mine.row_participation == pytest.approx(keys) == mine.column_participation
     assert mine.sink == pytest.approx(1 / keys)
+
+
+def test_a_key_that_nobody_attends_to_adds_nothing_to_the_entropies():
+    op = AttentionOperator(torch.ones(3, 1).double(), torch.tensor([[0.0], [-1000.0]]).double(), 1.0)
+    assert op.column_mass.tolist() == [pytest.approx(3), 0]
+    mine = exact_scalars(op, seed=0)
+    assert (mine.row_entropy, mine.column_entropy) == pytest.approx((0, 0), abs=1e-12)
+    assert (mine.sink, mine.sink_index) == (pytest.approx(1), 0)
+
+
+def test_entries_are_wrong_by_half_a_step_of_their_type_or_by_what_adds_up_in_full_precision():
+    steps = {torch.float64: 8, torch.float32: 8, torch.bfloat16: 0.5, torch.float16: 0.5}
+    for dtype, share in steps.items():
+        assert operator("random", 64, dtype).entry_error == share * torch.finfo(dtype).eps
 
 
 def test_pooled_is_the_mean_over_rows_and_the_sum_over_columns():
@@ -166,6 +180,33 @@ def test_lifted_scalars_equal_the_matrix(merged):
     assert torch.allclose(pooled, dense.view(5, 47, 5, 47).sum(3).mean(1), atol=1e-12)
 
 
+def test_lifting_refuses_another_plan_and_too_many_tokens(monkeypatch):
+    plan = UniformRule(m=0.7).plan(torch.randn(1, LAYOUT.tokens, 24), LAYOUT)
+    small = AttentionOperator(torch.eye(4), torch.eye(4), 1.0)
+    with pytest.raises(ValueError, match=rf"attention is 4 x 4, the plan {plan.query_length} x"):
+        LiftedAttention(small, plan)
+    rows = torch.eye(plan.key_length)
+    lifted = LiftedAttention(AttentionOperator(rows, rows, 1.0), plan)
+    assert lifted.dense(limit=235).shape == (235, 235)
+    with pytest.raises(ValueError, match="a 235 x 235 matrix"):
+        lifted.dense(limit=234)
+    every = torch.arange(2**14 + 1)[None]
+    one = Grouping(every, torch.zeros(1, 1, dtype=torch.int64))
+    sizes = torch.full((1, 1), 2.0**14 + 1, dtype=torch.float64)
+    plan = Plan(2**14 + 1, one, sizes, queries=one, output_rows=torch.zeros_like(every))
+    merged = AttentionOperator(torch.ones(1, 4), torch.ones(1, 4), 1.0)
+    monkeypatch.setattr(merged, "dense", lambda: pytest.fail("it would take 2 GiB"))
+    with pytest.raises(ValueError, match="takes 2 GiB"):
+        LiftedAttention(merged, plan).dense()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_only_a_cpu_and_cuda_have_the_kernels(dtype):
+    q = torch.empty(4, 8, device="meta", dtype=dtype)
+    with pytest.raises(NotImplementedError, match=f"log-sum-exp for {dtype} on meta"):
+        AttentionOperator(q, q, 1.0)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_errors_name_the_value():
     q = torch.randn(8, 4)
@@ -182,6 +223,10 @@ def test_errors_name_the_value():
     wide = torch.zeros(32_768, 1)
     with pytest.raises(ValueError, match="takes 8 GiB"):
         AttentionOperator(wide, wide, 1.0).dense()
+    long = torch.zeros(2**14 + 1, 1)
+    with pytest.raises(ValueError, match="limit = 16384"):
+        AttentionOperator(long, long[:1], 1.0).dense()
+    assert AttentionOperator(long[1:], long[:1], 1.0).dense().shape == (2**14, 1)
     with pytest.raises(ValueError, match="limit = 4"):
         AttentionOperator(q, q, 1.0).dense(limit=4)
 
