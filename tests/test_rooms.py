@@ -76,6 +76,33 @@ def test_a_box_that_can_be_worked_out_by_hand() -> None:
     assert images[0, 0, :, 4, 0].tolist() == pytest.approx([0.25] * 3)
 
 
+def diagonal() -> tuple[Tensor, Tensor]:
+    """A camera at the origin that looks along +x with z up; its first pixel looks along (1, 1, 1)."""
+    rotation = torch.tensor([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
+    intrinsics = torch.tensor([[4.0, 0, 4], [0, 4, 4], [0, 0, 1]])
+    return torch.cat([rotation, torch.zeros(3, 1)], 1)[None, None], intrinsics[None, None]
+
+
+def test_an_absent_box_is_not_seen_through_its_very_middle_either() -> None:
+    room = one_room()
+    room.centre[0, 1], room.half[0, 1] = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3)
+    _, depth = render(room, *diagonal(), 9, 9)
+    assert depth[0, 0, 0, 0].item() == pytest.approx(2.0)  # the ceiling
+
+
+def test_pictures_hold_no_more_than_white() -> None:
+    room = one_room()
+    room.faces[..., 15] = 9.0
+    images, _ = render(room, *diagonal(), 9, 9)
+    assert images.min() == images.max() == 1
+
+
+def test_all_of_a_picture_is_made_where_its_cameras_lie() -> None:
+    """On a device without numbers, which takes none from the CPU."""
+    images, depth = render(one_room().to("meta"), *(part.to("meta") for part in diagonal()), 9, 9)
+    assert images.is_meta and depth.is_meta
+
+
 @pytest.mark.parametrize(("cameras", "lenses"), [((2, 3), (2, 3)), ((1, 3), (1, 2)), ((1, 3), (2, 3))])
 def test_one_set_of_cameras_for_each_room(unchecked, cameras, lenses) -> None:
     with pytest.raises(ValueError, match="got 1 rooms"):
@@ -134,6 +161,20 @@ def test_neighbours_overlap_by_more_than_nine_tenths() -> None:
         spot = torch.einsum("fij,fnj->fni", k, camera / camera[..., 2:])
         inside = ((spot[..., :2] > -0.5) & (spot[..., :2] < 23.5)).all(-1) & (camera[..., 2] > 0)
         assert inside.double().mean() > 0.9
+
+
+def test_large_rooms_are_about_twice_as_wide_and_hold_more() -> None:
+    """Ten to sixteen metres wide, three to 4.4 high, with sixty things; the head turns all around."""
+    draws = _Draws(range(60))
+    half = draw_rooms(draws, LARGE_ROOMS).half
+    assert half.shape[1] == 1 + 60 and LARGE_ROOMS.swing == 180
+    sides, heights = half[:, 0, :2], half[:, 0, 2]
+    assert 5 <= sides.min() < 5.1 and 7.9 < sides.max() <= 8
+    assert 1.5 <= heights.min() < 1.55 and 2.15 < heights.max() <= 2.2
+
+
+def test_a_room_may_be_just_as_wide_as_four_clearances() -> None:
+    assert RoomStyle(half_side=(1.0, 4.0), half_height=(0.8, 1.7), clearance=0.4).half_height[0] == 0.8
 
 
 def test_speeds_are_those_asked_for() -> None:
@@ -217,6 +258,8 @@ def test_pictures_are_varied() -> None:
         (lambda: render_sequence(0, 1, 8, 8, split="dev"), "split must be"),
         (lambda: render_sequence(0, 1, 8, 8, stride=0.0), "stride"),
         (lambda: RoomStyle(clearance=2.0), "clearances"),
+        (lambda: RoomStyle(half_side=(0.5, 4.0)), "clearances"),
+        (lambda: RoomStyle(half_height=(0.5, 1.7)), "clearances"),
         (lambda: RoomStyle(boxes=0), "positive"),
         (lambda: RoomStyle(step=0.0), "positive"),
         (lambda: _Draws([]), "at least one room"),
