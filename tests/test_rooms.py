@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from lib.scenes.raycasting import RAYS_AT_ONCE, Rooms, render, rooms_at_once
+from lib.scenes.raycasting import (
+    RAYS_AT_ONCE,
+    Rooms,
+    _texture,
+    _value_noise,
+    render,
+    rooms_at_once,
+    texture_lattice,
+)
 from lib.scenes.rooms import (
     LARGE_ROOMS,
     SPLITS,
@@ -101,6 +111,47 @@ def test_all_of_a_picture_is_made_where_its_cameras_lie() -> None:
     """On a device without numbers, which takes none from the CPU."""
     images, depth = render(one_room().to("meta"), *(part.to("meta") for part in diagonal()), 9, 9)
     assert images.is_meta and depth.is_meta
+
+
+def test_noise_between_the_corners_of_its_lattice_by_hand() -> None:
+    """Two octaves, the second half as strong; the lattice repeats, and what is finer than a pixel fades."""
+    lattice = texture_lattice("cpu")
+    corners = lattice.reshape(128, 128, 2).double()  # row, column
+
+    def between(x: float, y: float) -> Tensor:
+        column, row = math.floor(x), math.floor(y)
+        across, down = ((t * t * (3 - 2 * t)) for t in (x - column, y - row))
+        rows = [
+            (1 - across) * corners[r % 128, column % 128] + across * corners[r % 128, (column + 1) % 128]
+            for r in (row, row + 1)
+        ]
+        return (1 - down) * rows[0] + down * rows[1] - 0.5
+
+    place, offset = torch.tensor([[2.0, 3.0], [0.0, 0.0]]), torch.tensor([[131.0, 1.0], [127.5, -0.5]])
+    frequency, ratio, footprint = (
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([0.5, 0.5]),
+        torch.tensor([0.0, 0.25]),
+    )
+    found = _value_noise(place, offset, frequency, ratio, footprint, 2, lattice)
+    # the first octave of the second place has 1.5 - 2 * 2 * 0.25 = 0.5 of its weight, the second none
+    first = between(133, 4) + 0.5 * between(2 * 2.03 + 131 + 17.3, 3 * 2.03 + 1 + 17.3)
+    expected = torch.stack([first, 0.5 * between(127.5, -0.5)]) / 1.5 + 0.5
+    torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=0)
+
+
+def test_stripes_by_hand() -> None:
+    """On a face without noise: two of them a metre, near and so far that they fade; and none."""
+    look = torch.zeros(3, 16)
+    look[:, 6:9], look[:, 9], look[:, 10], look[:, 15] = 1.0, 1.0, 0.5, 0.5
+    look[:2, 11] = 2.0
+    x = torch.tensor([0.0, 0.125, 0.3])
+    place, footprint = torch.stack([x, torch.zeros(3)], -1), torch.tensor([0.0, 0.1, 0.0])
+    found = _texture(place, look, footprint, 5, texture_lattice("cpu"))
+    share = 0.6 * torch.tensor([1.0, 0.4, 0.0])  # 1 - 3 * 2 * 0.1, of which 0.6 are stripes
+    wave = torch.tanh(4 * torch.sin(2 * math.pi * 2 * x + 1.5))
+    expected = 0.5 * (0.5 + 0.5 * share * wave)
+    torch.testing.assert_close(found, expected[:, None].expand(3, 3), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("cameras", "lenses"), [((2, 3), (2, 3)), ((1, 3), (1, 2)), ((1, 3), (2, 3))])

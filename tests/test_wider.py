@@ -26,7 +26,7 @@ from lib.scenes.natural import (
     texture_bank,
 )
 from lib.scenes.photographic import photograph, shake
-from lib.scenes.raycasting import render
+from lib.scenes.raycasting import Rooms, render
 from lib.scenes.rooms import RoomStyle, _Draws, clear_the_way, draw_rooms, render_walks, room_seed
 from lib.scenes.solids import Solids, nearest_solid, surface
 from lib.scenes.wider import INGREDIENTS, World, _lamp, _paint, render_wider_walks
@@ -167,6 +167,18 @@ def test_places_on_solids_by_hand(
     found = surface(solid(axis, 2.0, half, [0.0, 0, 2]), torch.zeros(1, dtype=torch.long), where)
     torch.testing.assert_close(found[0], torch.tensor([normal]), atol=1e-4, rtol=0)
     torch.testing.assert_close(found[1], torch.tensor([place], dtype=torch.float32), atol=1e-4, rtol=0)
+
+
+def test_what_is_just_as_far_as_the_clearance_stays() -> None:
+    """A ball of radius 1, and the side of a box, a metre from a camera at the origin."""
+    camera, extrinsics = torch.zeros(1, 1, 3), torch.eye(3, 4)[None, None]
+    ball = solid([0, 0, 1.0], 1.0, math.inf, [2.0, 0.0, 0.0])
+    centre, half = torch.zeros(1, 2, 3), torch.full((1, 2, 3), 4.0)
+    centre[0, 1, 0], half[0, 1] = 2.0, 1.0
+    rooms = Rooms(centre, half, torch.zeros(1, 2), torch.zeros(1, 2, 6, 16))
+    for clearance, stays in ((1.0, True), (1.125, False)):
+        assert bool(ball.clear(camera, clearance).radius.any()) == stays
+        assert bool(clear_the_way(rooms, extrinsics, clearance).half[0, 1].any()) == stays
 
 
 @pytest.mark.slow
@@ -397,6 +409,26 @@ def test_a_surface_is_never_brighter_than_its_own_light() -> None:
     place = torch.rand(500, 2, generator=torch.Generator().manual_seed(0))
     colour = _paint(world, torch.zeros(500, dtype=torch.long), place, torch.full((500,), 1e-3))
     assert colour.max() == 0.5 and colour.min() == 0
+
+
+def test_a_textured_surface_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texture 7 at 10 texels a metre from texel (3, 4) on, half as strong, on grey in half the light."""
+    asked = []
+
+    def grey(bank: Tensor, texture: Tensor, spot: Tensor, footprint: Tensor) -> Tensor:
+        asked.append((texture.tolist(), spot.tolist(), footprint.tolist()))
+        return torch.full((1, 3), 0.75)
+
+    monkeypatch.setattr(wider_rooms, "sample", grey)
+    monkeypatch.setattr(wider_rooms, "texture_bank", lambda: torch.zeros(1, 3))
+    look = torch.full((1, 2, 16), 0.25)
+    look[..., 15] = 0.5
+    skins = torch.zeros(1, 2, 5)
+    skins[0, 1] = torch.tensor([7.0, 10.0, 3.0, 4.0, 0.5])
+    world = World(rooms=None, solids=None, looks=look, skins=skins)  # type: ignore[arg-type]
+    colour = _paint(world, torch.tensor([1]), torch.tensor([[1.0, 2.0]]), torch.tensor([0.5]))
+    assert asked == [([7], [[13.0, 24.0]], [5.0])]
+    assert colour.tolist() == [[(0.25 + 0.5 * 0.25) * 0.5] * 3]
 
 
 def test_a_grazing_ray_covers_ten_pixels_of_a_wall_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
