@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from book.study.reconstruction.chamfer import chamfer_fastvggt, voxel_means
 from lib import metrics
-from lib.metrics.cameras import umeyama
+from lib.metrics.cameras import to_array, umeyama
 
 SEEDS = st.integers(0, 2**31)
 
@@ -472,3 +472,100 @@ def test_points_of_either_side_must_be_finite_to_align(side):
     points[side][0, 0] = np.nan
     with pytest.raises(ValueError, match="points to align hold NaN"):
         umeyama(*points)
+
+
+def test_a_similarity_by_hand():
+    """A quarter turn about z, twice as large, and moved: of points and poses, as a matrix, and repeated."""
+    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    map_ = metrics.Similarity(2.0, turn, np.array([1.0, 2, 3]))
+    np.testing.assert_array_equal(map_.matrix, [[0, -2, 0, 1], [2, 0, 0, 2], [0, 0, 2, 3], [0, 0, 0, 1]])
+    np.testing.assert_array_equal(map_.points(np.array([5.0, 7, 9])), [-13, 12, 21])
+    np.testing.assert_array_equal(map_.poses(np.eye(4)[None])[0], [*np.c_[turn, [1, 2, 3]], [0, 0, 0, 1]])
+    twice = map_.then(metrics.Similarity(3.0, turn, np.array([0.0, 0, 1])))
+    np.testing.assert_array_equal(twice.matrix[:3], [[-6, 0, 0, -6], [0, -6, 0, 3], [0, 0, 6, 10]])
+
+
+def test_three_points_and_so_a_plane_are_enough_to_align():
+    corner = np.array([[0.0, 0, 0], [2, 0, 0], [0, 1, 0]])
+    found = metrics.umeyama(corner, 3 * corner + [1.0, 2, 3])
+    np.testing.assert_allclose(
+        found.matrix, [[3, 0, 0, 1], [0, 3, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]], atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(("width", "lies"), [(0.95e-6, "on a line"), (1.2e-6, "in a plane")])
+def test_points_lie_on_a_line_up_to_a_millionth_of_its_length(width, lies):
+    """The variance across is then 1e-12 of that along."""
+    cross = np.array([[1.0, 0, 0], [-1, 0, 0], [0, width, 0], [0, -width, 0]])
+    if lies == "in a plane":
+        assert metrics.umeyama(cross, cross).scale == pytest.approx(1)
+        return
+    with pytest.raises(metrics.DegenerateAlignmentError, match="on one line"):
+        metrics.umeyama(cross, cross)
+
+
+@pytest.mark.parametrize(("spread", "coincide"), [(3.6e-9, True), (6e-9, False)])
+def test_points_coincide_up_to_a_billionth_of_their_distance(spread, coincide):
+    """Four metres from the origin."""
+    cross = np.array([[4, spread, 0], [4, -spread, 0], [4, 0, spread], [4, 0, -spread]])
+    if not coincide:
+        assert metrics.umeyama(cross, cross).scale == pytest.approx(1)
+        return
+    with pytest.raises(metrics.DegenerateAlignmentError, match="all 4 estimated points coincide"):
+        metrics.umeyama(cross, cross)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("shapes", [((4, 3), (5, 3)), ((4, 2), (4, 2)), ((4, 3, 1), (4, 3, 1))])
+def test_points_to_align_are_two_lists_of_places(shapes):
+    with pytest.raises(ValueError, match=r"must both be \(n, 3\)"):
+        metrics.umeyama(*(np.random.default_rng(0).normal(size=shape) for shape in shapes))
+
+
+def test_errors_of_motion_are_from_frame_to_frame_unless_asked_otherwise():
+    truth = random_poses(0, 5)
+    errors = metrics.camera_errors(np.linalg.inv(disturbed(truth, 0)), np.linalg.inv(truth))
+    assert errors.delta == 1 == metrics.trajectory_errors(truth, truth).delta
+
+
+@pytest.mark.parametrize(("deviation", "is_one"), [(0.009, True), (0.015, False)])
+def test_a_recorded_rotation_may_deviate_by_a_hundredth(deviation, is_one):
+    poses = random_poses(0, 5)
+    poses[:, :3, :3] *= np.sqrt(1 + deviation)
+    if is_one:
+        assert metrics.camera_errors(poses, poses).ate < 1e-9
+        return
+    with pytest.raises(ValueError, match="is not a rotation"):
+        metrics.camera_errors(poses, poses)
+
+
+def test_one_pose_is_a_path_of_no_length_and_none_is_no_path():
+    assert metrics.path_length(np.eye(4)[None]) == 0
+    with pytest.raises(ValueError, match="with S >= 1"):
+        metrics.path_length(np.zeros((0, 4, 4)))
+
+
+def test_the_first_ten_broken_frames_are_named():
+    with pytest.raises(ValueError, match=r"in frames \[0, 1, 2, 3, 4, 5, 6, 7, 8, 9\]; leave"):
+        metrics.path_length(np.full((12, 4, 4), np.nan))
+
+
+def test_errors_are_computed_in_double_precision():
+    for values in (np.ones(2, np.float32), torch.ones(2, dtype=torch.float16), [1, 2], np.array([True])):
+        assert to_array(values).dtype == np.float64
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_only_a_trailing_axis_of_length_one_is_dropped():
+    column = np.array([[1.0], [2.0], [4.0]])
+    assert metrics.depth_errors(column, column).pixels == 3
+    with pytest.raises(ValueError, match=r"estimate is \(2, 2, 2\) but truth is \(2, 2\)"):
+        metrics.depth_errors(np.ones((2, 2, 2)), np.ones((2, 2)))
+
+
+def test_chamfer_by_hand():
+    """One point against itself and another four metres away: 0 one way, 2 on average the other way."""
+    truth = np.array([[1.0, 0, 0], [5, 0, 0]])
+    found = metrics.chamfer(truth[:1] / 4, truth, alignment=metrics.Similarity(4.0, np.eye(3), np.zeros(3)))
+    assert (found.accuracy, found.completeness, found.distance) == (0, 2, 1)
+    assert (found.points_estimate, found.points_truth, found.scale) == (1, 2, 4)

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from test_recordings import (
 )
 
 from lib.scenes.layouts import read_layout
-from lib.scenes.pictures import ImageLoadError
+from lib.scenes.pictures import ImageLoadError, as_rgb, image_size, opened, read_rgb
 from lib.scenes.preprocessing import load_images
 from lib.scenes.recording_files import RecordingError
 from lib.scenes.recordings import open_recording
@@ -66,7 +67,42 @@ def test_a_posed_recording_and_the_loaders_of_vggt_keep_pixels_as_stored(tmp_pat
 
 def test_damaged_exif_is_no_orientation(tmp_path: Path) -> None:
     Image.fromarray(SCENE).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
-    assert open_recording(tmp_path).images.shape == (1, 3, 48, 64)
+    seen = open_recording(tmp_path).images[0].permute(1, 2, 0).numpy()
+    assert seen.shape == SCENE.shape and np.abs(seen - SCENE / 255).mean() < 0.05
+
+
+def test_sizes_are_as_stored_unless_asked_upright(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg", STORED[6], 6)
+    assert image_size(tmp_path / "a.jpg") == (48, 64) == image_size(tmp_path / "a.jpg", upright=True)[::-1]
+
+
+def test_sixteen_bits_are_rounded_to_eight_by_hand() -> None:
+    values = np.array([[0, 128, 129, 257, 514, 65535]], np.uint16)
+    assert np.asarray(as_rgb(Image.fromarray(values), "a"))[0, :, 0].tolist() == [0, 0, 1, 1, 2, 255]
+
+
+def test_a_mode_without_a_way_to_rgb_is_refused_by_name() -> None:
+    with pytest.raises(ImageLoadError, match=r"a\.tif has mode La .*save it as RGB"):
+        as_rgb(Image.new("La", (2, 2)), "a.tif")
+
+
+def test_the_loaders_of_vggt_drop_the_alpha_of_grey_files(tmp_path: Path) -> None:
+    Image.new("LA", (4, 4), (10, 0)).save(tmp_path / "a.png")
+    assert read_rgb(tmp_path / "a.png").getpixel((0, 0)) == (10, 10, 10)
+    assert read_rgb(tmp_path / "a.png", every_alpha=True).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("brand", "heic"), [(b"heic", True), (b"msf1", True), (b"isom", False)])
+def test_the_reader_of_heic_is_fetched_where_a_file_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brand: bytes, heic: bool
+) -> None:
+    fetched = []
+    stub = SimpleNamespace(register_heif_opener=lambda: fetched.append(True))
+    monkeypatch.setitem(sys.modules, "pillow_heif", stub)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(64))
+    with pytest.raises(ImageLoadError, match=r"a\.heic is not a readable image"), opened(tmp_path / "a.heic"):
+        pass
+    assert bool(fetched) == heic
 
 
 RAMP = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (48, 1))

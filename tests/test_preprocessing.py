@@ -202,3 +202,24 @@ def test_errors_name_what_is_wrong(tmp_path):
         preprocessing.crop([cut])
     with pytest.raises(preprocessing.ImageLoadError, match="image 0 is a ndarray"):
         preprocessing.crop([np.zeros((4, 4, 3))])
+
+
+def test_square_pictures_by_hand():
+    """A tall picture lies between black margins, the smaller one to the left; any size will do."""
+    pixels, boxes = preprocessing.square([Image.new("RGB", (10, 21), "white")], target=21)
+    assert boxes.tolist() == [[5, 0, 15, 21, 10, 21]]
+    assert pixels[0, 1, 0].tolist() == [0.0] * 5 + [1.0] * 10 + [0.0] * 6
+    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    assert torch.equal(
+        preprocessing.load_images([image], "square", target=8), preprocessing.square([image], target=8)[0]
+    )
+    assert preprocessing.square([image])[0].shape == (1, 3, 1024, 1024)
+
+
+def test_whoever_calls_a_loader_is_warned_of_different_shapes():
+    def loader() -> torch.Tensor:
+        return preprocessing._stack([torch.zeros(3, 1, 2), torch.zeros(3, 2, 1)])
+
+    with pytest.warns(UserWarning, match="different shapes") as caught:
+        loader()
+    assert caught[0].filename == __file__

@@ -14,9 +14,11 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lib.geometry import camera_centres, unproject
-from lib.scenes.framing import fit, read_colour
+from lib.scenes import layouts
+from lib.scenes.consistency import check_centre, check_views, vga_shrink, why_no_pose, why_no_time
+from lib.scenes.framing import fit, read_colour, read_depth
 from lib.scenes.preprocessing import crop
-from lib.scenes.recording_files import RecordingError, associate, read_pose
+from lib.scenes.recording_files import RecordingError, associate, natural, pinhole, read_pose, read_timed
 from lib.scenes.recordings import load_frames, open_recording, read_layout, select_frames
 from lib.scenes.sequence import Sequence
 
@@ -490,3 +492,191 @@ def test_a_grey_picture_with_an_alpha_lies_on_white_too(tmp_path):
 def test_a_pose_without_a_rotation_is_none_wherever_its_camera_stands(tmp_path, last):
     (tmp_path / "0.txt").write_text("0 0 0 1\n0 0 0 2\n0 0 0 3\n" + last)
     assert read_pose(tmp_path / "0.txt") is None
+
+
+# --- how much may differ
+
+
+@pytest.mark.parametrize(("share", "fits"), [(0.54, True), (0.46, True), (0.56, False), (0.44, False)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_principal_point_lies_within_a_twentieth_of_the_middle(share, fits, axis):
+    centre = [320.0, 240.0]
+    centre[axis] *= 2 * share
+    if fits:
+        check_centre(Path("k.txt"), pinhole(500, 500, *centre), 640, 480)
+        return
+    with pytest.raises(RecordingError, match="far from the middle of 640x480"):
+        check_centre(Path("k.txt"), pinhole(500, 500, *centre), 640, 480)
+
+
+def test_images_are_of_the_shape_of_vga_up_to_a_fiftieth():
+    assert vga_shrink(Path("a"), 320, 240) == 0.5 and vga_shrink(Path("a"), 650, 480) == 650 / 640
+    for width in (660, 620):
+        with pytest.raises(RecordingError, match=f"images of {width}x480"):
+            vga_shrink(Path("a"), width, 480)
+
+
+@pytest.mark.parametrize(
+    ("focal", "centre", "resized"),
+    [
+        ((1.03, 1.03), 1.03, True),
+        ((1.03, 1.03), 1.045, True),  # by the same factor, up to a fiftieth
+        ((1.01, 1.01), 1.01, False),  # no more than calibrations differ
+        ((1.1, 1.1), 1.133, False),  # in the field of view, but not in step with the principal point
+        ((1.03, 1.0), 1.03, False),  # along one side only
+        ((1.0, 1.0), 1.0, False),
+    ],
+)
+def test_one_factor_in_focal_length_and_principal_point_is_a_change_of_size(focal, centre, resized):
+    colour, depth = (
+        pinhole(500 * focal[0], 510 * focal[1], 320 * centre, 240 * centre),
+        pinhole(250, 255, 160, 120),
+    )
+    if not resized:
+        check_views(Path("k.txt"), colour, (640, 480), depth, (320, 240))
+        return
+    with pytest.raises(RecordingError, match=f"differ {focal[0]:.3g} times"):
+        check_views(Path("k.txt"), colour, (640, 480), depth, (320, 240))
+
+
+def test_why_there_is_no_pose_by_hand(tmp_path):
+    assert why_no_pose([tmp_path / "a"]) == f"{tmp_path / 'a'} is not there"
+    for number in range(4):
+        (tmp_path / f"{number}.txt").touch()
+    assert why_no_pose([tmp_path / "a"]) == f"{tmp_path / 'a'} is not there, only 0.txt, 1.txt, 2.txt …"
+    times, far = np.array([1.0, 2.0]), "s apart or more, allowed are 0.5 s"
+    assert why_no_time(times, np.array([2.5, 9.0]), 0.5) == "no pose in groundtruth.txt is finite"
+    assert f" 1 {far}" in why_no_time(times, np.array([3.0, 9.0]), 0.5)
+    assert f" inf {far}" in why_no_time(times, np.array([]), 0.5)
+    assert f" inf {far}" in why_no_time(np.array([]), times, 0.5)
+
+
+@pytest.mark.parametrize(("deviation", "is_one"), [(0.009, True), (0.015, False)])
+def test_a_recorded_rotation_may_deviate_by_a_hundredth_and_is_mended(tmp_path, deviation, is_one):
+    pose = poses_c2w(1)[0]
+    scaled = pose.copy()
+    scaled[:3, :3] *= np.sqrt(1 + deviation)
+    np.savetxt(tmp_path / "0.txt", scaled)
+    if is_one:
+        np.testing.assert_allclose(read_pose(tmp_path / "0.txt"), pose, atol=1e-12)
+        return
+    with pytest.raises(RecordingError, match="is not a rigid pose"):
+        read_pose(tmp_path / "0.txt")
+
+
+# --- lists and stamps
+
+
+def test_stamps_exactly_as_far_apart_as_allowed_are_a_pair():
+    assert associate(np.array([0.0, 4.0]), np.array([0.5, 3.5, 9.0]), 0.5) == {0: 0, 1: 1}
+
+
+@pytest.mark.parametrize("stamp", ["nan", "inf"])
+def test_a_time_stamp_is_a_finite_number(tmp_path, stamp):
+    (tmp_path / "rgb.txt").write_text(f"# colour\n1.0 a.png\n{stamp} b.png\n")
+    with pytest.raises(RecordingError, match=rf"rgb\.txt, line 3: {stamp} is no time stamp"):
+        read_timed(tmp_path / "rgb.txt", 1)
+
+
+def test_a_name_comes_before_longer_ones_that_begin_like_it():
+    names = ["x1.png", "x1a2.png", "x1a10.png", "x2.png", "x10.png", "x.png", "x.png0.png"]
+    assert sorted(reversed(names), key=lambda name: natural(Path(name))) == names
+
+
+# --- depth at the pixels of the colour image
+
+
+def numbered(file: Path, wide: int, high: int) -> np.ndarray:
+    """A depth map in which each pixel has a number of its own, and its values."""
+    values = 1 + np.arange(wide * high, dtype=np.uint16).reshape(high, wide)
+    Image.fromarray(values).save(file)
+    return values
+
+
+def test_depth_of_a_camera_of_its_own_by_hand(tmp_path):
+    """Column c is seen at (c - 3) / 4 * 8 + 1, row r at (r - 2) / 2 * 6 + 2, and nothing outside."""
+    values = numbered(tmp_path / "d.png", 8, 6)
+    colour, own = pinhole(4, 2, 3, 2), pinhole(8, 6, 1, 2)
+    found = read_depth(tmp_path / "d.png", fit((8, 6)), 2.0, colour, lambda wide, high: own)
+    expected = np.zeros((6, 8))
+    expected[2:4, 3:7] = values[np.ix_([2, 5], [1, 3, 5, 7])] / 2
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_registered_depth_of_half_the_size_by_hand(tmp_path):
+    values = numbered(tmp_path / "d.png", 4, 3)
+    found = read_depth(tmp_path / "d.png", fit((8, 6)), 1.0)
+    np.testing.assert_array_equal(found, values.repeat(2, axis=0).repeat(2, axis=1))
+
+
+@pytest.mark.parametrize(("size", "fits"), [((129, 96), True), ((65, 48), False), ((63, 48), False)])
+def test_registered_depth_is_of_the_same_shape_up_to_a_hundredth(tmp_path, size, fits):
+    numbered(tmp_path / "d.png", 64, 48)
+    if fits:
+        assert read_depth(tmp_path / "d.png", fit(size), 1.0).shape == size[::-1]
+        return
+    with pytest.raises(RecordingError, match="another shape than its colour image"):
+        read_depth(tmp_path / "d.png", fit(size), 1.0)
+
+
+def test_a_flat_picture_has_one_row_of_patches():
+    for high in (20, 4):  # 0.6 and 0.1 patches
+        assert fit((64, high), target=28).height == 14
+
+
+# --- what is read, and from where
+
+
+def test_frames_of_a_listing_are_chosen_by_hand(tmp_path):
+    """FastVGGT's rule: after the first frame every step-th of the others, the step rounded down."""
+    assert select_frames(10, 4, "fastvggt") == [0, 1, 4, 7]
+    assert select_frames(20, 15, "fastvggt") == list(range(15))
+    assert select_frames(3, 9, "fastvggt") == [0, 1, 2]
+    with pytest.raises(ValueError, match="available 0, stride 1"):
+        select_frames(0)
+    poses = write_scannet(tmp_path, frames=5)
+    assert_cameras(open_recording(tmp_path, stride=2), poses[::2])
+
+
+def test_one_photograph_has_no_pose_either(tmp_path):
+    write_image(tmp_path / "a.png", 0)
+    with pytest.raises(RecordingError, match="images but no poses"):
+        open_recording(tmp_path, need_poses=True)
+
+
+def test_frames_left_out_are_told_to_the_caller(tmp_path):
+    write_tum(tmp_path)
+    with pytest.warns(UserWarning, match="left out 1 of 5") as caught:
+        open_recording(tmp_path)
+    assert caught[0].filename == __file__
+
+
+def test_a_named_layout_is_looked_for_one_level_below(tmp_path):
+    (tmp_path / "notes").mkdir()
+    write_seven_scenes(tmp_path / "seq-01", frames=1)
+    assert read_layout(tmp_path, "7scenes").name == f"{tmp_path.name}/seq-01"
+
+
+def test_a_folder_of_colours_without_poses_is_one_of_images(tmp_path):
+    write_image(tmp_path / "color" / "a.png", 0)
+    found = read_layout(tmp_path)
+    assert (found.layout, found.name) == ("images", "color")
+
+
+def test_what_a_folder_holds_instead_is_said_by_its_suffixes(tmp_path):
+    with pytest.raises(RecordingError, match=r"7scenes, images\); give the folder of the images$"):
+        read_layout(tmp_path)
+    (tmp_path / "x.y").mkdir()
+    for name in ("README", "a.dng"):
+        (tmp_path / name).touch()
+    with pytest.raises(RecordingError, match=r"images\), only \.dng files; give"):
+        read_layout(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def forbidden(folder):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(layouts, "_detect", forbidden)
+    with pytest.raises(RecordingError, match=rf"{tmp_path.name} cannot be read: not yours"):
+        read_layout(tmp_path)

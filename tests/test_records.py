@@ -1,8 +1,11 @@
 """Records: what a result depends on, writing it in one piece, and never giving out a stale one."""
 
+import hashlib
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,8 +19,9 @@ from hypothesis import strategies as st
 from small_book import notebook
 
 from lib import records, used
-from lib.records import code, experiments, fingerprints, store
-from lib.records.record import Quantity, Record, device_name
+from lib.records import code, contents, experiments, fingerprints, record, store
+from lib.records.fingerprints import Provenance
+from lib.records.record import Quantity, Record, Run, device_name
 
 NOTEBOOK = "book/runs/one.ipynb"
 
@@ -162,6 +166,169 @@ def test_magics_count_as_code() -> None:
     assert code.significant("%precision 3\nx = 1") != code.significant("%precision 4\nx = 1")
 
 
+SOURCE = '''"""Words
+
+of a module.
+"""
+
+import os  # why
+
+
+class A:
+    """One
+    two."""
+
+    x = 1
+
+    def f(self):
+        """Three."""
+        return """no docstring"""
+
+
+def g(): "on one line"
+
+
+def h():
+    """Words."""; y = 2
+    return y
+'''
+KEPT = '''import os
+class A:
+    x = 1
+    def f(self):
+        return """no docstring"""
+def g(): "on one line"
+def h():
+    """Words."""; y = 2
+    return y'''
+
+
+def test_what_is_left_of_a_source_text_by_hand() -> None:
+    """A docstring that shares a line with code stays."""
+    assert code.significant(SOURCE) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("import lib.base, os.path as p", {"lib.base", "os.path"}),
+        ("from lib.base import one", {"lib.base", "lib.base.one"}),
+        ("from . import work", {"lib.deep", "lib.deep.work"}),
+        ("from .work import one, two", {"lib.deep.work", "lib.deep.work.one", "lib.deep.work.two"}),
+        ("from ..base import one", {"lib.base", "lib.base.one"}),
+    ],
+)
+def test_names_that_a_line_imports_into_a_package(line: str, names: set[str]) -> None:
+    assert code.imported(line, "lib.deep") == names
+
+
+def test_modules_of_a_package_are_followed_from_where_they_lie(root: Path) -> None:
+    inits = [("lib", root / "lib/__init__.py"), ("lib.deep", root / "lib/deep/__init__.py")]
+    assert code.module_files("lib.deep.work", root) == [*inits, ("lib.deep", root / "lib/deep/work.py")]
+    deep = {"lib/__init__.py", "lib/deep/__init__.py", "lib/deep/work.py", "lib/base.py", "lib/table.yml"}
+    assert set(code.code_hashes("lib.deep", root)) == deep
+    (root / "lib/deep/user.py").write_text("from .work import work\n")
+    assert set(code.code_hashes("lib.deep.user", root)) == deep | {"lib/deep/user.py"}
+
+
+def test_hashes_of_files_and_folders_by_hand(tmp_path: Path) -> None:
+    """Stored measurements hold them: of a file its content, of a folder names and contents in order."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c").write_bytes(b"one")
+    (tmp_path / "a").write_bytes(b"two")
+    one, two = (hashlib.sha256(content).digest() for content in (b"one", b"two"))
+    assert contents.hash_path(tmp_path / "a") == hashlib.sha256(two).hexdigest()[:16]
+    folder = hashlib.sha256(b"a\0" + two + b"b/c\0" + one)
+    assert contents.hash_path(tmp_path) == folder.hexdigest()[:16]
+
+
+def test_files_below_a_folder_are_found_through_links_and_once(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("a/1", "a/b/2", "elsewhere/3"):
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path / "a")
+    found = sorted(path.relative_to(tmp_path / "a").as_posix() for path in contents.below(tmp_path / "a"))
+    # a file beside the link upwards is met there again, what lies below it is not
+    assert found == ["1", "b/2", "b/up/1", "link/3"]
+
+
+def test_a_hash_is_noted_two_seconds_after_the_last_change_of_any_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a folder that is still to be made; the time of modification, which can be set, is not asked."""
+    files, notes = [tmp_path / "a", tmp_path / "b"], tmp_path / "new" / "notes"
+    for count, file in enumerate(files):
+        file.write_bytes(b"content")
+        os.utime(file, (0, 0))
+        changed = file.stat().st_ctime_ns
+        for wait, noted in ((2_000_000_000, count), (2_000_000_001, count + 1)):
+            monkeypatch.setattr(contents.time, "time_ns", lambda now=changed + wait: now)
+            contents.hash_files(tmp_path, [file], notes)
+            assert len(list(notes.glob("*"))) == noted
+
+
+def test_a_key_is_the_same_in_any_order_and_of_numbers_only() -> None:
+    origin = Provenance("lib.run", {"a": 1, "b": 2}, {"x": "1", "y": "2"}, {}, {})
+    other = replace(origin, params={"b": 2, "a": 1}, code={"y": "2", "x": "1"})
+    assert origin.key == other.key and re.fullmatch("[0-9a-f]{16}", origin.key)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        _ = replace(origin, params={"a": float("nan")}).key
+
+
+def test_what_differs_between_two_runs_is_said_in_words() -> None:
+    """Also where only one of them has it."""
+    old = Provenance("lib.run", {"m": 1, "n": 1}, {"a": "1", "b": "1"}, {"x": "1"}, {"numpy": "1"})
+    new = Provenance("lib.other", {"m": 2, "n": 1}, {"b": "1", "c": "1"}, {"x": "2"}, {"numpy": "2"})
+    said = ("experiment lib.other", "params m", "code a", "code c", "inputs x")
+    assert old.changes(new) == (*said, "versions numpy")
+    assert old.changes(new, versions=False) == said
+    assert old.changes(old) == ()
+
+
+def test_a_library_without_its_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no experiment 'lib\.base'"):
+        records.provenance("lib.base", {}, tmp_path)
+    monkeypatch.setattr(fingerprints, "ROOT", tmp_path)
+    with pytest.raises(fingerprints.NoProjectError, match="without the notebooks"):
+        records.provenance("lib.base", {}, tmp_path)
+
+
+def test_who_asks_for_a_key_depends_on_what_its_run_does(root: Path) -> None:
+    records.key(NOTEBOOK, {"m": 0.125}, root)
+    assert [
+        line for line in used.dependencies(root) if line.startswith(f"run {NOTEBOOK}") and "0.125" in line
+    ]
+
+
+def test_blank_texts_name_nothing(root: Path) -> None:
+    assert fingerprints.input_paths("lib.base", {"scene": " ", "model": ""}, root) == {}
+    assert experiments.complete("lib.base", {"scene": "", "model": " "}, root) == {"scene": "", "model": " "}
+
+
+@pytest.fixture
+def other_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose texts are in another encoding than UTF-8 unless one is named."""
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, stacklevel=2: encoding or "ascii")
+
+
+@pytest.mark.usefixtures("other_encoding")
+def test_projects_are_in_utf_8_on_every_machine(root: Path) -> None:
+    for name, line in (("lib/base.py", "WORD = 'Größe'"), (NOTEBOOK, None)):
+        text = (root / name).read_text(encoding="utf-8")
+        text = f"{text}\n{line}\n" if line else text.replace("work(m)", "'µ'; work(m)")
+        (root / name).write_text(text, encoding="utf-8")
+    raw = json.loads((root / NOTEBOOK).read_text(encoding="utf-8"))
+    assert "µ" in json.dumps(raw, ensure_ascii=False)
+    (root / NOTEBOOK).write_text(json.dumps(raw, ensure_ascii=False), encoding="utf-8")
+    _, path = written(root)
+    text = path.read_text(encoding="utf-8").replace('"m"', '"µm"')
+    path.write_text(text, encoding="utf-8")
+    assert loaded(root).measurements["ate"].unit == "µm"
+    assert "lib/base.py" in code.code_hashes("lib.base", root)
+
+
 # --- parameters ---
 
 
@@ -178,7 +345,10 @@ def test_defaults_complete_what_is_given_and_ints_become_floats(root: Path) -> N
         ({"m": "0.5"}, "m = '0.5' is a str, needed is a float"),
         ({"seed": True}, "seed = True is a bool"),
         ({"m": True}, "m = True is a bool, needed is a float"),
-        ({"seed": 0.5}, "seed = 0.5 is a float"),
+        ({"seed": 0.5}, "seed = 0.5 is a float, needed is a int$"),
+        ({"seed": "x"}, "seed = 'x' is a str, needed is a int$"),
+        ({"m": "1e-3"}, "needed is a float; a number like 1e-3 is text in YAML, write 1.0e-3$"),
+        ({"model": 3}, "model = 3 is a int, needed is a str; with papermill, -r .* passes text as it is$"),
     ],
 )
 def test_unknown_or_mistyped_parameters_are_refused(root: Path, given: dict, message: str) -> None:
@@ -195,7 +365,40 @@ def test_a_notebook_sees_what_papermill_passed(root: Path) -> None:
         records.parameters(NOTEBOOK, namespace | {"M": 0.3}, root)
 
 
-@pytest.mark.parametrize("cell", ["m = 1 + x", "import os", "m, n = 1, 2"])
+def test_a_default_may_be_annotated_and_one_of_none_takes_anything(root: Path) -> None:
+    (root / NOTEBOOK).write_text(notebook("m: float = 0.5\nscale = None"))
+    assert experiments.declared(NOTEBOOK, root) == {"m": 0.5, "scale": None}
+    for value in (None, 3, "x"):
+        assert experiments.complete(NOTEBOOK, {"scale": value}, root) == {"m": 0.5, "scale": value}
+
+
+def test_a_notebook_without_parameters_is_refused(root: Path) -> None:
+    raw = json.loads((root / NOTEBOOK).read_text())
+    for cell in raw["cells"]:
+        cell["metadata"] = {}
+    (root / NOTEBOOK).write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match="0 cells are tagged 'parameters', needed is exactly one"):
+        experiments.declared(NOTEBOOK, root)
+
+
+def test_a_shipped_model_keeps_its_name_whatever_lies_in_the_working_folder(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path_factory.mktemp("here")
+    monkeypatch.chdir(here)
+    for name in ("mini", "mine"):
+        (here / name).touch()
+    assert experiments.complete(NOTEBOOK, {}, root)["model"] == "mini"
+    assert experiments.complete(NOTEBOOK, {"model": "mine"}, root)["model"] == str(here / "mine")
+
+
+def test_a_notebook_of_the_project_needs_no_root() -> None:
+    name = "book/runs/one_run.ipynb"
+    defaults = experiments.declared(name, records.ROOT)
+    assert records.parameters(name, defaults) == defaults
+
+
+@pytest.mark.parametrize("cell", ["m = 1 + x", "import os", "m, n = 1, 2", "m = 1\nm += 1"])
 def test_a_parameters_cell_holds_only_literals(root: Path, cell: str) -> None:
     (root / NOTEBOOK).write_text(notebook(cell))
     with pytest.raises(ValueError, match=r"literal"):
@@ -220,6 +423,32 @@ def test_what_was_written_is_read_back(root: Path) -> None:
 def test_a_gpu_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: {"cuda:1": "Large GPU"}[device])
     assert device_name("cuda:1") == "cuda:1 Large GPU"
+
+
+def test_a_run_on_a_cpu_keeps_to_one_thread_unless_told_otherwise(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "GPU")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    run = records.begin(NOTEBOOK, {}, root=root)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    records.begin(NOTEBOOK, {}, root=root)
+    records.begin(NOTEBOOK, {}, "cuda", root)
+    assert threads == [1, 3]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run.started)
+    (root / "data/seen.txt").write_text("from here on it is noted")
+    (root / "data/seen.txt").read_text()
+    assert "data/seen.txt" in used.files(root)
+
+
+def test_a_run_lasts_from_its_beginning_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record.time, "perf_counter", lambda: 5.0)
+    run = Run(Provenance("lib.run", {}, {}, {}, {}), "cpu", "now", clock=2.0)
+    made = run.finish({"best": ("none", "1"), "least": (None, "m"), "all": ([1, 2.5, None], "m")})
+    assert made.seconds == 3.0 and made.kept is None and made.arrays == {}
+    assert (made["best"], made["least"], made["all"]) == ("none", None, [1, 2.5, None])
 
 
 def test_the_file_names_everything_it_depends_on(root: Path) -> None:
@@ -260,6 +489,64 @@ def test_numbers_that_are_there_already_are_left_as_they_are(
     assert loaded(root).seconds == first.seconds
     other, again = written(root, value=2.5)
     assert again == path and (loaded(root)["ate"], loaded(root).seconds) == (2.5, other.seconds)
+
+
+def test_outside_the_records_a_repetition_replaces_what_was_there(root: Path) -> None:
+    """Measurements of another machine keep the newest times."""
+    written(root)
+    second, path = written(root)
+    assert store.read(path).seconds == second.seconds
+
+
+def test_a_record_is_a_text_with_a_line_for_each_thing_it_says(root: Path) -> None:
+    made, _ = written(root)
+    path = records.save(replace(made, arrays={}), root / "in" / "a new folder", root)
+    with used.unwatched():
+        lines = path.read_text().split("\n")
+        assert lines[:2] == ["{", f' "experiment": "{NOTEBOOK}",'] and lines[-2:] == ["}", ""]
+        assert list(path.parent.iterdir()) == [path], "no arrays, no file of arrays"
+        assert store.read(path).arrays == {}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.save(replace(made, kept=float("nan")), root / "records", root)
+
+
+def test_arrays_that_would_run_code_are_not_read(root: Path) -> None:
+    made, _ = written(root)
+    path = records.save(replace(made, arrays={"a": np.array([None])}), root / "records", root)
+    with pytest.raises(records.StaleResultError, match="damaged"):
+        store.read(path)
+
+
+def test_a_run_that_used_what_its_key_does_not_cover_is_not_recorded(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "beyond", lambda origin, root: ("opened notes.txt",))
+    with pytest.raises(records.StaleResultError, match=r"does not cover: opened notes\.txt"):
+        written(root)
+    assert not (root / "records").exists()
+
+
+def test_another_version_of_a_package_makes_a_record_stale(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(root)
+    monkeypatch.setattr(fingerprints.metadata, "version", lambda package: "0.0.1")
+    with pytest.raises(records.StaleResultError, match="changed since the last run: versions numpy"):
+        loaded(root)
+
+
+def test_results_of_the_project_are_loaded_by_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "data/measurements/old.json").unlink()
+    monkeypatch.setattr(store, "ROOT", root)
+    monkeypatch.setattr(store, "RECORDS", root / "records")
+    monkeypatch.setattr(store, "MEASUREMENTS", root / "data/measurements")
+    for m in (0.25, 0.75):
+        made, _ = written(root, value=m, m=m)
+        records.save(made, root / "data/measurements", root)
+    with used.unwatched():
+        assert records.load(NOTEBOOK, m=0.25)["ate"] == 0.25
+        assert [r["ate"] for r in records.load_sweep(NOTEBOOK, [{"m": 0.75}, {"m": 0.25}])] == [0.75, 0.25]
+        assert records.load_measured(NOTEBOOK, m=0.75).record["ate"] == 0.75
 
 
 def in_two_versions(root: Path, folder: str) -> None:
@@ -353,7 +640,7 @@ def test_an_interrupted_write_leaves_the_old_record_and_strays_are_cleared(
     young, stray = path.parent / "young.tmp", path.parent / "killed.tmp"
     for file in (young, stray):
         file.write_text("of another run")
-    os.utime(stray, (0, time.time() - 2 * store.STRAY_AFTER))
+    os.utime(stray, (0, time.time() - 4000))  # more than an hour ago
     written(root, value=2.0)
     assert list(path.parent.glob("*.tmp")) == [young]
 
@@ -410,6 +697,18 @@ def test_a_measurement_from_before_a_parameter_is_one_with_its_default(root: Pat
         measured(logit_scale="1.5")
 
 
+def test_a_scene_of_another_machine_cannot_have_changed(root: Path, tmp_path: Path) -> None:
+    (root / "data/measurements/old.json").unlink()
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    (scene / "a.png").write_bytes(b"1")
+    run = records.begin("lib.base", {"scene": str(scene)}, root=root)
+    records.save(run.finish({"ate": (1.0, "m")}), root / "data/measurements", root)
+    shutil.rmtree(scene)
+    found = store.measured_in(root / "data/measurements", root, "lib.base", {"scene": str(scene)})
+    assert (found.record["ate"], found.changed) == (1.0, ())
+
+
 # --- where records lie ---
 
 
@@ -424,6 +723,24 @@ def test_older_records_are_brought_home(root: Path, monkeypatch: pytest.MonkeyPa
     assert records.bring_home() == 0
     assert loaded(root).provenance == record.provenance
     assert not old.exists()
+
+
+def test_arrays_are_moved_before_the_record_that_needs_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a folder that may have to be made, or is there already."""
+    old, new, moved = root / "_build" / "records", root / "on" / "a disk", []
+    monkeypatch.setattr(store, "FORMERLY", old)
+    monkeypatch.setattr(store, "RECORDS", new)
+    move = os.replace
+    monkeypatch.setattr(store.os, "replace", lambda a, b: (moved.append(Path(a).name), move(a, b)))
+    for name in ("one", "two"):
+        old.mkdir(parents=True)
+        for suffix in ("json", "npz"):
+            (old / f"{name}.{suffix}").touch()
+        assert records.bring_home() == 2
+    assert moved == ["one.npz", "one.json", "two.npz", "two.json"]
+    assert {path.name for path in new.iterdir()} == set(moved)
 
 
 @pytest.mark.parametrize("where", ["records", "_build/records"])

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from lib.scenes.raycasting import RAYS_AT_ONCE, Rooms, render, rooms_at_once
+from lib.scenes.raycasting import (
+    RAYS_AT_ONCE,
+    Rooms,
+    _texture,
+    _value_noise,
+    render,
+    rooms_at_once,
+    texture_lattice,
+)
 from lib.scenes.rooms import (
     LARGE_ROOMS,
     SPLITS,
@@ -76,6 +86,74 @@ def test_a_box_that_can_be_worked_out_by_hand() -> None:
     assert images[0, 0, :, 4, 0].tolist() == pytest.approx([0.25] * 3)
 
 
+def diagonal() -> tuple[Tensor, Tensor]:
+    """A camera at the origin that looks along +x with z up; its first pixel looks along (1, 1, 1)."""
+    rotation = torch.tensor([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
+    intrinsics = torch.tensor([[4.0, 0, 4], [0, 4, 4], [0, 0, 1]])
+    return torch.cat([rotation, torch.zeros(3, 1)], 1)[None, None], intrinsics[None, None]
+
+
+def test_an_absent_box_is_not_seen_through_its_very_middle_either() -> None:
+    room = one_room()
+    room.centre[0, 1], room.half[0, 1] = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3)
+    _, depth = render(room, *diagonal(), 9, 9)
+    assert depth[0, 0, 0, 0].item() == pytest.approx(2.0)  # the ceiling
+
+
+def test_pictures_hold_no_more_than_white() -> None:
+    room = one_room()
+    room.faces[..., 15] = 9.0
+    images, _ = render(room, *diagonal(), 9, 9)
+    assert images.min() == images.max() == 1
+
+
+def test_all_of_a_picture_is_made_where_its_cameras_lie() -> None:
+    """On a device without numbers, which takes none from the CPU."""
+    images, depth = render(one_room().to("meta"), *(part.to("meta") for part in diagonal()), 9, 9)
+    assert images.is_meta and depth.is_meta
+
+
+def test_noise_between_the_corners_of_its_lattice_by_hand() -> None:
+    """Two octaves, the second half as strong; the lattice repeats, and what is finer than a pixel fades."""
+    lattice = texture_lattice("cpu")
+    corners = lattice.reshape(128, 128, 2).double()  # row, column
+
+    def between(x: float, y: float) -> Tensor:
+        column, row = math.floor(x), math.floor(y)
+        across, down = ((t * t * (3 - 2 * t)) for t in (x - column, y - row))
+        rows = [
+            (1 - across) * corners[r % 128, column % 128] + across * corners[r % 128, (column + 1) % 128]
+            for r in (row, row + 1)
+        ]
+        return (1 - down) * rows[0] + down * rows[1] - 0.5
+
+    place, offset = torch.tensor([[2.0, 3.0], [0.0, 0.0]]), torch.tensor([[131.0, 1.0], [127.5, -0.5]])
+    frequency, ratio, footprint = (
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([0.5, 0.5]),
+        torch.tensor([0.0, 0.25]),
+    )
+    found = _value_noise(place, offset, frequency, ratio, footprint, 2, lattice)
+    # the first octave of the second place has 1.5 - 2 * 2 * 0.25 = 0.5 of its weight, the second none
+    first = between(133, 4) + 0.5 * between(2 * 2.03 + 131 + 17.3, 3 * 2.03 + 1 + 17.3)
+    expected = torch.stack([first, 0.5 * between(127.5, -0.5)]) / 1.5 + 0.5
+    torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=0)
+
+
+def test_stripes_by_hand() -> None:
+    """On a face without noise: two of them a metre, near and so far that they fade; and none."""
+    look = torch.zeros(3, 16)
+    look[:, 6:9], look[:, 9], look[:, 10], look[:, 15] = 1.0, 1.0, 0.5, 0.5
+    look[:2, 11] = 2.0
+    x = torch.tensor([0.0, 0.125, 0.3])
+    place, footprint = torch.stack([x, torch.zeros(3)], -1), torch.tensor([0.0, 0.1, 0.0])
+    found = _texture(place, look, footprint, 5, texture_lattice("cpu"))
+    share = 0.6 * torch.tensor([1.0, 0.4, 0.0])  # 1 - 3 * 2 * 0.1, of which 0.6 are stripes
+    wave = torch.tanh(4 * torch.sin(2 * math.pi * 2 * x + 1.5))
+    expected = 0.5 * (0.5 + 0.5 * share * wave)
+    torch.testing.assert_close(found, expected[:, None].expand(3, 3), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(("cameras", "lenses"), [((2, 3), (2, 3)), ((1, 3), (1, 2)), ((1, 3), (2, 3))])
 def test_one_set_of_cameras_for_each_room(unchecked, cameras, lenses) -> None:
     with pytest.raises(ValueError, match="got 1 rooms"):
@@ -134,6 +212,20 @@ def test_neighbours_overlap_by_more_than_nine_tenths() -> None:
         spot = torch.einsum("fij,fnj->fni", k, camera / camera[..., 2:])
         inside = ((spot[..., :2] > -0.5) & (spot[..., :2] < 23.5)).all(-1) & (camera[..., 2] > 0)
         assert inside.double().mean() > 0.9
+
+
+def test_large_rooms_are_about_twice_as_wide_and_hold_more() -> None:
+    """Ten to sixteen metres wide, three to 4.4 high, with sixty things; the head turns all around."""
+    draws = _Draws(range(60))
+    half = draw_rooms(draws, LARGE_ROOMS).half
+    assert half.shape[1] == 1 + 60 and LARGE_ROOMS.swing == 180
+    sides, heights = half[:, 0, :2], half[:, 0, 2]
+    assert 5 <= sides.min() < 5.1 and 7.9 < sides.max() <= 8
+    assert 1.5 <= heights.min() < 1.55 and 2.15 < heights.max() <= 2.2
+
+
+def test_a_room_may_be_just_as_wide_as_four_clearances() -> None:
+    assert RoomStyle(half_side=(1.0, 4.0), half_height=(0.8, 1.7), clearance=0.4).half_height[0] == 0.8
 
 
 def test_speeds_are_those_asked_for() -> None:
@@ -217,6 +309,8 @@ def test_pictures_are_varied() -> None:
         (lambda: render_sequence(0, 1, 8, 8, split="dev"), "split must be"),
         (lambda: render_sequence(0, 1, 8, 8, stride=0.0), "stride"),
         (lambda: RoomStyle(clearance=2.0), "clearances"),
+        (lambda: RoomStyle(half_side=(0.5, 4.0)), "clearances"),
+        (lambda: RoomStyle(half_height=(0.5, 1.7)), "clearances"),
         (lambda: RoomStyle(boxes=0), "positive"),
         (lambda: RoomStyle(step=0.0), "positive"),
         (lambda: _Draws([]), "at least one room"),

@@ -1,6 +1,7 @@
 """Anybody's trajectories scored from files: every format, every way to pair, equal to evo."""
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from lib.formats import Trajectory, TrajectoryError, pair, read_trajectory_file
 from lib.formats.trajectories import tum_text
-from lib.metrics.__main__ import command_line
+from lib.metrics import __main__ as program
+from lib.metrics.__main__ import command_line, parser
 
 COUNT = 9
 
@@ -225,3 +227,68 @@ def test_the_command_is_a_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lib.metrics", str(tmp_path / "poses"), str(tmp_path / "poses")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "") and "9 pairs by order" in done.stdout
+
+
+def test_what_is_not_asked_for_and_what_is() -> None:
+    paths = {"truth": "a", "estimate": "b"}
+    unsaid = {"truth_format": None, "estimate_format": None, "by": None, "json": False}
+    unsaid |= {"truth_world_to_camera": False, "estimate_world_to_camera": False}
+    assert vars(parser().parse_args(["a", "b"])) == paths | unsaid | {
+        "max_difference": 0.02,
+        "offset": 0.0,
+        "delta": 1,
+    }
+    words = "a b --max-difference 0.5 --offset -2 --delta 3 --by time --json --truth-format tum"
+    words += " --estimate-format kitti --truth-world-to-camera --estimate-world-to-camera"
+    said = {"truth_format": "tum", "estimate_format": "kitti", "by": "time", "json": True}
+    said |= {"truth_world_to_camera": True, "estimate_world_to_camera": True}
+    numbers = {"max_difference": 0.5, "offset": -2.0, "delta": 3}
+    assert vars(parser().parse_args(words.split())) == paths | said | numbers
+
+
+@pytest.mark.parametrize(
+    "words", ["--by hand", "--truth-format csv", "--estimate-format csv", "--delta 1.5", "--offset late"]
+)
+def test_what_is_no_choice_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args(["a", "b", *words.split()])
+    assert left.value.code == 2 and words.split()[0] in capsys.readouterr().err
+
+
+def test_the_help_says_what_each_argument_means() -> None:
+    said = " ".join(parser().format_help().split())
+    assert said.startswith("usage: python -m lib.metrics ")
+    for words in (
+        *("Errors of an estimated trajectory.", "'fastvggt' is that of the released evaluation"),
+        *("file or folder: TUM, KITTI, COLMAP", "told from the file if left out"),
+        *("its 4x4 matrices are world-to-camera", "how poses are paired", "seconds within a pair"),
+        *("seconds added to the estimate's stamps", "frames from pose to pose", "as JSON instead"),
+    ):
+        assert words in said
+
+
+def test_poses_that_are_left_out_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, lost in (("truth", [0]), ("estimate", [3, 5])):
+        write_tum(tmp_path / name, track(0))
+        lines = (tmp_path / name).read_text().splitlines()
+        for number in lost:
+            lines[1 + number] = lines[1 + number].split()[0] + " nan" * 7  # below a head
+        (tmp_path / name).write_text("\n".join(lines))
+    assert command_line([str(tmp_path / "truth"), str(tmp_path / "estimate"), "--by", "time"]) == 0
+    assert "; 3 that are not finite are left out" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*lib.metrics:RuntimeWarning")
+def test_the_exit_status_is_that_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And JSON has a line for each number, so that two of them can be compared by lines."""
+    write_kitti(tmp_path / "poses", track(0))
+    poses = str(tmp_path / "poses")
+    for other, status in ((poses, 0), (f"{poses}-gone", 1)):
+        monkeypatch.setattr(sys, "argv", ["metrics", poses, other, "--json"])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(program.__file__), run_name="__main__")
+        assert left.value.code == status
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["{", ' "centres": {'] and lines[2].startswith('  "ate": ')

@@ -34,6 +34,21 @@ def test_photographs_without_poses_are_a_sequence() -> None:
     assert bare.to("cpu").depth is None
 
 
+def test_all_frames_can_be_counted_from_the_end() -> None:
+    whole = make()
+    assert torch.equal(whole.take([-3, -1]).images, whole.images[[0, 2]])
+
+
+@pytest.mark.parametrize(("deviation", "is_one"), [(0.009, True), (0.015, False)])
+def test_a_recorded_rotation_may_deviate_by_a_hundredth(deviation: float, is_one: bool) -> None:
+    extrinsics = (1 + deviation) ** 0.5 * torch.eye(3, 4).repeat(3, 1, 1)
+    if is_one:
+        assert len(make(extrinsics=extrinsics)) == 3
+        return
+    with pytest.raises(ValueError, match="must hold rotations"):
+        make(extrinsics=extrinsics)
+
+
 @pytest.mark.parametrize("indices", [[3], [-4], []])
 def test_take_refuses_frames_that_are_not_there(indices: list[int]) -> None:
     with pytest.raises(ValueError, match="frame indices"):
@@ -45,7 +60,9 @@ def test_take_refuses_frames_that_are_not_there(indices: list[int]) -> None:
     ("changes", "message"),
     [
         ({"images": torch.zeros(3, 4, 5)}, "images must be"),
+        ({"images": torch.zeros(0, 3, 4, 5)}, "images must be"),
         ({"images": torch.full((3, 3, 4, 5), 1.5)}, r"images must lie in \[0, 1\]"),
+        ({"images": torch.full((3, 3, 4, 5), -0.5)}, r"images must lie in \[0, 1\]"),
         ({"images": torch.zeros(3, 3, 4, 5, dtype=torch.uint8)}, "floating point"),
         ({"extrinsics": torch.eye(4).repeat(3, 1, 1)}, "extrinsics must have shape"),
         ({"extrinsics": 2 * torch.eye(3, 4).repeat(3, 1, 1)}, "rotations"),

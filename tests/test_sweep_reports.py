@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,6 +100,19 @@ def test_the_peak_is_known_without_linux_too(monkeypatch: pytest.MonkeyPatch, tm
     assert 0.5 * known < peaks.of_process() < 100 * known
     monkeypatch.setattr(peaks.sys, "platform", "darwin")  # where the same number is in bytes
     assert peaks.of_process() < known
+
+
+def test_the_peak_is_read_in_the_unit_of_each_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Linux says it in KiB, in either place; macOS in bytes."""
+    monkeypatch.setattr(peaks, "STATUS", tmp_path / "status")
+    (tmp_path / "status").write_text("Name:\tpython\nVmPeak:\t 9999 kB\nVmHWM:\t 3072 kB\n")
+    assert peaks.of_process() == 3.0
+    (tmp_path / "status").unlink()
+    usage = SimpleNamespace(ru_maxrss=5 << 20)
+    monkeypatch.setattr(peaks.resource, "getrusage", lambda who: usage)
+    for platform, unit in (("linux", 1024), ("darwin", 1)):
+        monkeypatch.setattr(peaks.sys, "platform", platform)
+        assert peaks.of_process() == 5.0 * unit
 
 
 def test_a_record_says_how_much_of_a_gpu_its_run_took(monkeypatch: pytest.MonkeyPatch) -> None:

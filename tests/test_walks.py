@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from lib.scenes.names import single_scenes
+from lib.scenes import walks
+from lib.scenes.names import folder_and_piece, single_scenes
+from lib.scenes.rooms import LARGE_ROOMS, RoomStyle
 from lib.scenes.walks import SPAN, STEP, open_scene, walk
 
 
@@ -12,6 +14,28 @@ def test_ranges_and_pieces():
     assert single_scenes("rooms:7") == ["rooms:7"]
     assert single_scenes("a/b#3") == ["a/b#0/3", "a/b#1/3", "a/b#2/3"]
     assert single_scenes("some/folder") == ["some/folder"]
+    assert single_scenes("a/b#0/3") == ["a/b#0/3"]
+    assert folder_and_piece("a") == ("a", 0, 1)
+    assert folder_and_piece("a#1/4") == ("a", 1, 4)
+    assert folder_and_piece("a#4") == ("a", -1, 4)
+
+
+@pytest.mark.parametrize("scene", ["a#4/4", "a#0/0", "a#0"])
+def test_pieces_are_numbered_from_zero(scene):
+    with pytest.raises(ValueError, match="pieces are numbered from 0 and there is at least one"):
+        folder_and_piece(scene)
+
+
+def test_each_kind_of_walk_by_hand(monkeypatch):
+    """Video frames from frame to frame, and the rooms; a denser walk of eight frames is a longer one."""
+    monkeypatch.setattr(walks, "render_sequence", lambda *where, **how: (where, how))
+    usual = {"style": RoomStyle(), "device": "cuda"}
+    for kind, frames, stride in (
+        *(("rooms", 8, 1.0), ("longer", 8, 3.0), ("denser", 8, 3.0)),
+        *(("denser", 22, 1.0), ("denser", 2, 21.0), ("denser", 1, 21.0)),
+    ):
+        assert walk(kind, 5, frames, 16, "cuda") == ((5, frames, 16, 16), {"stride": stride, **usual})
+    assert walk("large", 5, 2, 16)[1] == {"stride": 3.0, "style": LARGE_ROOMS, "device": "cpu"}
 
 
 @pytest.mark.parametrize("scene", ["rooms:5-3", "a#0"])

@@ -26,7 +26,8 @@ from lib.scenes.natural import (
     texture_bank,
 )
 from lib.scenes.photographic import photograph, shake
-from lib.scenes.rooms import RoomStyle, _Draws, render_walks, room_seed
+from lib.scenes.raycasting import Rooms, render
+from lib.scenes.rooms import RoomStyle, _Draws, clear_the_way, draw_rooms, render_walks, room_seed
 from lib.scenes.solids import Solids, nearest_solid, surface
 from lib.scenes.wider import INGREDIENTS, World, _lamp, _paint, render_wider_walks
 from lib.training.config import mini_model
@@ -108,6 +109,78 @@ def test_absent_solids_and_solids_in_the_way_are_not_seen() -> None:
         assert can.clear(torch.tensor([[[0.0, y, 0.0]]]), 0.4).radius.item() == pytest.approx(radius)
 
 
+def test_of_several_solids_the_nearest_in_front_is_seen_by_hand() -> None:
+    """Two one behind the other; one behind the camera, one around it, and an absent one are not seen."""
+    centres = torch.tensor([[[0.0, 0, 3], [0, 0, 0.75], [0, 0, -3], [0, 0, 0], [0, 0, 0.2]]])
+    radius = torch.tensor([[1.0, 0.25, 1.0, 5.0, 0.0]])
+    things = Solids(centres, torch.tensor([0.0, 0, 1]).expand(1, 5, 3), radius, torch.full((1, 5), math.inf))
+    directions = torch.tensor([[[[0.0, 0, 1], [0, 0, 2], [1, 0, 0]]]])
+    depth, which = nearest_solid(things, torch.zeros(1, 1, 3), directions)
+    assert depth[0, 0].tolist() == [0.5, 0.25, math.inf] and which[0, 0].tolist() == [1, 1, 0]
+
+
+def test_rays_along_a_cylinder_meet_its_cap_or_pass_it_by() -> None:
+    can = solid([0.0, 0, 1], 0.5, 1.0, [0.0, 0, 3])
+    origin = torch.tensor([[[0.2, 0, 0], [0.7, 0, 0]]])
+    depth, _ = nearest_solid(can, origin, torch.tensor([0.0, 0, 1]).expand(1, 2, 1, 3))
+    assert depth.flatten().tolist() == [2.0, math.inf]
+
+
+def test_an_absent_ball_is_not_seen_through_its_very_middle_either() -> None:
+    """By rounding, a ray through the middle of a point seems to cross it every other time."""
+    direction = torch.randn(1000, 1, 1, 3, generator=torch.Generator().manual_seed(0))
+    nothing = torch.zeros(1000, 1)
+    axis = torch.tensor([0.0, 0, 1]).expand(1000, 1, 3)
+    points = Solids(1.7 * direction[:, 0], axis, nothing, nothing + math.inf)
+    depth, _ = nearest_solid(points, torch.zeros(1000, 1, 3), direction)
+    assert depth.isinf().all()
+
+
+HALF = math.pi / 2
+
+
+@pytest.mark.parametrize(
+    ("axis", "half", "point", "normal", "place"),
+    [
+        # about an axis upright, angles count from y towards -x; of a ball, the second place is its latitude
+        ([0.0, 0, 1], math.inf, [0.0, 2, 0], [0.0, 1, 0], [0.0, 0]),
+        ([0.0, 0, 1], math.inf, [-2.0, 0, 0], [-1.0, 0, 0], [2 * HALF, 0]),
+        ([0.0, 0, 1], math.inf, [0.0, 3**0.5, 1], [0.0, 3**0.5 / 2, 0.5], [0, 2 * math.pi / 6]),
+        ([0.0, 0, 1], math.inf, [0.0, 1e-5, -2.0001], [0.0, 0, -1], [0, -2 * HALF]),
+        ([0.0, 0, 1], math.inf, [0.0, 1e-5, 2.0001], [0.0, 0, 1], [0, 2 * HALF]),
+        ([0.0, 0, 1], 3.0, [-2.0, 0, 1], [-1.0, 0, 0], [2 * HALF, 1]),
+        ([0.0, 0, 1], 3.0, [0.6, 0.8, 3], [0.0, 0, 1], [0.8, -0.6]),
+        ([0.0, 0, 1], 3.0, [0.6, 0.8, -3], [0.0, 0, -1], [0.8, -0.6]),
+        # a tenth of a millimetre from its end the side begins
+        ([0.0, 0, 1], 3.0, [0.0, 2, 2.99995], [0.0, 0, 1], [2, 0]),
+        ([0.0, 0, 1], 3.0, [0.0, 2, 2.99985], [0.0, 1, 0], [0, 2.99985]),
+        # about an axis along x they count from -y towards -z
+        ([1.0, 0, 0], 3.0, [0.5, 0, 2], [0.0, 0, 1], [-2 * HALF, 0.5]),
+        ([1.0, 0, 0], 3.0, [0.5, -2, 0], [0.0, -1, 0], [0, 0.5]),
+    ],
+)
+def test_places_on_solids_by_hand(
+    axis: list[float], half: float, point: list[float], normal: list[float], place: list[float]
+) -> None:
+    """Of radius 2, two metres above the origin of the world."""
+    where = torch.tensor([point]) + torch.tensor([0.0, 0, 2])
+    found = surface(solid(axis, 2.0, half, [0.0, 0, 2]), torch.zeros(1, dtype=torch.long), where)
+    torch.testing.assert_close(found[0], torch.tensor([normal]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[1], torch.tensor([place], dtype=torch.float32), atol=1e-4, rtol=0)
+
+
+def test_what_is_just_as_far_as_the_clearance_stays() -> None:
+    """A ball of radius 1, and the side of a box, a metre from a camera at the origin."""
+    camera, extrinsics = torch.zeros(1, 1, 3), torch.eye(3, 4)[None, None]
+    ball = solid([0, 0, 1.0], 1.0, math.inf, [2.0, 0.0, 0.0])
+    centre, half = torch.zeros(1, 2, 3), torch.full((1, 2, 3), 4.0)
+    centre[0, 1, 0], half[0, 1] = 2.0, 1.0
+    rooms = Rooms(centre, half, torch.zeros(1, 2), torch.zeros(1, 2, 6, 16))
+    for clearance, stays in ((1.0, True), (1.125, False)):
+        assert bool(ball.clear(camera, clearance).radius.any()) == stays
+        assert bool(clear_the_way(rooms, extrinsics, clearance).half[0, 1].any()) == stays
+
+
 @pytest.mark.slow
 def test_textures_fall_off_as_one_over_f_and_their_levels_are_means() -> None:
     noise = power_noise(np.random.default_rng(0))
@@ -128,7 +201,7 @@ def test_textures_fall_off_as_one_over_f_and_their_levels_are_means() -> None:
 def test_sampling_a_texture_gives_its_texels_and_repeats() -> None:
     bank, third = texture_bank(), torch.full((4,), 3)
     place = torch.tensor([[10.5, 20.5], [10.5 + SIDE, 20.5 - SIDE], [11.0, 20.5], [10.5, 20.5]])
-    coarse = torch.tensor([1.0, 1.0, 1.0, 2.0**LEVELS])
+    coarse = torch.tensor([1.0, 0.25, 1.0, 2.0**LEVELS])  # and from so near that a texel is several pixels
     found = sample(bank, third, place, coarse)
     texels = bank[3 * SIDE * SIDE : 4 * SIDE * SIDE].reshape(SIDE, SIDE, 3).float() / 255
     assert torch.allclose(found[0], texels[20, 10]) and torch.equal(found[0], found[1])
@@ -152,11 +225,39 @@ def test_each_ingredient_changes_what_it_names_and_nothing_else(name: str) -> No
     expected = {"hand": [True, True, True, False], "views": [True, True, False, True]}
     looks, things = [True, False, False, False], [True, True, False, False]
     assert changed == expected.get(name, things if name in ("curved", "thin", "clutter") else looks)
+    assert after[0].min() >= 0 and after[0].max() <= 1
     if name in ("curved", "thin", "clutter"):
         same = before[1] == after[1]
         assert (after[1] <= before[1]).all() and torch.equal(
             before[0].movedim(2, -1)[same], after[0].movedim(2, -1)[same]
         )
+
+
+def test_rays_through_a_pixel_pass_around_its_middle_and_the_first_through_it() -> None:
+    assert wider_rooms.SAMPLES[0] == (0, 0)
+    assert torch.tensor(wider_rooms.SAMPLES).sum(0).tolist() == [0, 0]
+    assert wider_rooms.SAMPLES[1] == (1 / 3, 1 / 3)
+
+
+def test_a_world_is_seen_through_the_middle_of_its_pixels_unless_told_otherwise() -> None:
+    draws = _Draws(SEEDS[:2])
+    rooms = draw_rooms(draws, RoomStyle())
+    extrinsics = torch.eye(3, 4).expand(2, 1, 3, 4)
+    intrinsics = torch.tensor([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]).expand(2, 1, 3, 3)
+    rooms = clear_the_way(rooms, extrinsics, 0.4)
+    world = wider_rooms.furnish({}, rooms, extrinsics, ())
+    images, depth = wider_rooms.render_world(world, extrinsics, intrinsics, (8, 8))
+    plain = render(rooms, extrinsics, intrinsics, 8, 8)
+    assert torch.equal(depth, plain[1]) and torch.allclose(images, plain[0], atol=1e-5)
+
+
+def test_intrinsics_and_surfaces_are_worked_out_where_the_cameras_lie() -> None:
+    """On a device without numbers, which takes none from the CPU."""
+    rooms = draw_rooms(_Draws(SEEDS), RoomStyle()).to("meta")
+    number = torch.zeros(5, dtype=torch.long, device="meta")
+    found = wider_rooms._box_surface(rooms, number, number, torch.zeros(5, 3, device="meta"))
+    assert all(part.is_meta for part in found)
+    assert wider_rooms._moved(torch.zeros(1, 1, 3, 3, device="meta"), 0.5, 0.5).is_meta
 
 
 def test_the_whole_world_is_a_function_of_the_seed() -> None:
@@ -308,6 +409,26 @@ def test_a_surface_is_never_brighter_than_its_own_light() -> None:
     place = torch.rand(500, 2, generator=torch.Generator().manual_seed(0))
     colour = _paint(world, torch.zeros(500, dtype=torch.long), place, torch.full((500,), 1e-3))
     assert colour.max() == 0.5 and colour.min() == 0
+
+
+def test_a_textured_surface_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texture 7 at 10 texels a metre from texel (3, 4) on, half as strong, on grey in half the light."""
+    asked = []
+
+    def grey(bank: Tensor, texture: Tensor, spot: Tensor, footprint: Tensor) -> Tensor:
+        asked.append((texture.tolist(), spot.tolist(), footprint.tolist()))
+        return torch.full((1, 3), 0.75)
+
+    monkeypatch.setattr(wider_rooms, "sample", grey)
+    monkeypatch.setattr(wider_rooms, "texture_bank", lambda: torch.zeros(1, 3))
+    look = torch.full((1, 2, 16), 0.25)
+    look[..., 15] = 0.5
+    skins = torch.zeros(1, 2, 5)
+    skins[0, 1] = torch.tensor([7.0, 10.0, 3.0, 4.0, 0.5])
+    world = World(rooms=None, solids=None, looks=look, skins=skins)  # type: ignore[arg-type]
+    colour = _paint(world, torch.tensor([1]), torch.tensor([[1.0, 2.0]]), torch.tensor([0.5]))
+    assert asked == [([7], [[13.0, 24.0]], [5.0])]
+    assert colour.tolist() == [[(0.25 + 0.5 * 0.25) * 0.5] * 3]
 
 
 def test_a_grazing_ray_covers_ten_pixels_of_a_wall_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

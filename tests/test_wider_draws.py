@@ -285,6 +285,17 @@ def test_blur_keeps_the_light_and_leaves_a_plain_picture() -> None:
     assert torch.allclose(seen[1, 0, 0, 2:5, 2:5], kernel[:, None] * kernel)
 
 
+def test_blur_keeps_the_light_of_the_corners_too() -> None:
+    """What would leave the picture stays in its last row and column."""
+    corner = torch.zeros(1, 1, 3, 5, 6)
+    corner[..., 0, 0] = corner[..., -1, -1] = 1.0
+    seen = photographic._blur(corner, torch.tensor(0.1))[0, 0, 0]
+    kernel = torch.tensor([0.9, 0.1])
+    assert torch.allclose(seen[:2, :2], kernel[:, None] * kernel)
+    assert torch.allclose(seen[-2:, -2:].flip(0, 1), kernel[:, None] * kernel)
+    assert seen.sum().item() == pytest.approx(2)
+
+
 def test_vignetting_is_nothing_in_the_middle_and_all_of_it_in_the_corners() -> None:
     shade = photographic._vignette(torch.zeros(1, 1, 3, 5, 7), torch.tensor(0.4))
     assert shade.shape == (5, 7) and shade[2, 3] == 1
@@ -325,6 +336,31 @@ def test_photographs_at_the_ends_of_all_ranges_by_hand() -> None:
     noise = -4.7534 * (0.015**2 + 0.03**2 * exposed).sqrt()
     most = photographic.photograph(Ends(1.0), plain)
     torch.testing.assert_close(most, (exposed + noise).expand_as(plain), atol=1e-4, rtol=0)
+
+
+class Most(Ends):
+    """Draws at one end of their range, with the greatest number where a number is drawn."""
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.full((1, *shape), 1 - 2.0**-24)
+
+
+@pytest.mark.parametrize(("draws", "sign"), [(Ends, -1), (Most, 1)])
+def test_noise_is_added_to_what_the_sensor_holds(draws: type[Ends], sign: int) -> None:
+    """A white wall beside a dark one is taken as white before noise of 4.75 deviations, either way."""
+    image = torch.full((1, 1, 3, 9, 19), 0.02)
+    image[..., 10:] = 1.0
+    taken = photographic.photograph(draws(1.0), image)
+    noise = 4.7534 * math.sqrt(0.015**2 + 0.03**2)
+    assert taken[0, 0, 1, 4, 14].item() == pytest.approx(min(1, 1 + sign * noise), abs=1e-4)
+    dark = taken[0, 0, 1, 4, 5].item()
+    shade = torch.linspace(-1, 1, 9)[:, None].square() + torch.linspace(-1, 1, 19).square()
+    columns = image[0, 0, 0, 0].clone()
+    columns[9:11] = torch.tensor([0.02 + 0.15 * 0.98, 1 - 0.15 * 0.98])  # blurred
+    light = (columns * (1 - 0.25 * shade)).mean()
+    exposed = 0.02 * (1 - 0.25 * shade[4, 5]) * (0.42 / light) ** 0.9 * 2**0.6 * 1.18
+    expected = exposed + sign * 4.7534 * (0.015**2 + 0.03**2 * exposed).sqrt()
+    assert dark == pytest.approx(max(0, expected.item()), abs=1e-4)
 
 
 def test_photographs_are_those_of_their_seeds() -> None:
