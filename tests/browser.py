@@ -29,7 +29,7 @@ NARROW = 390  # pixels of a telephone
 PATIENCE = 300e3  # milliseconds that anything may take: tests run beside others, on machines at work
 KINDS = (
     *("console", "external", "http", "images", "links", "tex"),
-    *("objects", "cut", "alt", "ids", "wide", "stretched", "small", "unmarked", "accessibility"),
+    *("objects", "cut", "alt", "ids", "wide", "stretched", "small", "unmarked", "faded", "accessibility"),
     *("heavy", "shift"),
 )
 # Without `preload`, which loads style sheets again from where their imports do not resolve.
@@ -102,6 +102,9 @@ WIDE = r"""async () => {
     unmarked: [...document.querySelectorAll('.bd-article :not(.scrolls), .bd-sidebar')]
       .filter(e => e.scrollWidth > e.clientWidth + 2 && e.checkVisibility())
       .filter(e => /auto|scroll/.test(getComputedStyle(e).overflowX))
+      .map(e => `${e.tagName} ${e.className}: ${e.textContent.trim().slice(0, 60)}`),
+    faded: [...document.querySelectorAll('.scrolls')]
+      .filter(e => e.scrollWidth <= e.clientWidth + 2 && e.checkVisibility())
       .map(e => `${e.tagName} ${e.className}: ${e.textContent.trim().slice(0, 60)}`),
   };
 }"""

@@ -26,7 +26,8 @@ def out(tmp_path: Path) -> Path:
         "_static/mathjax/sre/mathmaps/en.json": "", "_static/mathjax/sre/mathmaps/de.json": "",
         "_static/mathjax/output/svg/fonts/tex.js": "",
         "_static/scripts/fontawesome.js": ICONS, "_static/scripts/fontawesome.js.map": "",
-        "_static/scripts/theme.js": "'fa-sun'",
+        "_static/scripts/theme.js": "'fa-sun'", "_static/locales/de/LC_MESSAGES/theme.mo": "",
+        "_static/vendor/fonts/a.woff2": "", "_static/vendor/fonts/a.ttf": "",
         "_images/a.svg": FIGURE, "_static/mark.svg": FIGURE,
         "book/one.html": '<i class="fas fa-night"></i><i class="fa-navicon"></i>'
         '<img alt="A" class="only-light" src="../_images/a.svg" /><img src="../_static/mark.svg">'
@@ -48,6 +49,7 @@ def test_only_what_pages_can_ask_for_is_left(out: Path) -> None:
     gone = {
         *("_static/mathjax/tex-svg.js", "_static/mathjax/input/mml.js", "_static/scripts/fontawesome.js.map"),
         *("_static/mathjax/sre/mathmaps/de.json", "_static/mathjax/output/svg/fonts/tex.js"),
+        *("_static/locales/de/LC_MESSAGES/theme.mo", "_static/vendor/fonts/a.ttf"),
     }
     before = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert before - finish(out) == gone

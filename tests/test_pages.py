@@ -105,7 +105,7 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <div class="math">\(\undefinedmacro\)</div><div class="math">\(\left( x\)</div><div class="math">\(x</div>
 <div class="math" style="display: flex; flex-direction: row-reverse; width: 9px">\(a + b + c + d + e\)</div>
 <table><tr><td>A sentence that ends too...</td></tr></table>
-<div style="width: 3000px">wide</div>
+<div style="width: 3000px">wide</div><p class="scrolls">goes on nowhere</p>
 <div style="overflow-x: auto; width: 90px"><div style="width: 200px">more to the right</div></div>
 <img src="heavy.svg" alt="A heavy picture" style="width: 9px">
 <img src="wide.svg" alt="A wide picture" width="600" height="300" style="max-width: 100%">
@@ -132,6 +132,7 @@ EXPECTED = {
     "stretched": "wide.svg",
     "small": "wide.svg: 374 of 600 px",
     "unmarked": "more to the right",
+    "faded": "goes on nowhere",
     "accessibility": "html-has-lang",
     "heavy": "faults.html loads 3.",
     "shift": "layout shifts by",

@@ -52,6 +52,14 @@ def test_places_lose_digits_that_nobody_sees_and_nothing_else_does() -> None:
     assert themes.shorter(svg.format(1.23456, 7.891, 0.98765) + text) == svg.format(1.23, 7.89, 0.98) + text
 
 
+def test_a_figure_has_no_blanks_for_the_eye() -> None:
+    text = "<text>a: b; c</text>"
+    assert themes.shorter(f'<g>\n   <use style="fill: #222222; stroke: none"/>{text}</g>') == (
+        f'<g>\n<use style="fill:#222222;stroke:none"/>{text}</g>'
+    )
+    assert themes.for_dark('<use style="fill:#222222"/>') == '<use style="fill:#e4e4e4"/>'
+
+
 def test_a_drawn_figure_gets_a_twin(tmp_path: Path) -> None:
     (tmp_path / "drawn.svg").write_text('<svg><path d="M 0.125 1" style="stroke: #222222"/></svg>')
     holder = nodes.container(

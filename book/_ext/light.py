@@ -16,6 +16,7 @@ MATHJAX = (  # below _static/mathjax: what pages load, and what its menu offers 
     *("tex-chtml.js", "input/tex/extensions", "output/chtml/fonts", "a11y", "ui"),
     *("sre/mathmaps/base.json", "sre/mathmaps/en.json", "sre/mathmaps/nemeth.json"),
 )
+UNREAD = ("**/*.map", "vendor/**/*.ttf", "locales/**/*.[mp]o")  # below _static; fonts are there in WOFF2, too
 ICON = re.compile(r'(?:"([a-z0-9-]+)"|([a-z]\w*)):\[\d+,\d+,(\[[^\]]*\]),"[^"]*",(?:"[^"]*"|\[[^\]]*\])\],?')
 USED = re.compile(r"\bfa-([a-z0-9-]+)")
 DRAWN = re.compile(r'<img(?![^>]*\sloading=)([^>]*?\ssrc="([^"]*_images/[^"]+\.svg)")')
@@ -29,8 +30,9 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.format == "html":
         out = Path(app.outdir)
         thin_mathjax(out / "_static" / "mathjax")
-        for unread in (out / "_static").rglob("*.map"):
-            unread.unlink()
+        for unread in UNREAD:
+            for path in (out / "_static").glob(unread):
+                path.unlink()
         pages = [page for page in out.rglob("*.html") if "_static" not in page.parts]
         thin_icons(out / "_static" / "scripts", pages)
         for page in pages:

@@ -20,6 +20,11 @@ document.addEventListener("DOMContentLoaded", () => {
       mark(box);
     }
   };
+  // Letters come later than boxes: what overflowed in other letters need not in its own.
+  const again = () => watched.forEach(mark);
+  document.fonts.ready.then(again);
+  document.fonts.addEventListener("loadingdone", again);
+  window.MathJax?.startup?.promise?.then(() => requestAnimationFrame(() => requestAnimationFrame(again)));
   const sizes = new ResizeObserver((all) => new Set(all.map((one) => one.target.closest(BOXES))).forEach(changed));
   for (const box of document.querySelectorAll(`.bd-article :is(${BOXES})`)) {
     sizes.observe(box);
