@@ -49,7 +49,9 @@ def strips(
     columns = min(3, len(statements))
     rows = -(-len(statements) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.12)
-    size = (3.07 * max(columns, 2), 0.9 + 1.95 * rows)
+    beside = 3 if columns == 3 else 2  # names in a line of the legend
+    lines = -(-len(networks) // beside)
+    size = (3.07 * max(columns, 2), 0.25 + 0.2 * lines + (0.6 + 0.13 * len(networks)) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout=layout, squeeze=False)
     for ax, one in zip(axes.flat, statements, strict=False):
         for place, (name, label) in enumerate(networks.items()):
@@ -71,6 +73,5 @@ def strips(
         ax.set_visible(False)
     shown = [ax.get_legend_handles_labels() for ax in axes.flat]
     handles = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
-    ncols = 3 if columns == 3 else 2
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=ncols)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=beside)
     return figure
