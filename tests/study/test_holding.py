@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from book.study import hypothesis
+from book.study.family import statements
 from book.study.hold import Hold
 from book.study.holding import draw
 from book.study.holding.readers import DECLARED, NETWORKS, READERS, quantities
@@ -26,6 +27,14 @@ def test_every_declared_quantity_is_measured() -> None:
     assert found["untracked_least"] == pytest.approx(0.125)
     assert found["untracked_dilution"] == pytest.approx(POWERS.mean())
     assert not {"untracked_reader", "untracked_hold"} & found.keys(), "no loss reads a block of it"
+
+
+def test_the_blocks_that_were_declared_are_those_that_the_losses_read() -> None:
+    configs = {shape: statements.report(name)["config"] for shape, name in NETWORKS.items()}
+    assert {shape: configs[shape]["track_layer"] for shape in READERS} == {
+        shape: block for shape, (block, _) in READERS.items()
+    }
+    assert configs["untracked"]["track_weight"] == 0
 
 
 def test_a_law_that_blocks_follow_foretells_them_better_than_a_power() -> None:
