@@ -1,0 +1,38 @@
+"""Three seeds each of networks trained on at most 4, 12 and 24 frames, and as many images: what seeds share.
+
+What is declared about them stands in `declared_seeds.yml`; `designs.ratios` and this file decide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+DECLARED_SEEDS = Path(__file__).with_name("declared_seeds.yml")
+THIRD = ("to24_again", "to12_third", "to4_third")  # names of the quantities, as for `designs.ratios`
+SEEDS: dict[int, tuple[str, ...]] = {
+    4: ("to4-seed0", "to4-seed1", "to4-seed2"),
+    12: ("mini", "to12-seed1", "to12-seed2"),
+    24: ("to24-seed0", "to24-seed1", "to24-seed2"),
+}
+
+
+def order(least: Mapping[int, Sequence[float]]) -> float:
+    """Of all pairs trained on fewer and on more frames, the share in which the latter's power is less.
+
+    least: for each number of frames in training, the power of S with which keys in effect grow in the block
+    that resists most, one a seed.
+
+    Raises:
+        ValueError: fewer than two numbers of frames, or one without a network.
+    """
+    if len(least) < 2 or not all(least.values()):
+        raise ValueError(f"least = {dict(least)} must have networks for two numbers of frames or more")
+    pairs = [
+        (few, many)
+        for fewer, more in combinations(sorted(least), 2)
+        for few in least[fewer]
+        for many in least[more]
+    ]
+    return sum(many < few for few, many in pairs) / len(pairs)
