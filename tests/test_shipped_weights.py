@@ -127,7 +127,7 @@ def test_bootstrap_interval_covers_and_is_reproducible() -> None:
 
 @pytest.mark.slow
 def test_figures_show_the_record() -> None:
-    draw = pytest.importorskip("book.study.networks.draw")
+    draw = pytest.importorskip("book.study.models.draw")
     import matplotlib.pyplot as plt
 
     losses, checks = draw.learning_curves(made_up(1.0)).axes
@@ -145,18 +145,18 @@ def test_figures_show_the_record() -> None:
 
 
 def test_comparison_runs_are_those_of_their_records_and_differ_in_training_length() -> None:
-    draw = pytest.importorskip("book.study.networks.draw")
+    draw = pytest.importorskip("book.study.models.draw")
     import matplotlib.pyplot as plt
 
     files = {name: shipped.SHIPPED.with_name(f"{name}.safetensors") for name in draw.FAMILY}
     reports = {name: shipped.read_report(path) for name, path in files.items()}
-    assert [report["config"]["most_frames"] for report in reports.values()] == [4, 4, 4, 12, 12, 24, 24]
+    assert [report["config"]["most_frames"] for report in reports.values()] == [4, 4, 12, 24, 24]
     ax = draw.errors_by_training_length(reports).axes[0]
     for report, box in zip(reports.values(), ax.containers, strict=True):
         frames = shipped.lengths(report, "denser")
         medians = [np.median(shipped.errors(report, "denser", S, "model", "rotation_deg")) for S in frames]
         assert np.allclose(box[0].get_ydata(), medians)
-    table = draw.family_table(reports)
+    table = pytest.importorskip("book.study.family.draw").portraits(reports)
     assert list(table["images"]) == [f"{report['frames']:,}" for report in reports.values()]
     at_8 = np.median(shipped.errors(reports["mini"], "denser", 8, "model", "rotation_deg"))
     assert table.loc["mini", "8 frames"].startswith(f"{at_8:.3g} (")
@@ -164,7 +164,7 @@ def test_comparison_runs_are_those_of_their_records_and_differ_in_training_lengt
 
 
 def test_tables_say_whether_a_target_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = pytest.importorskip("book.study.networks.draw")
+    draw = pytest.importorskip("book.study.models.draw")
     row = shipped.Target("error", "abs_rel", 4.0, "")
     for limit, word in ((3.9, "no"), (4.0, "yes, but its interval reaches beyond"), (9.0, "yes")):
         monkeypatch.setattr(draw, "TARGETS", (dataclasses.replace(row, limit=limit),))

@@ -32,7 +32,7 @@ def test_nothing_is_taken_for_granted_before_it_was_taught() -> None:
     for session in COURSES["ten"]:
         for page in session.pages:
             late = [n for n in NEEDS[page] if n not in taught]
-            assert set(late) <= {"networks"}, (
+            assert set(late) <= {"models"}, (
                 f"{page} needs {late}"
             )  # weights are used before their training is told
             taught.append(page)

@@ -15,11 +15,21 @@ def test_every_declared_quantity_is_measured():
     keys = np.log(np.array(LENGTHS, float))[:, None, None] * np.ones((5, 2, 3))
     errors = {"plain": np.array([2.0, 4.0]), "anchored": np.array([1.0, 2.0])}
     walks = np.array([9.0, 3.0]), np.array([2.0, 2.0])
-    found = {"seeds_order"} | {f"{name}_least" for name in seeds.THIRD}
-    for name in seeds.THIRD:
+    found = {"seeds_order"} | {f"{name}_least" for name in seeds.NAMES}
+    for name in seeds.NAMES:
         found |= designs.ratios(name, {"entropy": keys}, LENGTHS, errors, walks).keys()
     declared = [one.quantity for one in hypothesis.read(seeds.DECLARED_SEEDS)]
     assert set(declared) <= found and len(set(declared)) == len(declared) == 10
+
+
+def test_every_network_has_its_own_predictions():
+    assert [one.id for one in seeds.declared("seed1")] == ["N22", "N23", "N24", "N25"], (
+        "and none of seed1_few"
+    )
+    assert [one.id for one in seeds.declared("seed1_few", "seeds")] == ["N27", "N28", "N29", "N30", "N55"]
+    shown = [one.id for one in seeds.declared(*seeds.NAMES)]
+    assert len(set(shown)) == len(shown) == 18
+    assert seeds.declared("seed") == []
 
 
 def test_pairs_are_in_order_when_more_frames_leave_less():
@@ -39,3 +49,4 @@ def test_too_few_networks_are_refused(least):
 def test_nine_trainings_three_of_each():
     names = [name for group in seeds.SEEDS.values() for name in group]
     assert sorted(map(len, seeds.SEEDS.values())) == [3, 3, 3] and len(set(names)) == 9
+    assert {*seeds.NAMES.values()} - {"all nine"} < {*names}

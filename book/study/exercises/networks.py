@@ -1,99 +1,55 @@
-"""Exercises of the chapter on the trained networks."""
+"""Exercises of the chapter on networks of other seeds, shapes and designs."""
 
-import numpy as np
-import sympy as sp
+from math import factorial, log
 
 from book.study.exercises.model import Exercise, Sheet
-
-
-def _weighted_median(depth) -> float:
-    d = np.sort(np.asarray(depth, dtype=float).ravel())
-    weights = np.cumsum(1 / d)
-    return float(d[np.searchsorted(weights, weights[-1] / 2)])
-
-
-def _least(term: str) -> sp.Expr:
-    """Where a loss, in c, e and alpha, is stationary."""
-    c, e, alpha = sp.symbols("c e alpha", positive=True)
-    return sp.solve(sp.diff(sp.sympify(term, locals={"c": c, "e": e, "alpha": alpha}), c), c)[0]
-
 
 SHEET = Sheet(
     "networks",
     Exercise(
-        "mini-ex-three",
-        "Three frames",
+        "ne-ex-power",
+        "A power from two numbers",
         1,
-        ("ATE",),
-        answer="how many numbers are left of three camera centres after the alignment",
-        right=lambda: 3 * 3 - (3 + 3 + 1),
+        ("dilution",),
+        answer="the power of the number of frames",
+        right=lambda: log(480 / 60) / log(128 / 8),
         traps={
-            "Rotation and translation are six numbers; the scale is fitted too.": lambda: 3 * 3 - (3 + 3),
-            "Those are the numbers before the alignment.": lambda: 3 * 3,
-            "The centres are moved as well: a translation has three numbers.": lambda: 3 * 3 - (3 + 1),
+            "That is the ratio of the two ratios; a power is a ratio of their logarithms.": lambda: 8 / 16,
+            "Upside down: the logarithm of the keys stands above.": lambda: log(16) / log(8),
         },
     ),
     Exercise(
-        "mini-ex-identity",
-        "A hard baseline",
-        1,
-        ("trivial baseline",),
-        answer="the powers of S for constant speed and for a random walk",
-        right=lambda: [1.0, 0.5],
-        traps={
-            "The other way round: steps in one direction add up, random ones partly cancel.": lambda: [
-                0.5,
-                1.0,
-            ],
-            "Those are the powers of the squared angle.": lambda: [2.0, 1.0],
-        },
-    ),
-    Exercise(
-        "mini-ex-constant",
-        "The best constant",
+        "ne-ex-luck",
+        "By luck",
         2,
-        ("AbsRel", "trivial baseline"),
-        answer="the constant c for the depths that you give as d",
-        right=lambda d: _weighted_median(d),
+        (),
+        answer="the probability",
+        right=lambda: factorial(3) ** 3 / factorial(9),
         traps={
-            "That is the plain median: near pixels weigh more, by 1/D.": lambda d: float(
-                np.median(np.asarray(d))
+            "Within a group any order will do: there are 3! each.": lambda: 1 / factorial(9),
+            "The order of the groups is asked for, so it must not be free.": lambda: (
+                factorial(3) ** 4 / factorial(9)
             ),
-            "That is the mean; the absolute value asks for a median.": lambda d: float(
-                np.mean(np.asarray(d))
-            ),
-            "That is the harmonic mean; it minimises squared relative errors of 1/D.": lambda d: float(
-                1 / np.mean(1 / np.asarray(d, dtype=float))
-            ),
+            "That is for two groups of three; here are three groups.": lambda: 1 / 20,
         },
-        example={"d": np.linspace(0.5, 6.0, 101) ** 1.5},
     ),
     Exercise(
-        "mini-ex-permute",
-        "Which frame comes first",
+        "ne-ex-pair",
+        "One cause at a time",
         2,
         ("reference frame",),
-        answer='which frame should come first: "first", "middle" or "last"',
-        right=lambda: "middle",
+        answer="the name of one network: mini, to12-seed1, equivariant-seed0 or equivariant-to4-seed0",
+        right=lambda: "equivariant-to4-seed0",
         traps={
-            "From the first frame the far end of the walk is farthest away.": lambda: "first",
-            "The last frame is as far from the other end as the first.": lambda: "last",
-        },
-    ),
-    Exercise(
-        "mini-ex-confidence",
-        "What confidence learns",
-        2,
-        ("confidence",),
-        answer="the c that minimises the loss, in alpha and e",
-        right=lambda: _least("c*e - alpha*log(c)"),
-        traps={
-            "Upside down: large errors ask for small confidence.": lambda: sp.sympify(
-                "e/alpha", locals={"e": sp.Symbol("e")}
+            "It has no reference frame, but saw more frames in training: two causes at once.": lambda: (
+                "equivariant-seed0"
             ),
-            "The weight α of the logarithm is missing.": lambda: _least("c*e - log(c)"),
+            "It has a reference frame, too; what differs is the number of frames in training.": lambda: (
+                "mini"
+            ),
+            "It has a reference frame, too, and saw more frames in training.": lambda: "to12-seed1",
         },
     ),
-    Exercise("mini-ex-company", "Distance, or number?", 3, ("dilution", "reference frame")),
+    Exercise("ne-ex-hold", "What builds the hold", 3, ("dilution",)),
 )
 check = SHEET.check

@@ -1,4 +1,4 @@
-"""Which finding holds for which network: one row of dots for each statement, one dot for each network."""
+"""The networks in a table, and which finding holds for which: a panel a statement, a dot a network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,32 @@ from matplotlib.ticker import NullLocator
 
 from book.study.family.rule import kind
 from book.study.family.statements import Statement
+from book.study.intervals import median_interval
+from book.study.shipped import Report, errors
 from book.study.style import PALETTE, intervals
 
+SHOWN = (8, 32, 128)  # frames of the table of networks
 TICKS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of ratios
 COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky", "black")  # of kinds of networks
 FIRST, FURTHER = ({"fmt": "o"}, {"fmt": "D", "mfc": "none"})  # trainings of a kind
+
+
+def portraits(reports: Mapping[str, Report], seed: int = 0) -> pd.DataFrame:
+    """What each network was trained on, for how long, and its median rotation error on denser walks.
+
+    Args:
+        reports: label -> record of the weights.
+        seed: of the bootstrap intervals over rooms (95 %).
+    """
+    rows = {}
+    for label, report in reports.items():
+        rotation = {S: errors(report, "denser", S, "model", "rotation_deg") for S in SHOWN}
+        rows[label] = {
+            "sequences": f"{report['sequences_with_parents']:,}",
+            "images": f"{report['frames']:,}",
+            "minutes": f"{report['seconds'] / 60:.0f}",
+        } | {f"{S} frames": str(median_interval(values, seed)) for S, values in rotation.items()}
+    return pd.DataFrame(rows).T.rename_axis("trained")
 
 
 def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.DataFrame:

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from book.study import entries, profile, shipped
 from book.study.fits import growth
-from book.study.intervals import Interval, mean_ratio, sign_interval
+from book.study.intervals import Interval, mean_ratio, median_interval, sign_interval
 
 Array = NDArray[np.float64]
 NETWORKS = {  # weights -> what its label says beside the longest training sequence; in the order of figures
     "trained-to-4": "",
-    "to4-seed0": " (retrained)",
-    "to4-seed1": " (another seed)",
+    "to4-seed0": " (seed 0)",
+    "to4-seed1": " (seed 1)",
     "mini": " (shipped)",
-    "to12-seed1": " (another seed)",
+    "to12-seed1": " (seed 1)",
     "track4-seed1": " (tracks moved)",
     "untracked-seed1": " (no tracks)",
     "trained-to-24": "",
-    "to24-seed0": " (retrained)",
+    "to24-seed0": " (seed 0)",
     "patch4-seed0": " (finer patches)",
     "deep12-seed0": " (12 blocks)",
     "equivariant-seed0": " (no reference)",
@@ -151,6 +151,18 @@ def by_length(name: str, walk: str = "denser") -> tuple[Array, Array]:
     )
     both = min(len(few), len(many))
     return many[:both], few[:both]
+
+
+def against(name: str, other: str, frames: int) -> tuple[str, str, str]:
+    """Rotation error of `other` on denser walks, how it compares with that of `name`, and the latter's.
+
+    Medians over the same rooms; the word goes by the interval of the paired differences.
+    """
+    a, b = (shipped.errors(report(n), "denser", frames, "model", "rotation_deg") for n in (name, other))
+    a, b = (found[: min(len(a), len(b))] for found in (a, b))
+    gap = median_interval(b - a, seed=0)
+    word = "larger than" if gap.low > 0 else "smaller than" if gap.high < 0 else "not clearly different from"
+    return f"{np.median(b):.3g}°", word, f"{np.median(a):.3g}°"
 
 
 def _power(name: str, walk: str) -> Array:

@@ -9,13 +9,29 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from book.study import hypothesis
+from book.study.networks.designs import DECLARED_SHAPES
+
 DECLARED_SEEDS = Path(__file__).with_name("declared_seeds.yml")
-THIRD = ("to24_again", "to12_third", "to4_third")  # names of the quantities, as for `designs.ratios`
+NAMES = {  # names of the quantities, as for `designs.ratios`, and whose they are
+    "seed1_few": "to4-seed1",
+    "to4_third": "to4-seed2",
+    "seed1": "to12-seed1",
+    "to12_third": "to12-seed2",
+    "to24_again": "to24-seed1",
+    "seeds": "all nine",
+}
 SEEDS: dict[int, tuple[str, ...]] = {
     4: ("to4-seed0", "to4-seed1", "to4-seed2"),
     12: ("mini", "to12-seed1", "to12-seed2"),
     24: ("to24-seed0", "to24-seed1", "to24-seed2"),
 }
+
+
+def declared(*names: str) -> list[hypothesis.Hypothesis]:
+    """What was declared of the networks that `NAMES` lists under these names, in its order."""
+    written = [*hypothesis.read(DECLARED_SHAPES), *hypothesis.read(DECLARED_SEEDS)]
+    return [one for name in names for one in written if one.quantity.rpartition("_")[0] == name]
 
 
 def order(least: Mapping[int, Sequence[float]]) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 from book.study.hypothesis import outcomes
-from book.study.networks import wider
+from book.study.models import wider
 from lib.records.store import StaleResultError
 from lib.scenes.wider import INGREDIENTS
 
