@@ -267,8 +267,7 @@ def test_truncated_pickle(model, tmp_path, keep):
     torch.save(model.state_dict(), path)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
-    why = r"\(\w" if keep else ""  # of a file without a byte there is nothing to say
-    with pytest.raises(checkpoint.CorruptCheckpointError, match=rf"no readable pickle|PyTorch file {why}"):
+    with pytest.raises(checkpoint.CorruptCheckpointError, match=r"no readable pickle|PyTorch file \(\w"):
         checkpoint.load(path, model.config)
 
 

@@ -115,6 +115,7 @@ def test_text_and_value():
     assert parse_scale("none") is None
     assert parse_scale("1.5") == FixedScale(1.5)
     assert parse_scale("1.5 in 0 3") == FixedScale(1.5, (0, 3))
+    assert parse_scale(" length  12 in 4") == LengthScale(12.0, (4,))
     assert parse_scale("length 12") == LengthScale(12.0)
     assert parse_scale("sink 12 0.5 3") == SinkScale(12.0, (0.5, 3.0))
     assert parse_scale("sink 12 0.5") == SinkScale(12.0, (0.5,))
@@ -124,7 +125,8 @@ def test_text_and_value():
     "text",
     [
         *("", "none in 3", "0", "-1", "nan", "inf", "length", "length 0", "sink 1 2", "sink 12", "1 2", "x"),
-        "length length 3",
+        *("length length 3", "none 1.5", "1.5 length", "1.5 none", "sink 12 0.5 in 3", "length 12 3"),
+        *("1.5 in", "1.5 in ", "1.5 in x", "1.5 3", "in 3", "length in 3"),
     ],
 )
 def test_a_text_that_is_no_scale_is_named(text):

@@ -193,6 +193,20 @@ def test_hidden_and_outside_patches_have_no_track(step: float, moved: int, seen:
     assert tracks.seen[0, 0].view(4, 4)[0].tolist() == seen
 
 
+def test_a_sequence_without_valid_depth_keeps_metres_and_the_other_its_unit() -> None:
+    cameras = torch.eye(3, 4).repeat(2, 2, 1, 1)
+    cameras[:, 1, 0, 3] = 0.5
+    k = torch.tensor([[16.0, 0, 8], [0, 16, 8], [0, 0, 1]]).repeat(2, 2, 1, 1)
+    depth = torch.full((2, 2, 16, 16), 2.0)
+    depth[0] = 0
+    batch = Batch(torch.zeros(2, 2, 3, 16, 16), depth, cameras, k)
+    target = losses.make_target(batch)
+    alone = losses.make_target(Batch(*(getattr(batch, name)[1:] for name in vars(batch))))
+    assert target.scale.tolist() == [1.0, alone.scale.item()] and alone.scale > 2
+    assert target.relative[0, 1, 0, 3] == 0.5 and not target.valid[0].any()
+    assert all(value.isfinite().all() for value in vars(target).values())
+
+
 def test_losses_vanish_at_the_truth_and_grow_away_from_it() -> None:
     target = losses.make_target(make_batch())
     pose = target.pose

@@ -331,7 +331,6 @@ class TestConfig:
             VGGTConfig.from_dict({"colour": 3})
 
 
-@pytest.mark.usefixtures("unchecked")
 def _setting(text: str) -> bool | float | str:
     if text in ("True", "False"):
         return text == "True"

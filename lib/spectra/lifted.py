@@ -77,7 +77,7 @@ class LiftedAttention:
     def _read_overlaps(self) -> None:
         """Pairs of key rows that share a token, with the product of the two shares."""
         order = torch.argsort(self._token, stable=True)
-        token, same = self._token[order], torch.zeros_like(order[1:], dtype=torch.bool)
+        token = self._token[order]
         same = token[1:] == token[:-1]
         if bool((same[1:] & same[:-1]).any()):
             raise ValueError("a token sits in more than two key rows; lifting handles one or two")

@@ -46,14 +46,15 @@ def make_target(batch: Batch, reference: bool = True) -> Target:
     """Express a batch in frame 0's coordinates and divide by the mean distance of its points from frame 0.
 
     Without a reference frame the unit is the mean distance from the camera that saw the point, which no order
-    of the frames changes.
+    of the frames changes. Where no depth is valid, there is no such mean, and the unit stays one metre.
     """
     relative = relative_to_first(batch.extrinsics)
     points = unproject(batch.depth, relative, batch.intrinsics)
     valid = batch.depth > 0
-    count = valid.sum((1, 2, 3)).clamp(min=1)
+    count = valid.sum((1, 2, 3))
     away = points if reference else in_own_cameras(batch.depth, batch.intrinsics)
-    scale = (away.norm(dim=-1) * valid).sum((1, 2, 3)) / count  # (B,)
+    total = (away.norm(dim=-1) * valid).sum((1, 2, 3))
+    scale = torch.where(count > 0, total / count.clamp(min=1), 1.0)  # (B,)
     shift = relative[..., 3:] / scale[:, None, None, None]
     relative = torch.cat([relative[..., :3], shift], -1)
     size = (batch.depth.shape[-2], batch.depth.shape[-1])

@@ -249,7 +249,7 @@ def _read_pickle(path: Path, device: torch.device) -> dict[str, Tensor]:
             ) from error
         raise CorruptCheckpointError(f"{path} is no readable pickle; download or copy it again") from error
     except Exception as error:  # a damaged pickle makes every kind of error
-        why = str(error).partition("\n")[0]
+        why = str(error).partition("\n")[0] or type(error).__name__
         raise CorruptCheckpointError(f"{path} is truncated or no PyTorch file ({why})") from error
     content = unwrapped(content)
     if not isinstance(content, dict):

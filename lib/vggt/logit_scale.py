@@ -88,24 +88,32 @@ def parse_scale(text: str) -> LogitScale | None:
     Raises:
         ValueError: naming the text and how a scale is written.
     """
-    head, _, tail = text.partition(" in ")
-    words = head.split()
     try:
-        layers = tuple(int(word) for word in tail.split()) or None
-        numbers = [float(word) for word in words if word not in ("none", "length", "sink")]
-        if words == ["none"] and layers is None:
-            return None
-        if words[:1] == ["sink"] and layers is None and len(numbers) > 1:
-            return SinkScale(numbers[0], tuple(numbers[1:]))
-        if len(numbers) == 1 and len(words) < 3 and words[0] != "sink":
-            made = LengthScale if words[0] == "length" else FixedScale
-            return made(numbers[0], layers)
-    except (ValueError, IndexError):
+        match text.split():
+            case ["none"]:
+                return None
+            case ["sink", frames, first, *odds]:
+                return SinkScale(float(frames), tuple(map(float, (first, *odds))))
+            case ["length", frames, *rest]:
+                return LengthScale(float(frames), _layers(rest))
+            case [factor, *rest]:
+                return FixedScale(float(factor), _layers(rest))
+    except ValueError:
         pass
     raise ValueError(
         f"logit scale {text!r}: write 'none', a factor > 0 ('1.5'), 'length F' with F the training frames, "
         "either perhaps with layers ('1.5 in 0 3'), or 'sink F b0 b1 …' with the log-odds of frame 0 by layer"
     )
+
+
+def _layers(words: list[str]) -> tuple[int, ...] | None:
+    """Layers from "in", "0", "3"; None of no words at all."""
+    match words:
+        case []:
+            return None
+        case ["in", first, *others]:
+            return tuple(map(int, (first, *others)))
+    raise ValueError(f"layers {' '.join(words)!r}")
 
 
 def _positive(name: str, value: float) -> None:
