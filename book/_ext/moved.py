@@ -1,7 +1,7 @@
 """A label may move to another page between two builds.
 
-Sphinx forgets what a changed page said only when it reads that page again. A page that is read before it and has
-taken over one of its labels then has a duplicate, and loses it when the other page is forgotten at last.
+Sphinx forgets what a changed page said only when it reads that page again. A page that is read before it and
+has taken over one of its labels then has a duplicate, and loses it when the other page is forgotten at last.
 """
 
 from typing import Any
