@@ -84,6 +84,28 @@ def test_letters_of_several_bytes_shift_nothing(mutations: ModuleType) -> None:
     assert change.apply(source) == "δ = 'αβ' if (1 <= 2) else 3\n"
 
 
+def test_the_tests_nearest_to_a_change_come_first(
+    mutations: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each test one variant before a second; no more than the time for one change allows."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    judge = importlib.import_module("mutants")
+    change = next(m for m in mutations.mutants(SOURCE, "lib/f.py") if m.new == "x <= SIZE")
+    monkeypatch.setattr(judge, "inside_functions", lambda file: range(5, 12))
+    seconds = {
+        "tests/test_g.py::a": 1,
+        "tests/test_f.py::b[1]": 3,
+        "tests/test_f.py::b[0]": 2,
+        "tests/test_f.py::c": 5,
+    }
+    whole = judge.Covering({test: float(s) for test, s in seconds.items()})
+    whole.lines["lib/f.py"][change.span[0]] = {*seconds}
+    nearest = ["tests/test_f.py::b[0]", "tests/test_f.py::c", "tests/test_f.py::b[1]", "tests/test_g.py::a"]
+    assert whole.tests(change) == nearest
+    monkeypatch.setattr(judge, "EACH", 8.0)
+    assert whole.tests(change) == nearest[:2]
+
+
 def test_every_change_listed_as_equivalent_can_be_made(mutations: ModuleType) -> None:
     listed = yaml.safe_load((ROOT / "tests" / "equivalent_mutants.yml").read_text(encoding="utf-8"))
     for entry in listed:

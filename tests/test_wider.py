@@ -126,6 +126,14 @@ def test_rays_along_a_cylinder_meet_its_cap_or_pass_it_by() -> None:
     assert depth.flatten().tolist() == [2.0, math.inf]
 
 
+def test_a_ray_that_grazes_the_rim_of_a_cylinder_passes_it_by() -> None:
+    """From (2, 0, 0) towards (1, 0, 1): there it reaches the barrel and leaves the height in one point."""
+    can = solid([0.0, 0, 1], 1.0, 1.0, [0.0, 0, 0])
+    rays = torch.tensor([[[[-1.0, 0, 1], [-1.0, 0, 0.5]]]])
+    depth, _ = nearest_solid(can, torch.tensor([[[2.0, 0, 0]]]), rays)
+    assert depth.flatten().tolist() == [math.inf, 1.0]
+
+
 def test_an_absent_ball_is_not_seen_through_its_very_middle_either() -> None:
     """By rounding, a ray through the middle of a point seems to cross it every other time."""
     direction = torch.randn(1000, 1, 1, 3, generator=torch.Generator().manual_seed(0))
