@@ -42,7 +42,7 @@ NOTEBOOKS = {
     **{"duplicates": "predictions", "lengths": "fusion"},
     **{"second_round": "predictions", "thinning": "predictions", "one_run": None},
 }
-WITHOUT_A_GRID = {"frontier", "networks", "one_run", "second_round", "thinning"}
+WITHOUT_A_GRID = {"frontier", "holding", "networks", "one_run", "second_round", "thinning"}
 SHARED_FOLDERS = {
     "exercises",
     "family",
@@ -85,7 +85,7 @@ GROWN = {
     **{"sweep/forks.py": 115, "sweep/forkserver.py": 172},
     "sweep/place.py": 250,  # this machine or Slurm: GPUs, cores, memory and time of a run
     "sweep/report.py": 65,  # the plan before, the table after
-    "vggt/logit_scale.py": 115,  # the factor on the logits of global attention
+    "vggt/logit_scale.py": 117,  # the factor on the logits of global attention
     "vggt/foreign.py": 65,  # checkpoints as other trainers leave them: sharded, wrapped, without heads
 }
 FUNCTION_LINES = 40

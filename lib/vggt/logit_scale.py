@@ -108,12 +108,9 @@ def parse_scale(text: str) -> LogitScale | None:
 
 def _layers(words: list[str]) -> tuple[int, ...] | None:
     """Layers from "in", "0", "3"; None of no words at all."""
-    match words:
-        case []:
-            return None
-        case ["in", first, *others]:
-            return tuple(map(int, (first, *others)))
-    raise ValueError(f"layers {' '.join(words)!r}")
+    if words and (words[0] != "in" or len(words) == 1):
+        raise ValueError(words)
+    return tuple(map(int, words[1:])) or None
 
 
 def _positive(name: str, value: float) -> None:

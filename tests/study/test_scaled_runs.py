@@ -16,6 +16,7 @@ from book.study.frontier import measure as frontier
 from book.study.fusion import lengths
 from book.study.fusion import measure as fusion
 from book.study.heatmaps import measure as heatmaps
+from book.study.holding import measure as holding
 from book.study.long_sequences import law
 from book.study.long_sequences import measure as long_sequences
 from book.study.long_sequences.shares import Shares, draw_queries, group_masks
@@ -119,6 +120,11 @@ def of_networks(params, model, patch):
     return designs.measure(params, [4, 8])
 
 
+def of_holding(params, model, patch):
+    patch.setattr(holding, "load_model", lambda _: (model, None))
+    return holding.measure(params, [4, 8])
+
+
 def of_frontier(params, model, patch):
     patch.setattr(frontier, "load_model", lambda _: (model, None))
     return frontier.measure(params, [0.5, 0.25]).arrays
@@ -132,6 +138,7 @@ MEASURES = {
     "frontier": of_frontier,
     "fusion": lambda p, model, _: fusion.measure(p, True, model).arrays,
     "heatmaps": of_heatmaps,
+    "holding": of_holding,
     "lengths": of_lengths,
     "long_sequences": of_long_sequences,
     "networks": of_networks,

@@ -22,7 +22,7 @@ SHEET = Sheet(
         "ne-ex-luck",
         "By luck",
         2,
-        (),
+        ("p-value",),
         answer="the probability",
         right=lambda: factorial(3) ** 3 / factorial(9),
         traps={

@@ -16,6 +16,10 @@ DECLARED = Path(__file__).with_name("declared.yml")
 NETWORKS = {"moved": "track4-seed1", "untracked": "untracked-seed1", "deep12": "deep12-seed0"}
 # the block whose patch tokens the loss reads; those where another rule has the block that resists
 READERS = {"moved": (4, (3,)), "deep12": (8, (3, 6))}
+# networks that are read head by head, the block that the loss reads, and one whose mean looked like a mixture
+BY_HEAD = {"moved": ("track4-seed1", 4), "deep12": ("deep12-seed0", 8), "to24": ("to24-seed1", 3)}
+MIXED = {"deep12": 7}
+HEADS = {"scene": "denser:208-215", "lengths": [8, 16, 32, 64, 128]}  # rooms that no one had looked at
 
 
 def quantities(shape: str, arrays: Mapping[str, Array], lengths: Sequence[int]) -> dict[str, float]:
@@ -38,4 +42,28 @@ def quantities(shape: str, arrays: Mapping[str, Array], lengths: Sequence[int]) 
             "hold": float(np.exp(by_law[block])),
             "better": float(np.abs(by_law).mean() / np.abs(by_power).mean()),
         }
+    return {f"{shape}_{number}": value for number, value in found.items()}
+
+
+def by_head(shape: str, entropy: Array, lengths: Sequence[int]) -> dict[str, float]:
+    """What is declared of a network head by head, from "entropy" of `book.study.holding.measure.measure`.
+
+    ``{shape}_heads_hold``: keys at the last length, foretold by the law over measured, in the block that is
+    read, mean of ln over heads. ``_heads_better``: mean distance over heads by the law over that by the power.
+    ``_heads_nearer``: mean distance over blocks where every head is foretold by itself over that where their
+    mean is. Of a block in `MIXED`, powers of S: ``_mixed_least`` and ``_mixed_second``, of its heads.
+    """
+    blocks, heads = entropy.shape[2:]
+    alone, power = (
+        one.reshape(blocks, heads) for one in foretold(lengths, entropy.reshape(*entropy.shape[:2], -1))
+    )
+    together, _ = foretold(lengths, entropy.mean(-1))
+    found = {
+        "heads_hold": float(np.exp(alone[BY_HEAD[shape][1]].mean())),
+        "heads_better": float(np.abs(alone).mean() / np.abs(power).mean()),
+        "heads_nearer": float(np.abs(alone.mean(1)).mean() / np.abs(together).mean()),
+    }
+    if shape in MIXED:
+        powers = np.sort(np.median(growth(entropy, lengths), 0)[MIXED[shape]])
+        found |= {"mixed_least": float(powers[0]), "mixed_second": float(powers[1])}
     return {f"{shape}_{number}": value for number, value in found.items()}
