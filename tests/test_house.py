@@ -85,7 +85,7 @@ GROWN = {
     **{"sweep/forks.py": 115, "sweep/forkserver.py": 172},
     "sweep/place.py": 250,  # this machine or Slurm: GPUs, cores, memory and time of a run
     "sweep/report.py": 65,  # the plan before, the table after
-    "vggt/logit_scale.py": 117,  # the factor on the logits of global attention
+    "vggt/logit_scale.py": 118,  # the factor on the logits of global attention
     "vggt/foreign.py": 65,  # checkpoints as other trainers leave them: sharded, wrapped, without heads
 }
 FUNCTION_LINES = 40

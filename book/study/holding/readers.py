@@ -48,10 +48,10 @@ def quantities(shape: str, arrays: Mapping[str, Array], lengths: Sequence[int]) 
 def by_head(shape: str, entropy: Array, lengths: Sequence[int]) -> dict[str, float]:
     """What is declared of a network head by head, from "entropy" of `book.study.holding.measure.measure`.
 
-    ``{shape}_heads_hold``: keys at the last length, foretold by the law over measured, in the block that is
-    read, mean of ln over heads. ``_heads_better``: mean distance over heads by the law over that by the power.
-    ``_heads_nearer``: mean distance over blocks where every head is foretold by itself over that where their
-    mean is. Of a block in `MIXED`, powers of S: ``_mixed_least`` and ``_mixed_second``, of its heads.
+    ``{shape}_heads_hold``: keys at the last length, foretold by the law over measured, in the block that
+    is read, mean of ln over heads. ``_heads_better``: mean distance over heads by the law over that by the
+    power. ``_heads_nearer``: mean distance over blocks where every head is foretold by itself over that
+    where their mean is. Of a block in `MIXED`, powers of S: ``_mixed_least``, ``_mixed_second``, of heads.
     """
     blocks, heads = entropy.shape[2:]
     alone, power = (
