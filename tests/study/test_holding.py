@@ -12,7 +12,7 @@ from book.study.family import statements
 from book.study.hold import Hold
 from book.study.holding import draw
 from book.study.holding.measure import Heads, measure
-from book.study.holding.readers import BY_HEAD, DECLARED, NETWORKS, READERS, by_head, quantities
+from book.study.holding.readers import BY_HEAD, DECLARED, NETWORKS, READERS, WEAK, by_head, quantities, weak
 from lib.merging import FastVGGTRule
 from lib.run import Params
 from lib.vggt import AttentionEvent
@@ -38,6 +38,8 @@ def test_every_declared_quantity_is_measured() -> None:
     heads = entropy[..., None] * np.array([1.0, 0.25, 0.5])
     for shape in BY_HEAD:
         found |= by_head(shape, heads, LENGTHS)
+    for shape in WEAK:
+        found |= weak(shape, heads, LENGTHS)
     of_errors = {f"{shape}_{name}" for shape in ("moved", "untracked") for name in ("growth", "anchor")}
     assert {one.quantity for one in hypothesis.read(DECLARED)} <= found.keys() | of_errors
     assert found["moved_reader"] == pytest.approx(0.25) and found["moved_former"] == pytest.approx(0.5)
@@ -46,6 +48,8 @@ def test_every_declared_quantity_is_measured() -> None:
     assert found["untracked_dilution"] == pytest.approx(POWERS.mean())
     assert found["deep12_mixed_least"] == pytest.approx(0.25)  # block 7 has the power 1
     assert found["deep12_mixed_second"] == pytest.approx(0.5)
+    # block 8 has the power 1/8
+    assert [found["few_weak_least"], found["few_weak_second"]] == pytest.approx([1 / 32, 1 / 16])
     assert not {"untracked_reader", "untracked_hold"} & found.keys(), "no loss reads a block of it"
 
 

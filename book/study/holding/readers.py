@@ -19,6 +19,7 @@ READERS = {"moved": (4, (3,)), "deep12": (8, (3, 6))}
 # networks that are read head by head, the block that the loss reads, and one whose mean looked like a mixture
 BY_HEAD = {"moved": ("track4-seed1", 4), "deep12": ("deep12-seed0", 8), "to24": ("to24-seed1", 3)}
 MIXED = {"deep12": 7}
+WEAK = {"few": "to4-seed0", "few_again": "to4-seed1", "untracked": "untracked-seed1"}  # read after those
 HEADS = {"scene": "denser:208-215", "lengths": [8, 16, 32, 64, 128]}  # rooms that no one had looked at
 
 
@@ -67,3 +68,14 @@ def by_head(shape: str, entropy: Array, lengths: Sequence[int]) -> dict[str, flo
         powers = np.sort(np.median(growth(entropy, lengths), 0)[MIXED[shape]])
         found |= {"mixed_least": float(powers[0]), "mixed_second": float(powers[1])}
     return {f"{shape}_{number}": value for number, value in found.items()}
+
+
+def weak(shape: str, entropy: Array, lengths: Sequence[int]) -> dict[str, float]:
+    """What is declared of a network in `WEAK`: ``{shape}_weak_least`` and ``_weak_second``.
+
+    Powers of S of the heads in the block where their mean is least, medians over rooms; entropy as in
+    `by_head`.
+    """
+    powers = np.median(growth(entropy, lengths), 0)  # (blocks, heads)
+    first, second, *_ = np.sort(powers[powers.mean(1).argmin()])
+    return {f"{shape}_weak_least": float(first), f"{shape}_weak_second": float(second)}
