@@ -122,3 +122,21 @@ def test_the_picture_of_blocks_marks_the_one_that_a_loss_reads() -> None:
             (blocks, pytest.approx(found)) for blocks, found in wanted
         ]
         assert ax.get_ylim()[0] == 0
+
+
+def test_the_picture_of_heads_has_a_dot_for_each_of_them() -> None:
+    lengths, powers = [8, 16, 32], np.array([[1.0, 0.25], [0.5, 0.75], [1.0, 1.0]])
+    entropy = np.log(lengths)[:, None, None, None] * powers * np.ones((4, 1, 1))
+    (ax,) = draw.powers_by_head({"one": entropy, "none": entropy}, {"one": 1, "none": None}, lengths).axes
+    dots = [(line.get_marker(), list(line.get_xdata()), line.get_ydata()) for line in ax.lines[:4]]
+    assert [(mark, pytest.approx(found)) for mark, found, _ in dots] == [
+        ("o", [1.0, 0.25, 1.0, 1.0]),
+        ("D", [0.5, 0.75]),
+        ("o", powers.flatten()),
+        ("D", []),
+    ]
+    assert all(
+        np.abs(height + place).max(initial=0) < 0.5
+        for (_, _, height), place in zip(dots, (0, 0, 1, 1), strict=True)
+    )
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["one", "none"]

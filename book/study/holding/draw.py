@@ -40,3 +40,36 @@ def powers_by_block(
         ax.set(ylabel="keys in effect,\npower of S", ylim=(min(0, ax.get_ylim()[0]), None))
     shared_legend(figure, axes.flat[0], "outside upper center")
     return figure
+
+
+def powers_by_head(
+    entropy: Mapping[str, np.ndarray], read: Mapping[str, int | None], frames: Sequence[int]
+) -> Figure:
+    """How fast keys in effect grow in each head: a row a network, a dot a head, medians over rooms.
+
+    Args:
+        entropy: label -> "entropy" of `measure`. read: label -> block whose tokens the tracking loss reads;
+            None where no loss reads one.
+        frames: numbers of frames, the first axis of the arrays.
+    """
+    figure, ax = plt.subplots(figsize=(7.6, 1.3 + 0.34 * len(entropy)), layout="constrained")
+    for place, (label, arrays) in enumerate(entropy.items()):
+        powers = np.median(growth(arrays, frames), 0)  # (blocks, heads)
+        of_loss = np.zeros(powers.shape, bool)
+        if (block := read[label]) is not None:
+            of_loss[block] = True
+        # Heads side by side within a row, so that equal ones can be counted.
+        height = -place + np.linspace(0.3, -0.3, powers.size).reshape(powers.shape)
+        for which, colour, mark, name in (
+            (~of_loss, "blue", "o", "heads of other blocks"),
+            (of_loss, "vermilion", "D", "heads of the block that the tracking loss reads"),
+        ):
+            ax.plot(
+                powers[which], height[which], mark, ms=4, color=PALETTE[colour], label="" if place else name
+            )
+    ax.axvline(1, color=PALETTE["black"], lw=0.8, ls=":")
+    ax.set(yticks=-np.arange(len(entropy)), yticklabels=entropy, ylim=(-len(entropy) + 0.5, 0.5))
+    ax.set(xlabel="keys in effect, power of S")
+    ax.grid(axis="y", visible=False)
+    shared_legend(figure, ax, "outside upper center", ncols=2)
+    return figure
