@@ -29,6 +29,7 @@ NETWORKS = {  # weights -> what its label says beside the longest training seque
     "untracked-seed1": " (no tracks)",
     "trained-to-24": "",
     "to24-seed0": " (seed 0)",
+    "to24-seed1": " (seed 1)",
     "patch4-seed0": " (finer patches)",
     "deep12-seed0": " (12 blocks)",
     "equivariant-seed0": " (no reference)",
