@@ -96,6 +96,23 @@ def test_a_run_that_a_profile_cannot_do_leaves_a_gap_with_its_reason(book: Small
     assert "Not executed in this profile: too long" in text_of(book, "intro")
 
 
+@pytest.mark.book
+@pytest.mark.slow
+def test_a_page_about_what_ships_is_that_of_the_shipped_book(
+    book: SmallBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.edit("book/chapter.md", "kernelspec:", "profile: shipped\nkernelspec:")
+    monkeypatch.setenv("BOOK_PROFILE", "default")
+    assert book.build().status == 0
+    monkeypatch.setenv("BOOK_PROFILE", "other")
+    assert book.build().status == 0
+    said = text_of(book, "chapter")
+    assert "This page is that of the shipped book" in said and "tested: mini" not in said
+    shipped = (book.root / "_build" / "html" / "book" / "chapter.html").read_text(encoding="utf-8")
+    (total,) = set(re.findall(r"add up to .*?([0-9]+\.[0-9]+)", re.sub(r"<[^>]+>", "", shipped)))
+    assert f"add up to {total}" in said and not re.search(r"add up to 7\.000", said)
+
+
 class Scenes(types.SimpleNamespace):
     """A profile of four pieces of a recording, if its folder is named."""
 

@@ -32,6 +32,7 @@ from traces import Present, beyond, sha
 from traitlets.config import Config
 
 KEPT = 6  # results of a page
+SHIPPED = {"BOOK_PROFILE": "default", "RECORDS_FOLDER": "records"}  # what a page as shipped is told
 FIRST = "from lib import used; used.watch()"  # before its first cell
 FORGET = f"""import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 import after_gap; after_gap.watch()
@@ -85,10 +86,15 @@ class Page:
         return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
 
     @property
+    def as_shipped(self) -> bool:
+        """Its front matter says ``profile: shipped``: it is about what ships, whatever the profile."""
+        return self.notebook.metadata.get("profile") == "shipped"
+
+    @property
     def cells(self) -> str:
         """What of the page itself is executed."""
         sources = (cell.source for cell in self.code)
-        return repr([self.name, *sources]) + self.left
+        return repr([self.name, *sources, *["as shipped"] * self.as_shipped]) + self.left
 
     @property
     def key(self) -> str:
@@ -211,7 +217,7 @@ def execute(page: Page, manner: Manner, running: list[NotebookClient]) -> Execut
         )
         running.append(client)
         try:
-            client.execute(env=environment(part))
+            client.execute(env=environment(part) | (SHIPPED if page.as_shipped else {}))
         finally:
             running.remove(client)
     last = notebook.cells.pop().outputs

@@ -38,6 +38,9 @@ def about(app: Sphinx, page: Any) -> list[nodes.Node]:
     if page.left:
         said = f"Not executed in this profile: {page.left}. Its numbers and figures are in the shipped book."
         return [nodes.paragraph("", said)]
+    if page.as_shipped:
+        said = "This page is that of the shipped book: it is about the networks that come with it."
+        return [nodes.paragraph("", said)]
     if not page.about["follows"]:
         missing = line("Not measured here; what rests on it is missing:", page.about["gaps"])
         nothing = "Nothing else" if missing else "Nothing"
@@ -236,7 +239,7 @@ def on_read(app: Sphinx, tree: nodes.document) -> None:
     if app.book_profile.shipped or page is None or not page.code or title is None:  # type: ignore[attr-defined]
         return
     heading = nodes.title("", f"Profile: {app.book_profile.title}")  # type: ignore[attr-defined]
-    if page.about["follows"]:
+    if page.about["follows"] and not page.as_shipped:
         renamed(tree, app.book_profile)  # type: ignore[attr-defined]
         spoken(tree, app.book_profile)  # type: ignore[attr-defined]
     without_figure(tree)
