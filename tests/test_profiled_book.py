@@ -300,7 +300,8 @@ def test_a_page_that_follows_no_profile_names_its_gaps() -> None:
     app = types.SimpleNamespace(book_profile=Scenes())
 
     def said(*reasons: str) -> str:
-        page = types.SimpleNamespace(left="", about={"follows": False, "gaps": list(reasons), "said": []})
+        about = {"follows": False, "gaps": list(reasons), "said": []}
+        page = types.SimpleNamespace(left="", as_shipped=False, about=about)
         return " ".join(node.astext() for node in profiled.about(app, page))
 
     assert said() == "Nothing on this page depends on the profile."

@@ -147,13 +147,17 @@ def on_builder(app: Sphinx) -> None:
 def read_pages(app: Sphinx, env: BuildEnvironment, present: Present) -> list[execution.Page]:
     """The book's pages that are notebooks, each with its current result, if there is one."""
     results, found = app.book_base / "pages", []  # type: ignore[attr-defined]
+    profile: Any = app.book_profile  # type: ignore[attr-defined]
+    # What the front matter of a page says: it is about what ships, or about what was measured beforehand.
+    shipped = {"shipped"} if profile.beforehand else {"shipped", "beforehand"}
     for name in sorted(env.found_docs):
         path = Path(env.doc2path(name))
         text = path.read_text(encoding="utf-8")
         reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)  # type: ignore[attr-defined]
         if reader is not None:
             page = execution.Page(name, path, reader.read(text), results / name.replace("/", "-"))
-            page.left = app.book_profile.leave.get(Path(name).name, "")  # type: ignore[attr-defined]
+            page.left = profile.leave.get(Path(name).name, "")
+            page.as_shipped = page.notebook.metadata.get("profile") in shipped
             page.find(present)
             found.append(page)
     return found

@@ -70,7 +70,7 @@ class Manner:
 class Page:
     """A page: name, source file and cells; where its results lie; the one that is current, if any.
 
-    `left`: why it is not executed; empty where it is.
+    `left`: why it is not executed; empty where it is. `as_shipped`: it is executed as in the shipped book.
     """
 
     name: str
@@ -79,16 +79,12 @@ class Page:
     results: Path
     folder: Path | None = None
     left: str = ""
+    as_shipped: bool = False
 
     @property
     def code(self) -> list[nbformat.NotebookNode]:
         """The code cells."""
         return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
-
-    @property
-    def as_shipped(self) -> bool:
-        """Its front matter says ``profile: shipped``: it is about what ships, whatever the profile."""
-        return self.notebook.metadata.get("profile") == "shipped"
 
     @property
     def cells(self) -> str:
