@@ -20,7 +20,7 @@ READERS = {"moved": (4, (3,)), "deep12": (8, (3, 6))}
 BY_HEAD = {"moved": ("track4-seed1", 4), "deep12": ("deep12-seed0", 8), "to24": ("to24-seed1", 3)}
 MIXED = {"deep12": 7}
 WEAK = {"few": "to4-seed0", "few_again": "to4-seed1", "untracked": "untracked-seed1"}  # read after those
-HEADS = {"scene": "denser:208-215", "lengths": [8, 16, 32, 64, 128]}  # rooms that no one had looked at
+HEADS = {"scene": "denser:208-215", "lengths": [8, 16, 32, 64, 128]}  # no attention read there yet
 
 
 def quantities(shape: str, arrays: Mapping[str, Array], lengths: Sequence[int]) -> dict[str, float]:
