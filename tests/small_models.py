@@ -11,6 +11,7 @@ from torch import nn
 from lib.training.config import mini_model
 from lib.vggt import (
     VGGT,
+    AttentionEvent,
     CameraHeadConfig,
     DenseHeadConfig,
     PatchEmbedConfig,
@@ -139,3 +140,15 @@ TINY_RUN = {  # options of a training that takes a second a step
     "validation_rooms": 2,
     "validation_frames": 3,
 }
+
+
+class Kept:
+    """Observer that keeps what global attention is observed with."""
+
+    def __init__(self) -> None:
+        self.events: list[AttentionEvent] = []
+
+    def observe(self, event: AttentionEvent) -> None:
+        """Keep the event, if it is of a global block."""
+        if event.kind == "global":
+            self.events.append(event)

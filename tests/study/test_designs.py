@@ -3,27 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from small_models import tiny_vggt
+from small_models import Kept, tiny_vggt
 
 from book.study import entries
 from book.study.fits import growth
 from book.study.networks import designs, draw
 from lib.geometry import rotation_angle_deg
 from lib.run import Params
-from lib.vggt import AttentionEvent
 
 
 def images(frames: int) -> torch.Tensor:
     return torch.rand(frames, 3, 16, 24, generator=torch.Generator().manual_seed(0))
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.events: list[AttentionEvent] = []
-
-    def observe(self, event: AttentionEvent) -> None:
-        if event.kind == "global":
-            self.events.append(event)
 
 
 def test_entropy_and_special_tokens_are_those_of_the_matrix():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_models import tiny_vggt
+from small_models import Kept, tiny_vggt
 
 from book.study import hypothesis
 from book.study.family import statements
@@ -15,19 +15,9 @@ from book.study.holding.measure import Heads, measure
 from book.study.holding.readers import BY_HEAD, DECLARED, NETWORKS, READERS, WEAK, by_head, quantities, weak
 from lib.merging import FastVGGTRule
 from lib.run import Params
-from lib.vggt import AttentionEvent
 
 LENGTHS = [8, 16, 32, 64, 128]
 POWERS = np.array([1, 1, 1, 0.5, 0.25, 1, 0.75, 1, 0.125, 1, 1, 1])  # by block
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.events: list[AttentionEvent] = []
-
-    def observe(self, event: AttentionEvent) -> None:
-        if event.kind == "global":
-            self.events.append(event)
 
 
 def test_every_declared_quantity_is_measured() -> None:
