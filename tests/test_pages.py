@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import browser
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,3 +187,36 @@ def test_boxes_that_scroll_show_where_they_go_on() -> None:
         page.wait_for_selector(".drawn.goes-on-left:not(.goes-on-right)")
         page.set_viewport_size({"width": browser.WIDTH, "height": 300})
         page.wait_for_selector(".drawn:not(.scrolls)")
+
+
+def levels_of_a_table() -> str:
+    """A table with three index columns, as the book shows one, too wide for a telephone."""
+    index = pd.MultiIndex.from_product(
+        [["rotation", "depth"], [8, 32], ["a rule", "another"]], names=["error", "frames", "rule"]
+    )
+    wide = pd.DataFrame({f"a long name of column {k}": range(8) for k in range(9)}, index=index)
+    shown = wide.style.set_table_attributes('class="dataframe"').to_html()
+    return f'<div class="bd-article"><div class="cell_output"><div class="output">{shown}</div></div></div>'
+
+
+def test_on_a_telephone_names_of_rows_stay_and_outer_levels_are_lines() -> None:
+    with browser.figure(levels_of_a_table(), "tables", "edges", width=browser.NARROW) as page:
+        lines = page.locator(".outer-levels")
+        assert lines.all_inner_texts() == [
+            *("rotation · frames 8", "rotation · frames 32", "depth · frames 8", "depth · frames 32")
+        ]
+        assert (
+            page.locator("tbody th:visible:not(.outer-levels *)").all_inner_texts()
+            == ["a rule", "another"] * 4
+        )
+        assert page.locator("thead th.stays").all_inner_texts()[-1] == "rule"
+        box, name = page.locator(".output"), page.locator("tbody .stays").nth(5)
+        page.wait_for_selector(".output.goes-on-right")
+        place = name.bounding_box()
+        box.evaluate("box => box.scrollTo(1e4, 0)")
+        page.wait_for_selector(".output.goes-on-left:not(.goes-on-right)")
+        dragged = name.bounding_box()
+        assert place is not None and dragged is not None and abs(dragged["x"] - place["x"]) < 9
+        page.set_viewport_size({"width": browser.WIDTH, "height": 300})
+        page.wait_for_function("document.querySelectorAll('.outer-levels, .folded, .stays').length === 0")
+        assert page.locator("tbody th:visible").count() == 2 + 4 + 8

@@ -8,7 +8,7 @@ import pytest
 
 from book.study.how_it_is_built import tables, way
 from book.study.how_it_is_built.arrange import COLUMNS, arrange, cost
-from book.study.how_it_is_built.draw import GROUND, INK, picture
+from book.study.how_it_is_built.draw import BOX, GROUND, INK, picture, rooms
 from book.study.how_it_is_built.house import Function, House, HouseError, Size, direct, room_of, storeys
 from lib.records import Provenance, Quantity, Record
 
@@ -119,6 +119,27 @@ def test_the_picture_names_every_room_in_the_colours_of_the_page() -> None:
     assert INK not in drawn and GROUND not in drawn and "currentColor" in drawn
     for room in HOUSE.library:
         assert f">{room.removeprefix('lib.')}</text>" in drawn
+
+
+@pytest.mark.slow
+def test_no_arrow_of_the_picture_runs_behind_a_room() -> None:
+    """Worked out here with the boxes as they are drawn, not with what the arrangement counts."""
+    arrows = direct(HOUSE.library)
+    places = rooms(arrows)
+    for above, others in arrows.items():
+        for below in others:
+            (x, y, _), (to_x, to_y, _) = places[above], places[below]
+            start, end = y - BOX / 2, to_y + BOX / 2
+            for room, (middle, height, width) in places.items():
+                crossed = [
+                    x + (to_x - x) * k / 100
+                    for k in range(101)
+                    if abs(start + (end - start) * k / 100 - height) < BOX / 2
+                ]
+                if room not in (above, below):
+                    assert all(abs(at - middle) > width / 2 for at in crossed), (
+                        f"{above} -> {below} behind {room}"
+                    )
 
 
 def test_the_way_of_the_number_can_be_followed_in_this_repository() -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from book.study.how_it_is_built.arrange import COLUMNS, arrange
-from book.study.how_it_is_built.house import House, direct, last
+from book.study.how_it_is_built.house import Arrows, House, direct, last
 from book.study.style import PALETTE
 
 WIDTH, BOX, STEP = 10.0, 1.05, 1.75  # of the drawing; height of a room; from one row to the next
@@ -27,10 +27,7 @@ Place = tuple[float, float, float]  # centre x, centre y, width
 def picture(house: House) -> str:
     """SVG: chapters and notebooks on top, topics and what they share, and below them the rooms of `lib`."""
     arrows = direct(house.library)
-    places = {
-        room: ((column + 0.5) * WIDTH / COLUMNS, -STEP * row, 2.1)
-        for room, (row, column) in arrange(arrows).items()
-    }
+    places = rooms(arrows)
     bottom = min(y for _, y, _ in places.values()) - BOX
     figure = Figure(figsize=(4.9, 4.9 * (TOP - bottom) / WIDTH))
     ax = figure.add_axes((0, 0, 1, 1))
@@ -43,6 +40,14 @@ def picture(house: House) -> str:
     for room, place in places.items():
         box(ax, place, last(room), f"{house.size(room).lines:,} lines", PALETTE["blue"])
     return svg(figure)
+
+
+def rooms(arrows: Arrows) -> dict[str, Place]:
+    """Where the rooms of `lib` stand."""
+    return {
+        room: ((column + 0.5) * WIDTH / COLUMNS, -STEP * row, 1.82)
+        for room, (row, column) in arrange(arrows).items()
+    }
 
 
 def book(ax: Axes, house: House) -> None:
@@ -84,8 +89,8 @@ def box(ax: Axes, place: Place, title: str, text: str, colour: str) -> None:
             zorder=3,
         )
     )
-    ax.text(x, y + 0.2, title, ha="center", va="center", color=INK, size=11.3, weight="bold", zorder=4)
-    ax.text(x, y - 0.25, text, ha="center", va="center", color=INK, size=9.4, zorder=4)
+    ax.text(x, y + 0.2, title, ha="center", va="center", color=INK, size=10.6, weight="bold", zorder=4)
+    ax.text(x, y - 0.25, text, ha="center", va="center", color=INK, size=9.2, zorder=4)
 
 
 def arrow(ax: Axes, above: Place, below: Place) -> None:
