@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lib.run import Params, load_model, prepare, run
+from book.study.by_length import among_all_tokens, in_drawn_order, increasing
+from lib.run import Params, load_model, run
 from lib.spectra import AttentionOperator
 from lib.vggt import VGGT, AttentionEvent
 
@@ -31,11 +32,8 @@ class Heads:
         Raises:
             ValueError: tokens were merged.
         """
-        if event.kind != "global":
+        if (layout := among_all_tokens(event)) is None:
             return
-        if event.plan is not None or event.layout is None:
-            raise ValueError("keys in effect are read from attention among all tokens: set m = 0")
-        layout = event.layout
         patch = torch.arange(layout.tokens, device=event.q.device) % layout.tokens_per_frame >= layout.special
         heads = [
             AttentionOperator(q.float(), k.float(), event.scale).row_entropies()[patch].mean()
@@ -53,8 +51,7 @@ def measure(params: Params, lengths: Sequence[int]) -> dict[str, Array]:
         ValueError: lengths that do not increase, or frames of the network see earlier ones only; and as
             `lib.run.prepare`.
     """
-    if len(lengths) < 2 or lengths[0] < 1 or sorted(set(lengths)) != list(lengths):
-        raise ValueError(f"lengths = {list(lengths)} must be two or more that increase, none below 1")
+    increasing(lengths, 1)
     model, _ = load_model(params)
     if model.config.causal:
         raise ValueError(f"{params.model!r} is causal: its frames have each their own number of keys")
@@ -66,8 +63,6 @@ def measure(params: Params, lengths: Sequence[int]) -> dict[str, Array]:
 
 
 def _scene(params: Params, model: VGGT) -> list[Array]:
-    setup = prepare(params, model)
-    order = torch.randperm(params.frames, generator=torch.Generator().manual_seed(params.seed))
     seen = Heads()
-    run(replace(setup, sequence=setup.sequence.take(order.tolist())), seen)
+    run(in_drawn_order(params, model), seen)
     return seen.entropy

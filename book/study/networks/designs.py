@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from book.study.by_length import among_all_tokens, in_drawn_order, increasing
 from book.study.fits import growth
 from lib.geometry import relative_to_first, rotation_angle_deg
-from lib.run import Params, load_model, prepare, run
+from lib.run import Params, load_model, run
 from lib.vggt import VGGT, AttentionEvent
 
 Array = NDArray[np.float64]
@@ -47,11 +48,8 @@ class Dilution:
         Raises:
             ValueError: tokens were merged.
         """
-        if event.kind != "global":
+        if (layout := among_all_tokens(event)) is None:
             return
-        if event.plan is not None or event.layout is None:
-            raise ValueError("dilution is read from attention among all tokens: set m = 0")
-        layout = event.layout
         size, frames = layout.tokens_per_frame, layout.frames
         entropy, special = np.zeros(frames), np.zeros((frames, frames))
         keys = event.k[0].float().transpose(-1, -2)
@@ -92,8 +90,7 @@ def measure(params: Params, lengths: Many[int]) -> dict[str, Array]:
         ValueError: lengths that do not increase from four, scenes without true cameras; and as
             `lib.run.prepare`.
     """
-    if len(lengths) < 2 or lengths[0] <= FOURTH or sorted(set(lengths)) != list(lengths):
-        raise ValueError(f"lengths = {list(lengths)} must be two or more that increase, none below 4")
+    increasing(lengths, FOURTH + 1)
     model, _ = load_model(params)
     parts: dict[str, list[list[list[float]]]] = {
         name: [] for name in ("entropy", "entropy_last", "entropy_fourth", "sink")
@@ -109,11 +106,9 @@ def measure(params: Params, lengths: Many[int]) -> dict[str, Array]:
 
 
 def _scene(params: Params, model: VGGT) -> tuple[dict[str, list[float]], Array]:
-    setup = prepare(params, model)
-    order = torch.randperm(params.frames, generator=torch.Generator().manual_seed(params.seed))
-    sequence = setup.sequence.take(order.tolist())
-    seen = Dilution(setup.model.config.causal)
-    said = run(replace(setup, sequence=sequence), seen).prediction
+    setup = in_drawn_order(params, model)
+    sequence, seen = setup.sequence, Dilution(setup.model.config.causal)
+    said = run(setup, seen).prediction
     if sequence.extrinsics is None or said.extrinsics is None:
         raise ValueError(f"{params.scene!r} has no true cameras, or {params.model!r} says none")
     numbers = {
