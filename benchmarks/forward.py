@@ -1,6 +1,7 @@
 """Where the time of a forward pass goes: seconds, share, speed and memory of each part, plain and merged.
 
     python benchmarks/forward.py --config small --frames 8 --size 112x154 --rule uniform --m 0.5
+    python benchmarks/forward.py --config small --frames 16 --allocator      freed memory kept, as by lib.run
     python benchmarks/forward.py --config vggt-1b --frames 8 --size 518x518 --device cuda --dtype bfloat16
 
 Plain and merged forwards take turns in one process and the best time of the repeats counts. Operations are
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from lib import records
+from lib.allocator import M_MMAP_MAX, keep_freed_memory
 from lib.merging import RULES, MergingRule
 from lib.pipes import reader_may_leave
 from lib.vggt import VGGT, CameraHeadConfig, DenseHeadConfig, PatchEmbedConfig, TrackHeadConfig, VGGTConfig
@@ -243,6 +245,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--m", type=float, default=0.5, help="fusion strength of the merging rule")
     parser.add_argument("--points", type=int, default=16, help="query points to track, 0 for none")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--allocator", action="store_true", help="time with freed memory kept (lib.allocator)"
+    )
     parser.add_argument("--frames-chunk", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write everything here")
@@ -315,6 +320,7 @@ def measured(
         for run in runs:
             measure_time(run, model, calls[run.name], meter)
     if device.type == "cpu":
+        ctypes.CDLL(None).mallopt(M_MMAP_MAX, 1 << 16)  # as it was, whatever `--allocator` said
         ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 16)
     for run in runs:
         measure_memory(run, model, calls[run.name], meter)
@@ -367,6 +373,8 @@ def main(argv: list[str] | None = None) -> dict:
     """Run, print the table, write the JSON file and the record if asked."""
     options = arguments(argv)
     chosen = {name: getattr(options, name) for name in KEPT} | {"threads": torch.get_num_threads()}
+    if options.allocator:
+        keep_freed_memory()
     begun = records.begin(EXPERIMENT, chosen, options.device) if options.keep else None
     result = benchmark(options)
     print(table(result))

@@ -2,9 +2,11 @@
 
     python benchmarks/training.py --frames 2 6 12                       the parts of this checkout's step
     python benchmarks/training.py --against ../other --steps 24         two checkouts take turns, step by step
+    python benchmarks/training.py --allocator --patch-size 4 --steps 9  freed memory kept, against handed back
 
 Every step is of the shipped configuration with one thread; the clock is CPU time, as machines are shared.
-Both checkouts train on the same batches from the same weights, so that their losses can be compared too.
+Both sides train on the same batches from the same weights, so that their losses can be compared too, and each
+deals with freed memory as its own `python -m lib.train` does.
 Rendering and validation, which are not done in every step, are timed once and shared out over their steps.
 """
 
@@ -16,8 +18,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -26,9 +29,10 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
+from lib.allocator import KEEPING
 from lib.pipes import reader_may_leave
 from lib.training import loop
-from lib.training.config import TrainConfig
+from lib.training.config import TrainConfig, mini_model
 from lib.training.data import render_shard
 from lib.training.loop import Trainer
 
@@ -119,9 +123,9 @@ def cost(call: Callable[[], Any], steps: int) -> float:
     return (process_time() - start) / steps
 
 
-def work(steps: int, folder: Path) -> None:
+def work(steps: int, folder: Path, patch_size: int) -> None:
     """One side of a comparison: a step for each line read, answered by its CPU seconds and losses."""
-    trainer = Trainer(TrainConfig(**CONFIG), folder)  # type: ignore[arg-type]
+    trainer = Trainer(TrainConfig(**CONFIG, model=mini_model(patch_size=patch_size)), folder)  # type: ignore[arg-type]
     for _ in range(steps):
         sys.stdin.readline()
         start = process_time()
@@ -129,33 +133,60 @@ def work(steps: int, folder: Path) -> None:
         print(json.dumps({"seconds": process_time() - start, "losses": losses}), flush=True)
 
 
-def compare(checkouts: list[Path], steps: int, folder: Path) -> list[list[dict[str, Any]]]:
-    """Steps of each checkout, which take turns; each is a process with the checkout's own `lib`."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--work", "--steps", str(steps), "--folder"]
-    sides = [
-        subprocess.Popen([*command, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                         cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"})
-        for checkout in checkouts
-    ]  # fmt: skip
-    answers: list[list[dict[str, Any]]] = [[] for _ in sides]
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: a checkout, and whether its process keeps freed memory (`lib.allocator`)."""
+
+    checkout: Path
+    keeps: bool
+
+    def __str__(self) -> str:
+        return f"{self.checkout}, freed memory {'kept' if self.keeps else 'handed back'}"
+
+    def start(self, words: list[str]) -> subprocess.Popen[str]:
+        """Its process, which works with its own `lib`."""
+        own = {"PYTHONPATH": str(self.checkout), "OMP_NUM_THREADS": "1"} | (KEEPING if self.keeps else {})
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self.checkout,
+            env=os.environ | own,
+        )
+
+
+def sides(against: Path | None) -> list[Side]:
+    """This checkout and the other; without another, this one with freed memory kept, and handed back."""
+    here = Path(__file__).resolve().parents[1]
+    if against is None:
+        return [Side(here, True), Side(here, False)]
+    return [Side(one, (one / "lib" / "allocator.py").is_file()) for one in (here, against.resolve())]
+
+
+def compare(asked: Sequence[Side], words: list[str], steps: int) -> list[list[dict[str, Any]]]:
+    """Steps of each side, which take turns; `words` are those of this command beside `--work`."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--work", "--steps", str(steps), *words]
+    running = [side.start(command) for side in asked]
+    answers: list[list[dict[str, Any]]] = [[] for _ in running]
     for _ in range(steps):
-        for side, list_of in zip(sides, answers, strict=True):
+        for side, list_of in zip(running, answers, strict=True):
             assert side.stdin is not None and side.stdout is not None
             side.stdin.write("step\n")
             side.stdin.flush()
             list_of.append(json.loads(side.stdout.readline()))
-    for side in sides:
+    for side in running:
         side.wait()
     return answers
 
 
-def report(checkouts: list[Path], answers: list[list[dict[str, Any]]]) -> str:
+def report(asked: Sequence[Side], answers: list[list[dict[str, Any]]]) -> str:
     """Images per CPU-second of both sides after the warm-up, their ratio, and how far the losses part."""
     images = TrainConfig().frames_per_step
     means = [sum(a["seconds"] for a in side[WARM_UP:]) / len(side[WARM_UP:]) for side in answers]
     lines = [
-        f"{checkout}: {mean:.3f} CPU s a step of up to {images} images, {images / mean:.0f} images per CPU s"
-        for checkout, mean in zip(checkouts, means, strict=True)
+        f"{side}: {mean:.3f} CPU s a step of up to {images} images, {images / mean:.0f} images per CPU s"
+        for side, mean in zip(asked, means, strict=True)
     ]
     lines.append(f"ratio {means[1] / means[0]:.2f}")
     for step in (0, len(answers[0]) - 1):
@@ -172,6 +203,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[2, 6, 12], help="S of the table of parts")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--against", type=Path, default=None, help="compare with this checkout")
+    parser.add_argument("--allocator", action="store_true", help="compare freed memory kept and handed back")
+    parser.add_argument("--patch-size", type=int, default=8, help="of both sides of a comparison")
     parser.add_argument("--folder", type=Path, default=None, help="rooms are kept here; else rendered anew")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -179,10 +212,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         if options.work:
-            work(options.steps, folder)
-        elif options.against is not None:
-            checkouts = [Path(__file__).resolve().parents[1], options.against.resolve()]
-            print(report(checkouts, compare(checkouts, options.steps, folder)))
+            work(options.steps, folder, options.patch_size)
+        elif options.against is not None or options.allocator:
+            asked = sides(options.against)
+            words = ["--folder", str(folder), "--patch-size", str(options.patch_size)]
+            print(report(asked, compare(asked, words, options.steps)))
         else:
             for frames in options.frames:
                 parts = profile(frames, options.steps, folder)

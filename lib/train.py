@@ -25,11 +25,12 @@ from typing import Any
 
 import torch
 
+from lib.allocator import keep_freed_memory
 from lib.pipes import reader_may_leave
 from lib.records.contents import hash_path
 from lib.training.config import TrainConfig, mini_model
 from lib.training.curves import draw_curves
-from lib.training.domains import evaluate_domains_file
+from lib.training.domains import evaluate_domains_file, evaluate_recording_file
 from lib.training.evaluation import EVALUATION_FRAMES, evaluate_file
 from lib.training.export import export_weights
 from lib.training.loop import Trainer
@@ -74,16 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="checkpoints, rooms, curves of the run")
     parser.add_argument("--weights", type=Path, default=Path("data/weights/mini.safetensors"))
     parser.add_argument("--from-weights", type=Path, default=None, help="train: begin a new run with these")
-    parser.add_argument(
-        "--budget-minutes", type=float, default=None, help="time from now; else `steps` decides"
-    )
+    parser.add_argument("--budget-minutes", type=float, default=None, help="from now; else `steps` decides")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
     parser.add_argument("--photographs", type=Path, default=None, help="evaluate: a recording with poses")
+    parser.add_argument("--wider", action="store_true", help="evaluate: in wider rooms, beside others")
     parser.add_argument(
-        "--wider", action="store_true", help="evaluate: beside --from-weights, in wider rooms"
+        "--rooms", type=int, default=32, help="evaluate: rooms for each S; 0: photographs only"
     )
-    parser.add_argument("--rooms", type=int, default=32, help="evaluate: rooms for each number of frames")
     parser.add_argument("--frames", type=int, nargs="+", default=list(EVALUATION_FRAMES), help="evaluate: S")
     options = parser.parse_intermixed_args(_with_command(arguments))
     if options.threads is not None:
@@ -135,6 +134,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     weights = Path(options.words[0]) if options.words else options.weights
     if options.wider:
         record = evaluate_domains_file(weights, map(Path, options.words[1:]), options.rooms)
+    elif options.photographs is not None and options.rooms == 0:
+        record = evaluate_recording_file(weights, options.photographs, options.frames)
     else:
         record = evaluate_file(weights, options.frames, options.rooms, options.device, options.photographs)
     print(json.dumps(record, indent=1))
@@ -145,5 +146,6 @@ def _export(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     with reader_may_leave():
         main()

@@ -33,7 +33,7 @@ from lib.scenes.wider import INGREDIENTS, World, _lamp, _paint, render_wider_wal
 from lib.training.config import mini_model
 from lib.training.data import render_shard
 from lib.training.domains import evaluate_domains_file, wider_walks
-from lib.training.evaluation import identity_baseline, predict, sequence_errors
+from lib.training.evaluation import evaluate_photographs, identity_baseline, predict, sequence_errors
 from lib.training.loop import Trainer
 from lib.training.wider import WiderConfig, WiderPool, read_config, render_wider_shard
 from lib.vggt.checkpoint import load, save
@@ -391,6 +391,23 @@ def test_domains_are_seen_beside_others_and_enter_the_record(tmp_path: Path) -> 
     save(VGGT.from_seed(mini_model(depth=4, width=32, image_size=24), 0), two, {"steps": 7})
     with pytest.raises(ValueError, match="pictures of different sizes"):
         evaluate_domains_file(one, [two], rooms=1)
+
+
+def test_photographs_alone_leave_the_record_of_the_weights_as_it_is(tmp_path: Path, redkitchen: Path) -> None:
+    path = tmp_path / "one.safetensors"
+    save(VGGT.from_seed(mini_model(depth=4, width=32, image_size=16), 0), path, {"steps": 7})
+    path.with_suffix(".json").write_text("{}")
+    train.main(
+        ["evaluate", str(path), "--photographs", str(redkitchen), "--rooms", "0", "--frames", "2", "3"]
+    )
+    assert path.with_suffix(".json").read_text() == "{}"
+    record = json.loads((tmp_path / "recordings" / "one.json").read_text())
+    assert record["weights"] == hash_path(path)
+    assert [(row["walk"], row["frames"], row["who"]) for row in record["rows"]][::3] == [
+        (redkitchen.name, 2, "model"),
+        (redkitchen.name, 3, "model"),
+    ]
+    assert record["rows"] == evaluate_photographs(load(path), redkitchen, (2, 3))
 
 
 def test_a_lamp_is_redder_where_it_is_less_blue():

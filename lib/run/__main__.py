@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lib.allocator import keep_freed_memory
 from lib.formats.reconstruction import write
 from lib.pipes import reader_may_leave
 from lib.run import DTYPES, Params, prepare, run
@@ -56,6 +57,7 @@ def command_line(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     with reader_may_leave():
         status = command_line()
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""Errors in held-out wider rooms, with all ingredients and with each one alone, of several networks."""
+"""Errors in other domains: wider rooms, with all ingredients and with each one alone, and photographs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from lib.records.contents import hash_path
+from lib.records.fingerprints import versions
 from lib.scenes.rooms import room_seed
 from lib.scenes.sequence import Sequence
 from lib.scenes.wider import INGREDIENTS, render_wider_walks
 from lib.training.evaluation import (
     Estimator,
     _summary,
+    evaluate_photographs,
     identity_baseline,
     predict,
     sequence_errors,
@@ -77,4 +79,19 @@ def evaluate_domains_file(weights: Path, others: Iterable[Path], rooms: int) -> 
     seconds = round(time.time() - start, 1)
     record = {"weights": hash_path(weights), "others": known, "rows": rows, "seconds": seconds}
     update_record(weights.with_suffix(".json"), {"domains": record})
+    return record
+
+
+def evaluate_recording_file(weights: Path, folder: Path, frames: Iterable[int]) -> dict[str, Any]:
+    """Errors on one recording of photographs, into a record of its own: recordings/ beside the weights file.
+
+    The record of the weights stays as it is: what was measured with it rests on it.
+    """
+    start, model = time.time(), load(weights)
+    rows = evaluate_photographs(model, folder, frames)
+    seconds = round(time.time() - start, 1)
+    record = {"weights": hash_path(weights), "rows": rows, "seconds": seconds, "versions": versions()}
+    kept = weights.parent / "recordings" / f"{weights.stem}.json"
+    kept.parent.mkdir(exist_ok=True)
+    update_record(kept, record)
     return record

@@ -1,13 +1,17 @@
 """One word for each network and statement, by the whole interval; and a dot for each in the figure."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from book.study import verdicts
 from book.study.family import rule, statements
-from book.study.family.draw import looks, strips, table
+from book.study.family.draw import looks, portraits, strips, table
 from book.study.family.statements import Statement
 from book.study.intervals import Interval
+from lib.records.store import StaleResultError
 
 HIGH, AROUND, LOW = Interval(2, 1.9, 2.1), Interval(1, 0.9, 1.1), Interval(0.5, 0.4, 0.6)
 ABOVE = Statement("errors grow", "ratio", 1.0, {"a": HIGH, "b": AROUND, "c": LOW})
@@ -117,6 +121,7 @@ def test_every_network_of_the_family_is_shipped() -> None:
     assert list(statements.labels()) == list(statements.NETWORKS)
     # of these the record ships, and the weights do not
     absent = {"to4-seed1", "to24-seed1", "track4-seed1", "untracked-seed1", "deep12-seed0"}
+    absent |= {f"to{most}-seed2" for most in (4, 12, 24)}
     assert statements.shipping() == [name for name in statements.NETWORKS if name not in absent]
     assert list(statements.labels(statements.shipping())) == statements.shipping()
     assert statements.labels()["mini"] == "to 12 frames (shipped)"
@@ -164,6 +169,7 @@ def test_kinds_are_architecture_and_longest_training_sequence() -> None:
         rule.kind("equivariant-to4-seed0") == "without reference frame, 6 blocks, patches of 8, to 4 frames"
     )
     assert rule.kind("to24-seed0") == rule.kind("trained-to-24") != rule.kind("mini")
+    assert rule.kind("causal-seed0") == f"{rule.kind('mini')}, earlier frames only"
 
 
 def test_every_statement_that_a_check_names_exists() -> None:
@@ -171,3 +177,32 @@ def test_every_statement_that_a_check_names_exists() -> None:
     assert {"path_adds", "merging_costs"} <= named <= {ask.__name__ for ask in statements.ALL}
     with pytest.raises(ValueError, match=r"called .'merging_pays'.; there are diluted"):
         rule.reaches(["merging_pays"])
+
+
+def test_photographs_are_those_of_the_weights_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements.shipped, "SHIPPED", tmp_path / "mini.safetensors")
+    monkeypatch.setattr(statements, "report", lambda name: {"weights": "as they stand"})
+    statements.recording.cache_clear()
+    with pytest.raises(StaleResultError, match="--photographs FOLDER --rooms 0"):
+        statements.recording("a")
+    row = {"walk": "redkitchen", "frames": 2, "who": "model", "rotation_deg": {"values": [3.0, 1.0]}}
+    (tmp_path / "recordings").mkdir()
+    for weights, fits in (("others", False), ("as they stand", True)):
+        (tmp_path / "recordings" / "a.json").write_text(json.dumps({"weights": weights, "rows": [row]}))
+        if fits:
+            found = statements.shipped.errors(
+                statements.recording("a"), "redkitchen", 2, "model", "rotation_deg"
+            )
+            assert found.tolist() == [3, 1]
+        else:
+            with pytest.raises(StaleResultError, match="as it stands"):
+                statements.recording("a")
+    statements.recording.cache_clear()
+
+
+def test_the_table_of_networks_takes_columns_of_other_measurements() -> None:
+    reports = {name: statements.report(name) for name in ("mini", "causal-seed0")}
+    table = portraits(reports, {"far": {"mini": np.array([2.0, 2.0, 2.0])}})
+    assert list(table["far"]) == ["2 (2 … 2)", "–"] and "far" not in portraits(reports)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from book.study import hypothesis
+from book.study.intervals import Interval
 from book.study.networks import longest
+from book.study.networks.draw import lost_and_failed
 from book.study.networks.seeds import SEEDS
 
 NINE = [name for names in SEEDS.values() for name in names]
@@ -62,3 +65,15 @@ def test_errors_are_those_of_the_same_rooms(monkeypatch: pytest.MonkeyPatch) -> 
     ]
     assert [one["frames"] for one in asked] == [8, 128, 512]
     assert {(one["model"], one["scene"]) for one in asked} == {("a", longest.ROOMS)}
+
+
+def test_a_dot_a_network_and_a_colour_a_kind() -> None:
+    lost, kinds = {"a": 2.0, "b": 30.0, "c": 64.0}, {"a": "more", "b": "few", "c": "few"}
+    failed = {
+        name: Interval(ratio, 0.5 * ratio, 2 * ratio) for name, ratio in (("a", 1.0), ("b", 4.0), ("c", 5.0))
+    }
+    ax = lost_and_failed(lost, failed, kinds).axes[0]
+    drawn = {box.get_label(): box[0].get_xydata().tolist() for box in ax.containers}
+    assert drawn == {"more": [[2, 1]], "few": [[30, 4], [64, 5]]}
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    plt.close("all")

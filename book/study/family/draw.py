@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
 
 from book.study.family.rule import kind
 from book.study.family.statements import Statement
@@ -23,11 +25,16 @@ COLOURS = ("vermilion", "blue", "green", "purple", "orange", "sky", "black")  # 
 FIRST, FURTHER = ({"fmt": "o"}, {"fmt": "D", "mfc": "none"})  # trainings of a kind
 
 
-def portraits(reports: Mapping[str, Report], seed: int = 0) -> pd.DataFrame:
+def portraits(
+    reports: Mapping[str, Report],
+    beside: Mapping[str, Mapping[str, NDArray[np.float64]]] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
     """What each network was trained on, for how long, and its median rotation error on denser walks.
 
     Args:
         reports: label -> record of the weights.
+        beside: further columns: heading -> label -> rotation errors, degrees; empty for who is not in it.
         seed: of the bootstrap intervals over rooms (95 %).
     """
     rows = {}
@@ -38,6 +45,8 @@ def portraits(reports: Mapping[str, Report], seed: int = 0) -> pd.DataFrame:
             "images": f"{report['frames']:,}",
             "minutes": f"{report['seconds'] / 60:.0f}",
         } | {f"{S} frames": str(median_interval(values, seed)) for S, values in rotation.items()}
+        for heading, found in (beside or {}).items():
+            rows[label][heading] = str(median_interval(found[label], seed)) if label in found else "–"
     return pd.DataFrame(rows).T.rename_axis("trained")
 
 

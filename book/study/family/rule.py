@@ -71,7 +71,8 @@ def kind(name: str) -> str:
     model = config["model"]
     reference = "with" if model.get("reference", True) else "without"
     size = f"{model['depth']} blocks, patches of {model['patch_size']}"
-    return f"{reference} reference frame, {size}, to {config['most_frames']} frames"
+    sees = ", earlier frames only" if model.get("causal") else ""
+    return f"{reference} reference frame, {size}, to {config['most_frames']} frames{sees}"
 
 
 def reaches(names: Iterable[str]) -> dict[str, Reach]:

@@ -6,6 +6,7 @@ Only the records that a statement needs are read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,19 +18,23 @@ from numpy.typing import NDArray
 from book.study import entries, profile, shipped
 from book.study.fits import growth
 from book.study.intervals import Interval, mean_ratio, median_interval, sign_interval
+from lib.records.store import StaleResultError
 
 Array = NDArray[np.float64]
 NETWORKS = {  # weights -> what its label says beside the longest training sequence; in the order of figures
     "trained-to-4": "",
     "to4-seed0": " (seed 0)",
     "to4-seed1": " (seed 1)",
+    "to4-seed2": " (seed 2)",
     "mini": " (shipped)",
     "to12-seed1": " (seed 1)",
+    "to12-seed2": " (seed 2)",
     "track4-seed1": " (tracks moved)",
     "untracked-seed1": " (no tracks)",
     "trained-to-24": "",
     "to24-seed0": " (seed 0)",
     "to24-seed1": " (seed 1)",
+    "to24-seed2": " (seed 2)",
     "patch4-seed0": " (finer patches)",
     "deep12-seed0": " (12 blocks)",
     "equivariant-seed0": " (no reference)",
@@ -39,6 +44,7 @@ NOTES = NETWORKS | {"wider": " (wider world)", "causal-seed0": " (causal)"}  # o
 FRESH = "denser:200-207"
 LENGTHS = (8, 16, 32, 64, 128)
 FEW, MANY = 8, 128  # frames of a walk whose errors are compared
+PHOTOGRAPHS, PAIR = "redkitchen", 2  # a recording that no training saw, and frames of a piece of it
 STRENGTH = 0.7
 MERGED = {"frames": 32, "strengths": [STRENGTH]}
 # The run that measured the bias: one that the chapter on long sequences declared, or one like these.
@@ -120,6 +126,23 @@ def shipping() -> list[str]:
 def report(name: str) -> shipped.Report:
     """The record of a network's weights."""
     return shipped.read_report(shipped.SHIPPED.with_name(f"{name}.safetensors"))
+
+
+@cache
+def recording(name: str) -> shipped.Report:
+    """Errors of a network on photographs, in the form of the record of its weights.
+
+    Raises:
+        StaleResultError: there are none, or they are of other weights; says what to run.
+    """
+    path = shipped.SHIPPED.parent / "recordings" / f"{name}.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"weights": None}
+    if found["weights"] != report(name)["weights"]:
+        raise StaleResultError(
+            f"{name} has not been evaluated on photographs as it stands; run: python -m lib.train evaluate "
+            f"data/weights/{name}.safetensors --photographs FOLDER --rooms 0"
+        )
+    return {"evaluation": found}
 
 
 def in_effect(name: str) -> Mapping[str, Array]:

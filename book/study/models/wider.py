@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from book.study import shipped
+from book.study.family.statements import PHOTOGRAPHS
 from book.study.hypothesis import read
 from book.study.intervals import Interval, median_interval
 from book.study.numbers import minus
@@ -21,7 +22,6 @@ from lib.records.store import StaleResultError
 
 WEIGHTS = SHIPPED.with_name("wider.safetensors")
 DECLARED = read(Path(__file__).with_name("declared_wider.yml"))
-PHOTOGRAPHS = "redkitchen"
 ENOUGH = 5  # pieces of a recording below which no interval is shown
 WORLD = "without-world"  # the short training without curved, thin, clutter, textures, light
 ARMS = ("everything", "without-hand", "without-camera", "without-views", WORLD)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from book.study.fits import growth
-from book.study.intervals import median_interval
+from book.study.intervals import Interval, median_interval
 from book.study.shipped import Report, errors, lengths
 from book.study.style import PALETTE, intervals, shared_legend
 
@@ -109,4 +109,27 @@ def trainings_apart(
     right.axhline(1, color=PALETTE["black"], lw=0.8, ls=":")
     right.set(xlabel="global block", ylabel="keys in effect, power of S")
     shared_legend(figure, left, "outside upper center")
+    return figure
+
+
+def lost_and_failed(
+    lost: Mapping[str, float], failed: Mapping[str, Interval], kinds: Mapping[str, str]
+) -> Figure:
+    """How many times as many keys a network's best block uses in a long walk, against its ratio of errors.
+
+    Args:
+        lost: network -> growth of keys in effect. failed: network -> ratio of errors with its interval.
+        kinds: network of `lost` -> its kind, at most as many as there are `COLOURS`.
+    """
+    figure, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    for kind, colour in zip(dict.fromkeys(kinds.values()), COLOURS, strict=False):
+        names = [name for name in lost if kinds[name] == kind]
+        intervals(ax, [lost[name] for name in names], [failed[name] for name in names], colour, kind, fmt="o")
+    ax.axhline(1, color=PALETTE["black"], lw=0.8, ls=":")
+    ax.set(xscale="log", yscale="log", xlim=(0.9, 90))
+    ax.set(xlabel="times as many keys in the block that resists most", ylabel="times the error")
+    for axis, ticks in ((ax.xaxis, (1, 2, 4, 8, 16, 32, 64)), (ax.yaxis, (0.5, 1, 2, 4, 8))):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_minor_locator(NullLocator())
+    ax.legend(loc="upper left")
     return figure

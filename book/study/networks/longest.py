@@ -63,8 +63,8 @@ def quantities(found: Mapping[str, Errors], powers: Mapping[str, float]) -> dict
     if {*sum(SEEDS.values(), ())} <= found.keys():
         by_training = {most: [ratio([found[n]]).median for n in names] for most, names in SEEDS.items()}
         at = [(name, frames) for names in SEEDS.values() for name in names for frames in (MANY, MOST)]
-        lost = [np.log(loss(powers[name], frames)) for name, frames in at]
-        failed = [np.log(ratio([found[name]], frames).median) for name, frames in at]
+        lost = [loss(powers[name], frames) for name, frames in at]
+        failed = [ratio([found[name]], frames).median for name, frames in at]
         said |= {
             "longest_order": order(by_training),
             "longest_hold": float(rank_correlation(lost, failed)),
