@@ -8,9 +8,8 @@
     python -m lib.train export --folder _build/train/mini          weights and record -> data/weights
 
 Options of the run are given as `name=value` after the flags; see `lib.training.config.TrainConfig`. `depth`,
-`width`, `patch_size` and `image_size` set the sizes of the mini model. A run that was killed goes on when the
-same command is given again; with other options it is refused. `wider=["curved","light"]` adds ingredients of
-`lib.scenes.wider` to its rooms.
+`width`, `patch_size` and `image_size` set the sizes of the mini model. A run that was killed goes on with the
+same command; with other options it is refused. `wider=["curved"]` adds ingredients of `lib.scenes.wider`.
 """
 
 from __future__ import annotations
