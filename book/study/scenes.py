@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
-from book.study.style import PALETTE
+from book.study.style import PALETTE, own_pixels
 from lib.geometry import camera_centres, invert
 from lib.merging import TokenLayout
 from lib.metrics import camera_errors
@@ -44,7 +44,7 @@ def photographs(
         np.concatenate([depth[list(indices)].ravel() for depth in depths.values()]) if depths else np.ones(1)
     )
     low, high = np.percentile(shown[shown > 0], (2, 98)) if (shown > 0).any() else (0.0, 1.0)
-    aspect = images.shape[2] / images.shape[3]
+    own, aspect = own_pixels(images[0, 0]), images.shape[2] / images.shape[3]
     width = 1.55 * len(indices)
     figure, axes = plt.subplots(
         1 + len(depths),
@@ -53,11 +53,11 @@ def photographs(
         squeeze=False,
     )
     for column, frame in enumerate(indices):
-        axes[0, column].imshow(np.clip(images[frame].transpose(1, 2, 0), 0, 1))
+        axes[0, column].imshow(np.clip(images[frame].transpose(1, 2, 0), 0, 1), interpolation=own)
         axes[0, column].set_title(f"frame {frame}", fontsize=9)
         for row, depth in enumerate(depths.values(), start=1):
             picture = np.where(depth[frame] > 0, depth[frame], np.nan)
-            mappable = axes[row, column].imshow(picture, vmin=low, vmax=high)
+            mappable = axes[row, column].imshow(picture, vmin=low, vmax=high, interpolation=own)
     for ax in axes.ravel():
         _bare(ax)
     for row, label in enumerate(["image", *depths]):

@@ -104,6 +104,14 @@ def intervals(
     ax.errorbar(*((middle, at) if across else (at, middle)), **(usual | look))
 
 
+def own_pixels(picture: np.ndarray) -> str | None:
+    """`interpolation` of `imshow`: a picture of few pixels keeps its own; a vector figure else holds more.
+
+    picture: (height, width, ...). None, matplotlib's choice, for a picture larger than it is shown.
+    """
+    return "none" if max(picture.shape[:2]) <= 128 else None
+
+
 def shared_legend(figure: Figure, ax: Axes, loc: str = "outside lower center", **look: Any) -> None:
     """One legend for all panels of a figure, that of `ax`; in one row unless ``ncols`` says otherwise."""
     handles, labels = ax.get_legend_handles_labels()

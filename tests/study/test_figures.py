@@ -1,5 +1,9 @@
 """Figures say what the data say: token counts, roles and kept fractions are read back from the drawing."""
 
+import base64
+import io
+import re
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -7,12 +11,13 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from PIL import Image
 
 from book.study.architecture.draw import Dimensions, architecture
 from book.study.intervals import Interval
 from book.study.merging_pictures import fastvggt_roles, kept_curves
 from book.study.scenes import attention_maps, cameras, photographs
-from book.study.style import PALETTE, banner, intervals, provenance, shared_legend
+from book.study.style import PALETTE, banner, intervals, own_pixels, provenance, shared_legend
 from lib.merging import FastVGGTRule, TokenLayout
 
 DIMENSIONS = Dimensions(3, 32, 2, "conv", 8, (48, 64), 10, 53, 5, (0, 1, 1, 2), 4)
@@ -97,3 +102,16 @@ def test_an_interval_is_a_dot_with_a_bar_from_its_low_to_its_high_end(across):
     assert dots.get_color() == PALETTE["green"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two"]
     plt.close(figure)
+
+
+def test_a_small_picture_keeps_its_own_pixels_in_a_vector_figure() -> None:
+    held = []
+    for interpolation in (None, own_pixels(np.empty((48, 48, 3)))):
+        figure, ax = plt.subplots(figsize=(3, 3))
+        ax.imshow(np.random.default_rng(0).random((48, 48, 3)), interpolation=interpolation)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg")
+        (encoded,) = re.findall(r'data:image/png;base64,([^"]*)"', buffer.getvalue())
+        held.append(Image.open(io.BytesIO(base64.b64decode(encoded))).size)
+    assert held[1] == (48, 48) and held[0] > (96, 96)
+    assert own_pixels(np.empty((518, 48))) is None

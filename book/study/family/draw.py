@@ -41,13 +41,19 @@ def portraits(
     for label, report in reports.items():
         rotation = {S: errors(report, "denser", S, "model", "rotation_deg") for S in SHOWN}
         rows[label] = {
-            "sequences": f"{report['sequences_with_parents']:,}",
-            "images": f"{report['frames']:,}",
+            "thousand sequences, images": f"{report['sequences_with_parents'] / 1000:.0f}, "
+            f"{report['frames'] / 1000:.0f}",
             "minutes": f"{report['seconds'] / 60:.0f}",
-        } | {f"{S} frames": str(median_interval(values, seed)) for S, values in rotation.items()}
+        } | {f"{S} frames": _short(values, seed) for S, values in rotation.items()}
         for heading, found in (beside or {}).items():
-            rows[label][heading] = str(median_interval(found[label], seed)) if label in found else "–"
+            rows[label][heading] = _short(found[label], seed) if label in found else "–"
     return pd.DataFrame(rows).T.rename_axis("trained")
+
+
+def _short(values: NDArray[np.float64], seed: int) -> str:
+    """The median of errors with its interval, in two digits, so that many fit beside one another."""
+    found = median_interval(values, seed)
+    return f"{found.median:.2g} ({found.low:.2g} … {found.high:.2g})"
 
 
 def table(statements: Sequence[Statement], networks: Mapping[str, str]) -> pd.DataFrame:

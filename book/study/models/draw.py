@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from book.study.intervals import Interval, median_interval
 from book.study.shipped import TARGETS, Report, errors, lengths
-from book.study.style import PALETTE, intervals, shared_legend
+from book.study.style import PALETTE, intervals, own_pixels, shared_legend
 
 LOSSES = {"camera": "vermilion", "depth": "blue", "point": "green", "match": "purple", "track": "orange"}
 WHO = {"model": ("mini VGGT", "blue", "o"), "still": ("stands still", "grey", "s")}
@@ -46,9 +46,8 @@ def gallery(rows: Mapping[str, Sequence[np.ndarray]]) -> Figure:
         flat = pictures[0].ndim == 2
         top = max(float(picture.max()) for picture in pictures)
         for ax, picture in zip(line, pictures, strict=True):
-            shown = ax.imshow(
-                picture if flat else np.clip(picture.transpose(1, 2, 0), 0, 1), vmin=0, vmax=top
-            )
+            upright = picture if flat else np.clip(picture.transpose(1, 2, 0), 0, 1)
+            shown = ax.imshow(upright, vmin=0, vmax=top, interpolation=own_pixels(upright))
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
             ax.spines[:].set_visible(False)
