@@ -43,7 +43,7 @@ def portraits(
         rows[label] = {
             "thousand sequences, images": f"{report['sequences_with_parents'] / 1000:.0f}, "
             f"{report['frames'] / 1000:.0f}",
-            "minutes": f"{report['seconds'] / 60:.0f}",
+            "min": f"{report['seconds'] / 60:.0f}",
         } | {f"{S} frames": _short(values, seed) for S, values in rotation.items()}
         for heading, found in (beside or {}).items():
             rows[label][heading] = _short(found[label], seed) if label in found else "–"
