@@ -96,9 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _with_command(given: Sequence[str] | None) -> list[str]:
     """Make the command explicit, so that `python -m lib.train seed=1` is training with an option."""
     words = sys.argv[1:] if given is None else list(given)
-    return (
-        words if words and words[0] in ("train", "evaluate", "export", "-h", "--help") else ["train", *words]
-    )
+    said = words[:1] and words[0] in ("train", "evaluate", "export", "-h", "--help")
+    return words if said else ["train", *words]
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -124,16 +123,16 @@ def _check_goes_on(trainer: Trainer, parent: Path | None) -> None:
             "and start a new run from its weights: --folder elsewhere --from-weights FILE"
         )
     if parent is not None and hash_path(parent) != trainer.progress.parent:
-        raise SystemExit(
-            f"{trainer.folder} holds a run that did not begin with {parent}; choose another --folder"
-        )
+        raise SystemExit(f"{trainer.folder}: its run did not begin with {parent}; choose another --folder")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     weights = Path(options.words[0]) if options.words else options.weights
+    if options.rooms < 1 and (options.wider or options.photographs is None):
+        raise ValueError(f"--rooms {options.rooms} leaves nothing to evaluate: give some, or --photographs")
     if options.wider:
         record = evaluate_domains_file(weights, map(Path, options.words[1:]), options.rooms)
-    elif options.photographs is not None and options.rooms == 0:
+    elif options.rooms < 1:
         record = evaluate_recording_file(weights, options.photographs, options.frames)
     else:
         record = evaluate_file(weights, options.frames, options.rooms, options.device, options.photographs)

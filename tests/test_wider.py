@@ -410,6 +410,16 @@ def test_photographs_alone_leave_the_record_of_the_weights_as_it_is(tmp_path: Pa
     assert record["rows"] == evaluate_photographs(load(path), redkitchen, (2, 3))
 
 
+@pytest.mark.parametrize(
+    "words", [["--rooms", "0"], ["--wider", "--rooms", "0", "--photographs", "x"], ["--rooms", "-1"]]
+)
+def test_no_rooms_and_no_photographs_are_one_clear_error(tmp_path: Path, words: list[str]) -> None:
+    path = tmp_path / "one.safetensors"
+    save(VGGT.from_seed(mini_model(depth=4, width=32, image_size=16), 0), path, {"steps": 7})
+    with pytest.raises(SystemExit, match=r"error: --rooms (0|-1) leaves nothing to evaluate"):
+        train.main(["evaluate", str(path), *words])
+
+
 def test_a_lamp_is_redder_where_it_is_less_blue():
     lamp = _lamp(_Fixed(0.75), torch.ones(1, 3))
     torch.testing.assert_close(lamp[0, 3:6], torch.tensor([1.075, 1.0, 0.925]))
