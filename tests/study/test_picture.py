@@ -1,10 +1,15 @@
 """Figures as pages show them: the same bytes each time, no type too small, dense marks as pixels."""
 
+import base64
+import re
+from io import BytesIO
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from PIL import Image
 
 from book.study import picture as pictures
 from book.study.picture import COLUMN, SMALLEST, picture
@@ -63,3 +68,31 @@ def test_a_figure_too_large_for_a_page_says_what_to_do(monkeypatch, drawn) -> No
     monkeypatch.setattr(pictures, "BYTES", 1000)
     with pytest.raises(ValueError, match="draw fewer marks"):
         picture(drawn)
+
+
+def embedded(pixels: np.ndarray) -> tuple[str, np.ndarray]:
+    """The format in which a figure holds a picture, and its pixels there, (height, width, 4), 0 to 255."""
+    figure, ax = plt.subplots(figsize=(3, 3))
+    ax.imshow(pixels, interpolation="none")
+    found = picture(figure)
+    plt.close(figure)
+    (kind, content), *more = re.findall(r'data:image/(\w+);base64,([^"]*)"', found)
+    assert not more
+    return kind, np.asarray(Image.open(BytesIO(base64.b64decode(content))).convert("RGBA")).astype(int)
+
+
+def test_a_photograph_is_held_as_one_and_a_drawing_pixel_by_pixel() -> None:
+    rng = np.random.default_rng(0)
+    across = np.linspace(0, 2, 120)
+    smooth = 0.5 + 0.4 * np.stack([np.sin(across[:, None] * k + across) for k in (1, 2, 3)], -1)
+    photograph = (255 * np.clip(smooth + 0.01 * rng.standard_normal(smooth.shape), 0, 1)).astype(np.uint8)
+    kind, held = embedded(photograph)
+    assert kind == "jpeg" and held.shape == (120, 120, 4)
+    assert np.abs(held[..., :3] - photograph).mean() < 3  # of 255, beside noise of 2.5
+    few = photograph // 64 * 64  # at most 64 colours
+    kind, held = embedded(few)
+    assert kind == "png" and (held[..., :3] == few).all()
+    see_through = np.concatenate([photograph, np.full_like(photograph[..., :1], 255)], -1)
+    see_through[:2] = 0
+    assert embedded(see_through)[0] == "png"
+    assert embedded(photograph[:20, :20])[0] == "png"  # small: nothing is won
