@@ -78,6 +78,20 @@ def test_a_table_keeps_its_head_its_spans_and_its_formulas() -> None:
     assert next(table.findall(nodes.math)).astext() == "x^2"
 
 
+@pytest.mark.parametrize(
+    ("names", "columns", "shown_as"),
+    [
+        (["m", ""], ["", "error"], [["m", "error"]]),
+        (["m", ""], ["all", "error"], [["all", "error"], ["m", ""]]),
+    ],
+)
+def test_the_name_of_an_index_stands_in_the_row_of_the_columns(names, columns, shown_as) -> None:
+    heads = "".join(f"<tr>{''.join(f'<th>{name}</th>' for name in row)}</tr>" for row in (columns, names))
+    (table,) = shown(f"<table><thead>{heads}</thead><tbody><tr><td>1</td><td>2</td></tr></tbody></table>")
+    head = next(table.findall(nodes.thead))
+    assert [[cell.astext() for cell in row.children] for row in head.children] == shown_as
+
+
 def test_text_between_blocks_becomes_paragraphs_and_scripts_vanish() -> None:
     made = shown("<div>first <b>bold</b><p>second</p><script>bad()</script><svg></svg><!-- no --></div>")
     assert [type(node) for node in made] == [nodes.paragraph, nodes.paragraph, nodes.comment]

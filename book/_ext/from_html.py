@@ -91,7 +91,7 @@ def text(said: str) -> list[nodes.Node]:
 def table(tag: Tag) -> nodes.table:
     """A table with its heads, and cells that span columns or rows."""
     rows = [(row, row.find_parent("thead") is not None) for row in tag.find_all("tr")]
-    heads = [nodes.row("", *cells(row)) for row, head in rows if head]
+    heads = in_one([nodes.row("", *cells(row)) for row, head in rows if head])
     bodies = [nodes.row("", *cells(row)) for row, head in rows if not head]
     columns = max((width(row) for row, _ in rows), default=1)
     group = nodes.tgroup("", cols=columns)
@@ -104,6 +104,18 @@ def table(tag: Tag) -> nodes.table:
         [nodes.title("", "", *inlines(title))] if isinstance(title, Tag) and title.get_text().strip() else []
     )
     return nodes.table("", *named, group, classes=["from-html"])
+
+
+def in_one(heads: list[nodes.row]) -> list[nodes.row]:
+    """Two heads of which no column needs both, as pandas names an index below its columns, as one."""
+    if len(heads) != 2 or len(heads[0].children) != len(heads[1].children):
+        return heads
+    pairs = list(zip(heads[0].children, heads[1].children, strict=True))
+    if any(cell.attributes.get("morecols") for pair in pairs for cell in pair):
+        return heads
+    if any(above.astext() and below.astext() for above, below in pairs):
+        return heads
+    return [nodes.row("", *(above if above.astext() else below for above, below in pairs))]
 
 
 def rooms(rows: list[nodes.row], columns: int) -> list[int]:

@@ -30,6 +30,7 @@ PREAMBLE = r"""
 \newenvironment{sphinxVerbatimOutput}{}{}
 \newenvironment{sphinxclassverdict-box}{\begin{leftbar}}{\end{leftbar}}
 \setlength{\emergencystretch}{3em}
+\newcolumntype{T}{L}
 \fvset{fontsize=\footnotesize}
 \setmonofont{DejaVuSansMono}[Extension=.ttf, Scale=0.85, ItalicFont=*-Oblique, BoldFont=*-Bold,
   BoldItalicFont=*-BoldOblique]

@@ -39,7 +39,7 @@ def page():
     """A page with the script and one figure."""
     if browser.chromium() is None:
         pytest.skip("no chromium on the path, so the figure was not touched; apt-get install chromium")
-    text = living.dilution(small_run(8), small_run(128), 4)
+    text = living.dilution(small_run(8), small_run(128), 4, "<p>still</p>")
     with browser.figure(text, "dilution") as page:
         page.wait_for_selector(".living svg")
         yield page

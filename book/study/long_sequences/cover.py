@@ -64,6 +64,14 @@ def answer(runs: Mapping[str, Run]) -> Figure:
     return figure
 
 
+def still(runs: Mapping[str, Run]) -> str:
+    """The same as a vector graphic."""
+    figure = answer(runs)
+    found = picture(figure)
+    plt.close(figure)
+    return found
+
+
 def on_white(svg: str) -> str:
     """A vector graphic on a card of its own: pages that show it may be dark."""
     head, rest = svg.split(">", 1)
@@ -89,7 +97,7 @@ def drawn() -> dict[Path, str]:
     """Every file that this module writes, with its content."""
     with plt.rc_context():
         style()
-        cover = on_white(picture(answer(load_runs())))
+        cover = on_white(still(load_runs()))
     return {STATIC / "answer.svg": cover, STATIC / "mark.svg": mark()}
 
 

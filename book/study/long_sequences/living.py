@@ -25,12 +25,13 @@ def share(run: Run) -> float:
     return float(np.delete(run.mass()[:, 0, 0], SINK).mean())
 
 
-def dilution(short: Run, long: Run, trained: int) -> str:
-    """The figure as HTML; without a script it says so.
+def dilution(short: Run, long: Run, trained: int, still: str) -> str:
+    """The figure as HTML.
 
     Args:
         short, long: unmerged runs, the first for the logits, both for the circles.
         trained: frames of the longest training sequence.
+        still: what stands there without a script, as HTML.
     """
     content = {
         "rows": sampled(short).round(3).tolist(),
@@ -39,6 +40,4 @@ def dilution(short: Run, long: Run, trained: int) -> str:
         "measured": [[run.frames, round(share(run), 5)] for run in (short, long)],
     }
     data = html.escape(json.dumps(content, separators=(",", ":")))
-    return (
-        f'<div class="living" data-dilution="{data}"><noscript>This figure needs a script.</noscript></div>'
-    )
+    return f'<div class="living" data-dilution="{data}"><noscript>{still}</noscript></div>'
