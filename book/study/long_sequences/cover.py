@@ -1,4 +1,4 @@
-"""The picture that the README opens with, and the book's mark: drawn here, committed, kept fresh by a test.
+"""The README's picture, the book's mark and the pictures of its map: drawn, committed, kept fresh by a test.
 
 python -m book.study.long_sequences.cover
 """
@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from book.study.long_sequences.outcome import FAILURE, Run, load_runs
+from book.study.long_sequences.stations import stations
 from book.study.numbers import number
 from book.study.picture import picture
 from book.study.shipped import trained_frames
@@ -98,7 +99,8 @@ def drawn() -> dict[Path, str]:
     with plt.rc_context():
         style()
         cover = on_white(still(load_runs()))
-    return {STATIC / "answer.svg": cover, STATIC / "mark.svg": mark()}
+    pictures = {"answer": cover, "mark": mark()} | {f"map-{k}": v for k, v in stations().items()}
+    return {STATIC / f"{name}.svg": svg for name, svg in pictures.items()}
 
 
 if __name__ == "__main__":
