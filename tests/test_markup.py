@@ -1,4 +1,4 @@
-"""What ``book/_ext/markup.py`` does to tables."""
+"""What ``book/_ext/markup.py`` does to tables and signs."""
 
 import pandas as pd
 import pytest
@@ -46,3 +46,10 @@ def test_minus_signs_of_numbers_and_no_others(markup):
 def test_other_html_is_left_alone(markup):
     html = "<p>1 (0.9 … 1.1)</p>"
     assert as_read(markup, html) == html
+
+
+def test_the_table_of_execution_has_signs_and_text_keeps_its_emoji(markup):
+    tree = utils.new_document("page")
+    tree += [nodes.paragraph("", text) for text in ("✅", "❌", "a ✅ inside")]
+    markup.without_emoji(None, tree, "page")
+    assert [node.astext() for node in tree.children] == ["✓", "✗", "a ✅ inside"]

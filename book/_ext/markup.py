@@ -1,4 +1,4 @@
-"""Mends what the tools write into pages: stray scripts, ids that occur twice, tables without a class."""
+"""Mends what the tools write into pages: scripts, ids that occur twice, tables without a class, emoji."""
 
 import re
 from collections import Counter
@@ -8,6 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 INTERVAL = re.compile(r"\([^()<>]{1,16} … [^()<>]{1,16}\)")  # (0.1 … 0.3)
+WORDS = {"✅": "✓", "❌": "✗"}  # of the table of execution: emoji that few fonts have, and signs that most do
 REPEATED = {"exercise-content", "solution-content", "proof-content", "proof"}
 
 
@@ -44,9 +45,17 @@ def with_readable_tables(app: Sphinx, tree: nodes.document, page: str) -> None:
             node.replace_self(nodes.raw(node.rawsource, text, **node.attributes))
 
 
+def without_emoji(app: Sphinx, tree: nodes.document, page: str) -> None:
+    """Whether a page ran well, in signs that take the colour of the text."""
+    for text in list(tree.findall(nodes.Text)):
+        if text.astext() in WORDS:
+            text.parent.replace(text, nodes.Text(WORDS[text.astext()]))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("doctree-resolved", with_unique_ids)
     app.connect("doctree-resolved", with_readable_tables)
+    app.connect("doctree-resolved", without_emoji)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
