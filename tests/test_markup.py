@@ -32,6 +32,12 @@ def test_a_remark_in_brackets_may_break(markup):
     assert "\u00a0" not in as_read(markup, html)
 
 
+def test_an_outcome_is_on_one_line(markup):
+    html = pd.DataFrame({"says": ["came out as predicted"], "outcome": ["as predicted"]}).to_html()
+    found = as_read(markup, html)
+    assert "<td>as\u00a0predicted</td>" in found and "<td>came out as predicted</td>" in found
+
+
 def test_tables_of_styler_get_the_class_of_the_others(markup):
     html = as_read(markup, pd.DataFrame({"a": [1]}).style.to_html())
     assert '<table class="dataframe" id="T_' in html

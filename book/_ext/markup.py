@@ -36,12 +36,13 @@ def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any]
 
 
 def with_readable_tables(app: Sphinx, tree: nodes.document, page: str) -> None:
-    """Styler's tables get the class that the theme knows others by; real minus signs, unbroken intervals."""
+    """Styler's tables get the class that the theme knows others by; minus signs, unbroken words."""
     for node in list(tree.findall(nodes.raw)):
         if "<table" in node.astext():
             text = node.astext().replace('<table id="T_', '<table class="dataframe" id="T_')
             text = re.sub(r"(?<=>)-(?=\d)", "−", text)
             text = INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
+            text = text.replace(">as predicted<", ">as\u00a0predicted<")
             node.replace_self(nodes.raw(node.rawsource, text, **node.attributes))
 
 

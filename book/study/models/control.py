@@ -25,6 +25,8 @@ DECLARED = read(Path(__file__).with_name("declared_control.yml"))
 WIDER, PLAINER = ("wider", "wider-seed1"), ("plainer-seed0", "plainer-seed1")
 NEVER_VARIED = ("camera", "hand", "views")
 VARIED = ("curved", "thin", "clutter", "textures", "light")
+ALONE = {name: f"with {name}" for name in (*VARIED, *NEVER_VARIED)}
+CALLED = {"rooms": "painted rooms"} | ALONE | {"all": "all together"}  # domain -> what the figure calls it
 RECORD = "wider-seed1"  # the network whose record holds the errors of all in wider rooms
 
 Errors = Mapping[str, Array]  # network, "shipped" or "still" -> (rooms or pieces,) rotation errors, degrees
