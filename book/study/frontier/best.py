@@ -50,7 +50,7 @@ class Best:
         name = f"○\u00a0{self.rule.removesuffix(OPEN)}" if self.rule.endswith(OPEN) else self.rule
         if self.of == 1:
             return f"{name} (alone)"
-        return f"{name}\u00a0+\u00a0{len(self.tied)}" if self.tied else name
+        return f"{name} +\u00a0{len(self.tied)}" if self.tied else name
 
 
 @dataclass(frozen=True)
