@@ -30,7 +30,7 @@ PATIENCE = 300e3  # milliseconds that anything may take: tests run beside others
 KINDS = (
     *("console", "external", "http", "images", "links", "tex"),
     *("objects", "cut", "alt", "ids", "wide", "stretched", "small", "unmarked", "faded", "accessibility"),
-    *("heavy", "shift"),
+    *("heavy", "shift", "tables"),
 )
 # Without `preload`, which loads style sheets again from where their imports do not resolve.
 AXE = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"], "preload": False}
@@ -81,13 +81,24 @@ LOOK = r"""async () => {
 }"""
 
 # What does not keep to the width of the window: pages, pictures in a box of another shape than their own,
-# figures whose type (11 px in a page of 787 px) is shrunk, boxes that scroll and do not show it.
+# figures whose type (11 px in a page of 787 px) is shrunk, boxes that scroll and do not show it; on a large
+# screen tables that scroll at all, those in folded boxes too.
 WIDE = r"""async () => {
   for (let k = 0; k < 3; k++) await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   const box = i => i.getBoundingClientRect();
   const hidden = [...document.querySelectorAll('div.math mjx-math')]
     .map(m => box(m.closest('div.math')).left - box(m).left).filter(left => left > 2)
     .map(left => `formula begins ${left.toFixed(0)} px left of its box`);
+  const folded = [...document.querySelectorAll('.bd-article details:not([open])')];
+  const hides = e => e.scrollWidth > e.clientWidth + 2 && /auto|scroll/.test(getComputedStyle(e).overflowX);
+  const scrolls = t => { for (let e = t.parentElement; e; e = e.parentElement) if (hides(e)) return true; };
+  const tables = () => {
+    folded.forEach(d => { d.open = true; });
+    const found = [...document.querySelectorAll('.bd-article table')].filter(scrolls)
+      .map(t => `${t.offsetWidth} px wide: ${t.textContent.trim().replace(/\s+/g, ' ').slice(0, 60)}`);
+    folded.forEach(d => { d.open = false; });
+    return found;
+  };
   const shape = i => i.naturalWidth ? i.naturalHeight / i.naturalWidth : box(i).height / box(i).width;
   return {
     wide: [...document.documentElement.scrollWidth > window.innerWidth + 1
@@ -106,6 +117,7 @@ WIDE = r"""async () => {
     faded: [...document.querySelectorAll('.scrolls')]
       .filter(e => e.scrollWidth <= e.clientWidth + 2 && e.checkVisibility())
       .map(e => `${e.tagName} ${e.className}: ${e.textContent.trim().slice(0, 60)}`),
+    tables: window.innerWidth < 1000 ? [] : tables(),
   };
 }"""
 

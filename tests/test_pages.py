@@ -108,6 +108,8 @@ FAULTS = r"""<!doctype html><html><head><title>Faults</title>
 <table><tr><td>A sentence that ends too...</td></tr></table>
 <div style="width: 3000px">wide</div><p class="scrolls">goes on nowhere</p>
 <div style="overflow-x: auto; width: 90px"><div style="width: 200px">more to the right</div></div>
+<details><summary>Folded</summary><div style="overflow-x: auto; width: 90px">
+<table><tr><td><p style="width: 200px">a table and what lies in it</p></td></tr></table></div></details>
 <img src="heavy.svg" alt="A heavy picture" style="width: 9px">
 <img src="wide.svg" alt="A wide picture" width="600" height="300" style="max-width: 100%">
 <script>
@@ -137,6 +139,7 @@ EXPECTED = {
     "accessibility": "html-has-lang",
     "heavy": "faults.html loads 3.",
     "shift": "layout shifts by",
+    "tables": "px wide: a table and what lies in it",
 }
 
 

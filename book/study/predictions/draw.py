@@ -94,7 +94,7 @@ def cell(prediction: Hypothesis, record: Record) -> str:
     if ends is None:
         return f"{mark}\u00a0{number(value, 2)}"
     low, high = (number(end, 2) for end in ends)
-    return f"{mark}\u00a0{number(value, 2)}<br><small>{low}\u00a0…\u00a0{high}</small>"
+    return f"{mark}\u00a0{number(value, 2)}<br><small>{low} …\u00a0{high}</small>"
 
 
 def interval(prediction: Hypothesis) -> str:
