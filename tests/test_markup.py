@@ -47,6 +47,8 @@ def test_minus_signs_of_numbers_and_no_others(markup):
     html = pd.DataFrame({"a": [-0.5], "b": ["-p m"]}).style.format(precision=1).to_html()
     cells = as_read(markup, html)
     assert ">−0.5<" in cells and ">-p m<" in cells
+    bounds = as_read(markup, pd.DataFrame({"declared": ["below -0.1", "-0.2 to -0.1", "m -1"]}).to_html())
+    assert all(f"<td>{bound}</td>" in bounds for bound in ("below −0.1", "−0.2 to −0.1", "m -1"))
 
 
 def test_other_html_is_left_alone(markup):

@@ -7,6 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
+MINUS = re.compile(r"(?:(?<=>)|(?<=below )|(?<=above )|(?<=\d to ))-(?=\d)")
 INTERVAL = re.compile(r"\([^()<>]{1,16} … [^()<>]{1,16}\)")  # (0.1 … 0.3)
 WORDS = {"✅": "✓", "❌": "✗"}  # of the table of execution: emoji that few fonts have, and signs that most do
 REPEATED = {"exercise-content", "solution-content", "proof-content", "proof"}
@@ -40,7 +41,7 @@ def with_readable_tables(app: Sphinx, tree: nodes.document, page: str) -> None:
     for node in list(tree.findall(nodes.raw)):
         if "<table" in node.astext():
             text = node.astext().replace('<table id="T_', '<table class="dataframe" id="T_')
-            text = re.sub(r"(?<=>)-(?=\d)", "−", text)
+            text = MINUS.sub("−", text)
             text = INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
             text = text.replace(">as predicted<", ">as\u00a0predicted<")
             node.replace_self(nodes.raw(node.rawsource, text, **node.attributes))
