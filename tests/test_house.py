@@ -56,7 +56,7 @@ GROWN = {
     # the account and the clock of a chapter, which the measurement on a GPU needs without the book
     **{"costs/measure.py": 190, "costs/operations.py": 90, "costs/stopwatch.py": 135},
     "merging/once.py": 90,  # what all blocks of a pass share, so that a GPU is not kept waiting in each
-    "merging/split.py": 110,  # keys thinned, queries merged: Spark3R's way
+    "merging/split.py": 120,  # keys thinned, queries merged: Spark3R's way
     "allocator.py": 35,  # freed memory kept: training with fine patches in two thirds of the time
     "gpu.py": 100,  # what a GPU asks for: clocks that do not stop it, key biases, half-precision features
     "formats/__init__.py": 10,  # the door of what other programs read and write

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -187,6 +187,8 @@ def test_weights_and_outputs_account_for_every_token(name, layout, m, batch, siz
 
 @pytest.mark.slow
 @given(name=st.sampled_from(EXACT_M), layout=layouts, m=strengths)
+@example(name="split", layout=TokenLayout(2, 1, 1, special=0), m=0.5)  # half of m rounds to no query
+@example(name="split", layout=TokenLayout(2, 1, 1, special=0), m=0.75)
 @settings(max_examples=200, deadline=None)
 def test_kept_is_what_was_asked_for(name, layout, m):
     rule = RULES[name](m)

@@ -356,6 +356,11 @@ def test_largest_m_of_a_grid_and_of_both_sides():
     assert SplitRule(0.1, region=2).largest_m(single) == 0.5, "twice what the queries reach"
     assert SplitRule(0.5, query_m=0.25, region=2).largest_m(single) == 0.75, "what the keys reach"
     assert SplitRule(0.5, query_m=0.26, region=2).largest_m(single) == 0
+    two = TokenLayout(2, 1, 1, special=0)  # frame 0 stays, and a query alone has nothing to merge with
+    for m, query_m, said in ((0.5, None, "0.0000"), (0.75, 0.0, "0.5000")):
+        with pytest.raises(ValueError, match=f"m = {m} is out of reach.*largest m for this layout is {said}"):
+            SplitRule(m, query_m=query_m).kept(two)
+    assert SplitRule(0.5, query_m=0.0).kept(two) == 0.5
 
 
 def test_both_sides_of_a_split_have_its_seed():

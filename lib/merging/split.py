@@ -72,8 +72,18 @@ class SplitRule(RegisteredRule):
         """With frame 0 and the special tokens reduced like all others."""
         return replace(self, protect=False)
 
+    def _check(self, layout: TokenLayout) -> None:
+        """Each side refuses what it cannot reach itself, in whole tokens; together they may reach less."""
+        largest = self.largest_m(layout)
+        if self.query_m is None and round(self.m * layout.tokens) > round(largest * layout.tokens):
+            raise ValueError(
+                f"m = {self.m} is out of reach: with these protections the largest m for this layout is "
+                f"{largest:.4f}; lower m, give query_m, or protect less"
+            )
+
     def kept(self, layout: TokenLayout) -> float:
-        """N'/N of the keys."""
+        """N'/N of the keys; raises as `plan`."""
+        self._check(layout)
         return self.for_keys.kept(layout)
 
     def kept_pairs(self, layout: TokenLayout) -> float:
@@ -94,6 +104,7 @@ class SplitRule(RegisteredRule):
         Raises:
             ValueError: if x and layout disagree, or the protections make a strength unreachable.
         """
+        self._check(layout)
         keys, merged = self.for_keys.plan(x, layout), self.for_queries.plan(x, layout)
         if keys is None or merged is None:
             return keys
