@@ -82,6 +82,7 @@ def test_a_table_keeps_its_head_its_spans_and_its_formulas() -> None:
     ("names", "columns", "shown_as"),
     [
         (["m", ""], ["", "error"], [["m", "error"]]),
+        (["m", "&nbsp;"], ["&nbsp;", "error"], [["m", "error"]]),
         (["m", ""], ["all", "error"], [["all", "error"], ["m", ""]]),
     ],
 )

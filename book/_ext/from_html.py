@@ -113,9 +113,9 @@ def in_one(heads: list[nodes.row]) -> list[nodes.row]:
     pairs = list(zip(heads[0].children, heads[1].children, strict=True))
     if any(cell.attributes.get("morecols") for pair in pairs for cell in pair):
         return heads
-    if any(above.astext() and below.astext() for above, below in pairs):
+    if any(above.astext().strip() and below.astext().strip() for above, below in pairs):
         return heads
-    return [nodes.row("", *(above if above.astext() else below for above, below in pairs))]
+    return [nodes.row("", *(above if above.astext().strip() else below for above, below in pairs))]
 
 
 def rooms(rows: list[nodes.row], columns: int) -> list[int]:
