@@ -68,7 +68,7 @@ def answer() -> Iterable[str]:
     frames = np.geomspace(4, 256, 25)
     odds = np.log(0.6)
     alone = law.reference_share(odds, frames)
-    kept = law.reference_share(odds + np.log((frames - 1) / (frames[0] - 1)), frames)
+    kept = law.reference_share([odds + law.keeping_bias(s, frames[0]) for s in frames], frames)
     yield _line(f"M12 6V64H{WIDTH - 8}", GREY, 1.5)
     x = np.linspace(16, WIDTH - 12, len(frames))
     yield from _path(np.stack([x, 60 - 52 * alone / kept[0]], -1), RED, 2.6)
